@@ -1,0 +1,40 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+help:  ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/demo  ## See the learned policy beside round robin and least connections, on real servers (90 s).
+	@$(BIN)/smartlb demo $(ARGS)
+
+test: $(VENV)/dev  ## Run the tests.
+	@$(BIN)/pytest $(ARGS)
+
+check: $(VENV)/dev lint test  ## Lint, type-check and test.
+
+lint: $(VENV)/dev  ## Lint and type-check.
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: $(VENV)/dev  ## Compare with nginx, HAProxy, Envoy, Traefik and Caddy, where installed.
+	@$(BIN)/python -m benchmarks.pick --json bench-results/pick.json
+	@$(BIN)/python -m benchmarks.proxy --json bench-results/proxy.json $(ARGS)
+
+docs: $(VENV)/dev  ## Write the generated pages again.
+	@$(BIN)/python -m smartlb.config.reference > docs/configuration.md
+
+clean:  ## Remove the virtual environment and all that was made.
+	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis bench-results demo-results
+
+# Each set of packages is installed once, and again when pyproject.toml changes.
+$(VENV)/demo $(VENV)/dev: $(VENV)/%: pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch $@
+
+.PHONY: help demo test check lint bench docs clean

@@ -1,0 +1,1 @@
+"""What the proxy benchmark measures with: processes, backends, request shapes, load generators, report."""

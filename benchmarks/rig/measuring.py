@@ -1,0 +1,138 @@
+"""One proxy, one shape, once: start it, check it, warm it up, load it, see what that cost."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmarks.peers.peer import Peer, Site
+from benchmarks.rig import paced, wrk
+from benchmarks.rig.load import Load
+from benchmarks.rig.processes import (
+    BenchmarkError,
+    Server,
+    Usage,
+    command_line,
+    free_address,
+    pin,
+    process_tree,
+    resident_mb,
+)
+from benchmarks.rig.reachable import await_listener, check_response
+from benchmarks.rig.shapes import Shape
+
+WARM_UP_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What all measurements share.
+
+    Attributes:
+        backends: ``HOST:PORT`` of each.
+        wrk: the program; None where only paced shapes are measured.
+        connections: that the load generator keeps open.
+        seconds: of load per measurement.
+        proxy_core: for what carries traffic; None without pinning.
+        load_core: for the load generator and everything else; None without pinning.
+    """
+
+    backends: Sequence[str]
+    wrk: Path | None
+    connections: int
+    seconds: float
+    proxy_core: int | None
+    load_core: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What one round of one proxy gave.
+
+    Attributes:
+        requests_per_s: answered.
+        p50_ms: median latency.
+        p99_ms: latency that one request in a hundred exceeded.
+        cpu_us_per_request: user and system time of the processes that carry traffic.
+        cpu_us_per_request_all: the same of all the proxy's processes.
+        rss_mb: resident memory of the processes that carry traffic.
+        errors: answers other than 2xx, broken connections and requests without an answer.
+    """
+
+    requests_per_s: float
+    p50_ms: float
+    p99_ms: float
+    cpu_us_per_request: float
+    cpu_us_per_request_all: float
+    rss_mb: float
+    errors: int
+
+
+def _workers(peer: Peer, tree: dict[int, Usage]) -> set[int]:
+    workers = {pid for pid in tree if peer.worker in command_line(pid)}
+    if not workers:
+        raise BenchmarkError(f"has no process with {peer.worker!r} in its command line")
+    return workers
+
+
+def _apply_load(bench: Bench, shape: Shape, address: str, seconds: float, folder: Path) -> Load:
+    if shape.rate_per_s is not None:
+        return paced.run(address, shape, seconds, bench.connections, bench.load_core)
+    if bench.wrk is None:
+        raise BenchmarkError(f"the shape {shape.name} needs wrk; {wrk.INSTALL}")
+    return wrk.run(bench.wrk, address, shape, seconds, bench.connections, bench.load_core, folder)
+
+
+def cpu_between(before: dict[int, Usage], after: dict[int, Usage]) -> dict[int, float]:
+    """Return the CPU seconds that each process used between two looks at the tree.
+
+    Raises:
+        BenchmarkError: a process has ended in between, and what it used is lost.
+    """
+    if gone := before.keys() - after.keys():
+        raise BenchmarkError(f"{len(gone)} of its processes ended while it was measured")
+    return {pid: usage.cpu_s - (before[pid].cpu_s if pid in before else 0.0) for pid, usage in after.items()}
+
+
+def measure(peer: Peer, program: Sequence[str], shape: Shape, bench: Bench) -> Measurement:
+    """Run `peer` for one measurement.
+
+    Raises:
+        BenchmarkError: it does not start, answers wrongly, or ends while it is measured.
+    """
+    with TemporaryDirectory(prefix=f"smartlb-bench-{peer.name}-") as name:
+        folder = Path(name)
+        site = Site(folder, free_address(), bench.backends)
+        for file, content in peer.files(site).items():
+            (folder / file).write_text(content)
+        # Processes that do not carry traffic stay off the proxy's core: only the workers are moved there.
+        first_core = bench.load_core if peer.worker else bench.proxy_core
+        with Server([*program, *peer.arguments(site)], folder, first_core, peer.environ(site)) as server:
+            address = await_listener(server, lambda: peer.address(site))
+            check_response(address, shape)
+            workers = _workers(peer, process_tree(server.pid))
+            if bench.proxy_core is not None:
+                for pid in workers:
+                    pin(pid, bench.proxy_core)
+            _apply_load(bench, shape, address, WARM_UP_S, folder)
+            before = process_tree(server.pid)
+            load = _apply_load(bench, shape, address, bench.seconds, folder)
+            after = process_tree(server.pid)
+            if _workers(peer, after) != workers:
+                raise BenchmarkError("replaced a worker while it was measured")
+            used = cpu_between(before, after)
+            return Measurement(
+                requests_per_s=load.requests / load.seconds,
+                p50_ms=load.p50_ms,
+                p99_ms=load.p99_ms,
+                cpu_us_per_request=sum(used[pid] for pid in workers) / load.requests * 1e6,
+                cpu_us_per_request_all=sum(used.values()) / load.requests * 1e6,
+                rss_mb=sum(resident_mb(pid) for pid in workers),
+                errors=load.errors,
+            )
+
+
+def rotated(names: Sequence[str], round_number: int) -> list[str]:
+    """Return `names` beginning with another one in each round, so that none always runs first."""
+    at = round_number % len(names)
+    return [*names[at:], *names[:at]]

@@ -1,0 +1,7 @@
+"""`python -m smartlb` is the command `smartlb`."""
+
+import sys
+
+from smartlb.cli import main
+
+sys.exit(main())

@@ -1,0 +1,128 @@
+"""The admin API: metrics, health, readiness, status, and draining of backends."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from smartlb import __version__
+from smartlb.admin.metrics import make_registry
+from smartlb.admin.state import RouterState
+from smartlb.admin.status import status
+
+STATE = web.AppKey("state", RouterState)
+REGISTRY = web.AppKey("registry", CollectorRegistry)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_ENDPOINTS = """\
+GET  /metrics                         metrics for Prometheus
+GET  /healthz                         200 while the supervisor lives
+GET  /readyz                          200 when requests can be served; 503 says what is missing
+GET  /status                          everything at a glance, as JSON
+POST /backends/{pool}/{name}/drain    send no more requests to a backend
+POST /backends/{pool}/{name}/undrain  use it again
+"""
+
+
+def make_app(state: RouterState) -> web.Application:
+    """The application over a router; it reads `state` at every request."""
+    app = web.Application(middlewares=[_refuse_other_sites])
+    app[STATE] = state
+    app[REGISTRY] = make_registry(state)
+    app.add_routes(
+        [
+            web.get("/", _index),
+            web.get("/metrics", _metrics),
+            web.get("/healthz", _healthz),
+            web.get("/readyz", _readyz),
+            web.get("/status", _status),
+            web.post("/backends/{pool}/{name}/drain", _drain),
+            web.post("/backends/{pool}/{name}/undrain", _undrain),
+        ]
+    )
+    return app
+
+
+@web.middleware
+async def _refuse_other_sites(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Keep the pages of other sites in an operator's browser from changing anything."""
+    origin = request.headers.get("Origin")
+    if request.method == "POST" and origin is not None and origin.partition("://")[2] != request.host:
+        error = f"requests from pages of {origin} are refused; use a page of {request.host} or no browser"
+        return web.json_response({"error": error}, status=403)
+    return await handler(request)
+
+
+async def _index(_request: web.Request) -> web.Response:
+    return web.Response(text=f"smartlb {__version__}\n\n{_ENDPOINTS}")
+
+
+async def _metrics(request: web.Request) -> web.Response:
+    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+    return web.Response(body=encode(request.app[REGISTRY]), headers={"Content-Type": content_type})
+
+
+async def _healthz(_request: web.Request) -> web.Response:
+    return web.Response(text="ok\n")
+
+
+async def _readyz(request: web.Request) -> web.Response:
+    missing = _missing(request.app[STATE])
+    return web.json_response({"ready": not missing, "missing": missing}, status=503 if missing else 200)
+
+
+def _missing(state: RouterState) -> list[str]:
+    missing = [] if any(worker.alive for worker in state.workers) else ["no worker is up"]
+    for pool, members in state.numbering.pools.items():
+        if not state.eligibility.count(pool):
+            why = ", ".join(_why_barred(state, index) for index in members)
+            missing.append(f"pool {pool} has no eligible backend: {why}")
+    return missing
+
+
+def _why_barred(state: RouterState, index: int) -> str:
+    reasons = " and ".join(state.eligibility.reasons(index))
+    return f"{state.numbering.backends[index].settings.label} is {reasons}"
+
+
+async def _status(request: web.Request) -> web.Response:
+    return web.json_response(status(request.app[STATE]))
+
+
+async def _drain(request: web.Request) -> web.Response:
+    return _set_drained(request, drained=True)
+
+
+async def _undrain(request: web.Request) -> web.Response:
+    return _set_drained(request, drained=False)
+
+
+def _set_drained(request: web.Request, *, drained: bool) -> web.Response:
+    state = request.app[STATE]
+    pool, name = request.match_info["pool"], request.match_info["name"]
+    members = state.numbering.pools.get(pool)
+    if members is None:
+        return _unknown(f"there is no pool {pool!r}", list(state.numbering.pools))
+    labels = {state.numbering.backends[index].settings.label: index for index in members}
+    if name not in labels:
+        return _unknown(f"pool {pool} has no backend {name!r}", list(labels))
+    index = labels[name]
+    state.eligibility.set_drained(index, drained)
+    return web.json_response(
+        {
+            "pool": pool,
+            "backend": name,
+            "drained": drained,
+            "eligible": state.eligibility.eligible(index),
+            "in_flight": state.in_flight()[index],
+            "eligible_in_pool": state.eligibility.count(pool),
+        }
+    )
+
+
+def _unknown(what: str, known: list[str]) -> web.Response:
+    body: dict[str, Any] = {"error": f"{what}; known: {', '.join(known)}", "known": known}
+    return web.json_response(body, status=404)

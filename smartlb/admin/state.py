@@ -1,0 +1,82 @@
+"""What the admin API reads: the parts of a running router, as the supervisor holds them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from smartlb.admin.access_log import AccessLog
+from smartlb.admin.traffic import Traffic
+from smartlb.config.model import Config
+from smartlb.config.numbering import Numbering
+from smartlb.control.ejection import Ejector
+from smartlb.control.eligibility import Eligibility
+from smartlb.control.health import HealthChecker
+from smartlb.core.segment import Segment
+from smartlb.core.snapshot import Snapshot
+from smartlb.policies.learned import POLICY as LEARNED
+
+
+@dataclass(slots=True)
+class ProcessStatus:
+    """One process that the supervisor keeps running.
+
+    Attributes:
+        name: as in logs.
+        pid: None while there is no process.
+        alive: whether it runs and shows life.
+        restarts: times it ended without being asked to.
+        since_s: when the present process was started; monotonic.
+        last_exit: how the last process ended, in words; empty before.
+    """
+
+    name: str
+    pid: int | None = None
+    alive: bool = False
+    restarts: int = 0
+    since_s: float = 0.0
+    last_exit: str = ""
+
+
+@dataclass(slots=True)
+class RouterState:
+    """A running router; the supervisor fills it and may replace any part at any time.
+
+    Attributes:
+        workers: in the order of the segment's rows.
+        learner: None where no pool uses the learned policy.
+        telemetry_lost: records overwritten before the supervisor read them, so far.
+        started_s: when the supervisor started, by `clock`.
+        clock: monotonic time in seconds.
+        access_log: None where none is written.
+    """
+
+    config: Config
+    numbering: Numbering
+    segment: Segment
+    traffic: Traffic
+    eligibility: Eligibility
+    health: HealthChecker | None
+    ejector: Ejector
+    workers: list[ProcessStatus]
+    learner: ProcessStatus | None
+    telemetry_lost: Callable[[], int]
+    started_s: float
+    clock: Callable[[], float]
+    access_log: AccessLog | None = None
+    _snapshot: tuple[Segment, Snapshot] | None = field(default=None, init=False, repr=False)
+
+    def snapshot(self) -> Snapshot | None:
+        """The learner's latest snapshot, or the one before while it is being replaced; None without any."""
+        latest = self.segment.snapshot.read()
+        if latest is not None:
+            self._snapshot = (self.segment, latest)
+        elif self._snapshot is not None and self._snapshot[0] is not self.segment:
+            self._snapshot = None
+        return self._snapshot[1] if self._snapshot else None
+
+    def learned(self, pool: str) -> bool:
+        """Whether a pool uses the learned policy."""
+        return self.config.pools[pool].policy.name == LEARNED.name
+
+    def in_flight(self) -> list[int]:
+        """Requests at each backend now, over all workers."""
+        return [max(0, count) for count in self.segment.in_flight.sum(axis=0).tolist()]

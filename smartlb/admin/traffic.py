@@ -1,0 +1,109 @@
+"""Telemetry records added up: counters since the start, latency histograms, and the last seconds."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from smartlb.admin.histogram import Counts, Histogram
+from smartlb.admin.window import SlidingWindow
+from smartlb.config.numbering import Numbering
+from smartlb.core.outcome import Outcome
+from smartlb.core.telemetry import Records, failures
+
+STATUS_CLASSES = ("none", "1xx", "2xx", "3xx", "4xx", "5xx", "other")
+"""``none`` is for attempts without an answer: the client went away, or no connection could be made."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackendWindow:
+    """The last seconds of one backend.
+
+    Attributes:
+        requests: that ended.
+        failures: those of them that failed by the backend's doing.
+        share: of the requests of the backend's pool that reached a backend; 0.0 when there were none.
+        p50_s: median latency from dispatch to the end, None without requests.
+        p99_s: likewise.
+    """
+
+    requests: int
+    failures: int
+    share: float
+    p50_s: float | None
+    p99_s: float | None
+
+
+class Traffic:
+    """Sums over all records so far.
+
+    A record is an attempt: a request whose first backend could not be reached counts there and at the next.
+
+    Attributes:
+        requests: int64 ``[routes + 1, backends + 1, STATUS_CLASSES]``; the last route stands for none, the
+            last backend likewise.
+        outcomes: int64 ``[Outcome]``.
+        failures: int64 ``[backends]``; see `smartlb.core.outcome.failed`.
+        request_bytes: int64 ``[backends + 1]``; as in `requests`.
+        response_bytes: likewise.
+        first_byte_s: latency from dispatch to the first byte of the response, by backend and request class.
+        total_s: latency from dispatch to the end, likewise.
+    """
+
+    def __init__(self, numbering: Numbering) -> None:
+        self._pools = list(numbering.pools.values())
+        self._backends = backends = len(numbering.backends)
+        self._routes = len(numbering.routes)
+        classes = len(numbering.classes)
+        shape = (self._routes + 1, backends + 1, len(STATUS_CLASSES))
+        self.requests: Counts = np.zeros(shape, dtype=np.int64)
+        self.outcomes: Counts = np.zeros(len(Outcome), dtype=np.int64)
+        self.failures: Counts = np.zeros(backends, dtype=np.int64)
+        self.request_bytes: Counts = np.zeros(backends + 1, dtype=np.int64)
+        self.response_bytes: Counts = np.zeros(backends + 1, dtype=np.int64)
+        self.first_byte_s = Histogram(backends, classes)
+        self.total_s = Histogram(backends, classes)
+        self._window = SlidingWindow(backends)
+
+    def add(self, records: Records, now_s: float) -> None:
+        """Add `records`, which are known of since `now_s` (monotonic)."""
+        route = np.minimum(records["route"], self._routes)
+        backend = np.minimum(records["backend"], self._backends)
+        status_class = np.minimum(records["status"] // 100, len(STATUS_CLASSES) - 1)
+        np.add.at(self.requests, (route, backend, status_class), 1)
+        np.add.at(self.outcomes, records["outcome"], 1)
+        np.add.at(self.request_bytes, backend, records["request_bytes"].astype(np.int64))
+        np.add.at(self.response_bytes, backend, records["response_bytes"].astype(np.int64))
+        self._add_reached(records[backend < self._backends], now_s)
+
+    def _add_reached(self, records: Records, now_s: float) -> None:
+        backend: npt.NDArray[np.intp] = records["backend"].astype(np.intp)
+        failed = failures(records)
+        np.add.at(self.failures, backend[failed], 1)
+        request_class = records["request_class"]
+        self.first_byte_s.add(backend, request_class, records["first_byte_s"])
+        self.total_s.add(backend, request_class, records["total_s"])
+        self._window.add(backend, failed, records["total_s"], now_s)
+
+    def by_backend(self) -> Counts:
+        """Requests that reached each backend, int64 ``[backends]``."""
+        return np.asarray(self.requests.sum(axis=(0, 2))[:-1])
+
+    def window(self, now_s: float) -> list[BackendWindow]:
+        """The last five seconds of every backend."""
+        requests, failed = self._window.counts(now_s)
+        p50_s, p99_s = self._window.quantile_s(0.5, now_s), self._window.quantile_s(0.99, now_s)
+        share = np.zeros(self._backends)
+        for members in self._pools:
+            of_pool = requests[members.start : members.stop]
+            share[members.start : members.stop] = of_pool / max(1, of_pool.sum())
+        return [
+            BackendWindow(
+                requests=count,
+                failures=int(failed[index]),
+                share=float(share[index]),
+                p50_s=float(p50_s[index]) if count else None,
+                p99_s=float(p99_s[index]) if count else None,
+            )
+            for index, count in enumerate(requests.tolist())
+        ]

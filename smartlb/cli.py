@@ -1,0 +1,87 @@
+"""The command line: each command's parts are imported only when it is run."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from smartlb import __version__
+from smartlb.demo import command as demo
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        arguments: without the program's name; those of the process where not given.
+
+    Returns:
+        The exit status: 0 for success, 1 for a failure, 2 for a wrong command line or configuration.
+    """
+    options = _parser().parse_args(arguments)
+    status: int = options.run(options)
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="smartlb", description="An adaptive HTTP router that learns its backends."
+    )
+    parser.add_argument("--version", action="version", version=f"smartlb {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    serve = commands.add_parser("serve", help="run the router", description="Run the router until SIGTERM.")
+    serve.add_argument("file", metavar="FILE", help="configuration, YAML")
+    serve.add_argument(
+        "--ready-file",
+        type=Path,
+        metavar="PATH",
+        help="write the addresses to this file, as JSON, when the router is ready",
+    )
+    serve.set_defaults(run=_serve)
+
+    check = commands.add_parser(
+        "check",
+        help="check a configuration",
+        description="Report everything that is wrong with a configuration.",
+    )
+    check.add_argument("file", metavar="FILE", help="configuration, YAML")
+    check.set_defaults(run=_check)
+
+    schema = commands.add_parser(
+        "schema",
+        help="print the configuration's JSON schema",
+        description="Print a JSON schema, for editors.",
+    )
+    schema.set_defaults(run=_schema)
+
+    about_demo = "Compare policies on a fleet of real servers whose machines differ."
+    demonstration = commands.add_parser("demo", help="see the learned policy at work", description=about_demo)
+    demo.add_arguments(demonstration)
+    demonstration.set_defaults(run=demo.run)
+    return parser
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from smartlb.config.load import load
+    from smartlb.config.problems import ConfigError
+    from smartlb.supervisor import serve
+
+    try:
+        config = load(options.file)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return serve(config, options.ready_file)
+
+
+def _check(options: argparse.Namespace) -> int:
+    from smartlb.config.commands import check
+
+    return check(options.file)
+
+
+def _schema(_options: argparse.Namespace) -> int:
+    from smartlb.config.commands import schema
+
+    return schema()

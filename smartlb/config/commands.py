@@ -1,0 +1,41 @@
+"""What the command line does with a configuration without serving it."""
+
+import json
+import sys
+
+from smartlb.config.load import load
+from smartlb.config.problems import ConfigError
+from smartlb.config.schema import json_schema
+
+
+def check(path: str) -> int:
+    """Say on standard output what a file configures, or on standard error everything that is wrong with it.
+
+    Returns:
+        The exit status: 0 for a valid file, 2 for any other.
+    """
+    try:
+        config = load(path)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+    pools = config.pools.values()
+    counts = (
+        _count(len(config.listeners), "listener"),
+        _count(len(pools), "pool"),
+        _count(sum(len(pool.backends) for pool in pools), "backend"),
+        _count(len(config.routes), "route"),
+    )
+    policies = ", ".join(sorted({pool.policy.name for pool in pools}))
+    print(f"{path}: valid; {', '.join(counts)}; by {policies}")
+    return 0
+
+
+def schema() -> int:
+    """Print the JSON schema of configuration files; returns the exit status, 0."""
+    print(json.dumps(json_schema(), indent=2))
+    return 0
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -1,0 +1,118 @@
+"""What parts of a configuration say about each other: names that must exist, and ones that must differ.
+
+These checks read the plain data, not the models, so that they also work where other parts are invalid; what
+has not the expected shape is passed over, for the models report it.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from smartlb.config.model import Admin
+from smartlb.config.numbering import DEFAULT_CLASS
+from smartlb.config.problems import Location, spell, unknown_name
+
+Finding = tuple[Location, str]
+Named = tuple[Location, str]
+
+
+def contradictions(data: dict[str, Any]) -> Iterator[Finding]:
+    """Where the parts of a configuration contradict each other, and how.
+
+    Args:
+        data: the configuration's top level.
+    """
+    pools = data.get("pools")
+    routes = list(_texts(data, "routes", "name"))
+    classes = list(_texts(data, "request_classes", "name"))
+    if isinstance(pools, dict):
+        yield from _unknown("pool", _texts(data, "routes", "pool"), pools)
+        if len(pools) > 1 and data.get("routes", []) == []:
+            yield ("pools",), f"there are {len(pools)} pools, so `routes` must say which requests go where"
+        for name in pools:
+            yield from _repeated("backend", _backends(pools, name))
+    yield from _unknown("route", _class_routes(data), [name for _, name in routes] or ["all"])
+    yield from _repeated("route", routes)
+    yield from _repeated("request class", classes)
+    for location, name in classes:
+        if name == DEFAULT_CLASS:
+            yield location, f"{DEFAULT_CLASS!r} is the name of the requests of no class; choose another"
+    yield from _shared_addresses(data)
+
+
+def _mappings(data: Any, *path: str) -> Iterator[tuple[Location, dict[str, Any]]]:
+    """The mappings of the list at `path`, with their locations."""
+    for step in path:
+        data = data.get(step) if isinstance(data, dict) else None
+    for index, entry in enumerate(data if isinstance(data, list) else []):
+        if isinstance(entry, dict):
+            yield (*path, index), entry
+
+
+def _texts(data: Any, section: str, key: str) -> Iterator[Named]:
+    for location, entry in _mappings(data, section):
+        if isinstance(entry.get(key), str):
+            yield (*location, key), entry[key]
+
+
+def _backends(pools: dict[str, Any], pool: str) -> Iterator[Named]:
+    """What the backends of a pool are known by: the name, or the address where none is given."""
+    settings = pools[pool]
+    entries = settings.get("backends") if isinstance(settings, dict) else None
+    for index, entry in enumerate(entries if isinstance(entries, list) else []):
+        location = ("pools", pool, "backends", index)
+        if isinstance(entry, str):
+            yield location, entry
+        elif isinstance(entry, dict):
+            for key in ("name", "address"):
+                if isinstance(entry.get(key), str):
+                    yield (*location, key), entry[key]
+                    break
+
+
+def _class_routes(data: dict[str, Any]) -> Iterator[Named]:
+    for location, entry in _mappings(data, "request_classes"):
+        match = entry.get("match")
+        if isinstance(match, dict) and isinstance(match.get("route"), str):
+            yield (*location, "match", "route"), match["route"]
+
+
+def _unknown(what: str, uses: Iterable[Named], names: Iterable[str]) -> Iterator[Finding]:
+    known = set(names)
+    for location, name in uses:
+        if name not in known:
+            yield location, unknown_name(what, name, known)
+
+
+def _repeated(what: str, named: Iterable[Named]) -> Iterator[Finding]:
+    first: dict[str, Location] = {}
+    for location, name in named:
+        if first.setdefault(name, location) != location:
+            yield (
+                location,
+                f"{what} {name!r} is there twice, first as {spell(first[name])}; names must differ",
+            )
+
+
+def _shared_addresses(data: dict[str, Any]) -> Iterator[Finding]:
+    admin = data.get("admin", {})
+    bind = admin.get("bind", Admin().bind) if isinstance(admin, dict) else None
+    taken: list[Named] = [(("admin", "bind"), bind)] if isinstance(bind, str) else []
+    for location, address in _texts(data, "listeners", "bind"):
+        for other, theirs in taken:
+            if _collide(address, theirs):
+                yield location, f"{address!r} is taken by {spell(other)}, {theirs!r}; listen on another port"
+                break
+        taken.append((location, address))
+
+
+def _collide(one: str, other: str) -> bool:
+    host, _, port = one.lower().rpartition(":")
+    other_host, _, other_port = other.lower().rpartition(":")
+    if not port.lstrip("0") or port.lstrip("0") != other_port.lstrip("0"):
+        return False
+    return host == other_host or _covers(host, other_host) or _covers(other_host, host)
+
+
+def _covers(wide: str, narrow: str) -> bool:
+    """Whether `wide` stands for every address of the family that `narrow`, an address or a name, is of."""
+    return (wide == "[::]" and narrow.startswith("[")) or (wide == "0.0.0.0" and not narrow.startswith("["))

@@ -1,0 +1,98 @@
+"""What the models object to, as plain sentences: what was expected, and what was found."""
+
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from smartlb.config.model import Config, PolicyChoice
+from smartlb.config.problems import Location, shown, unknown_name
+from smartlb.policies.registry import POLICIES
+
+_KINDS = {
+    "bool_type": "true or false",
+    "dict_type": "a mapping",
+    "float_type": "a number",
+    "int_type": "a whole number",
+    "list_type": "a list, each item after a dash",
+    "model_type": "a mapping",
+    "string_type": "text",
+}
+
+_BOUNDS = {
+    "greater_than": ("gt", "a number above"),
+    "greater_than_equal": ("ge", "a number of at least"),
+    "less_than": ("lt", "a number below"),
+    "less_than_equal": ("le", "a number of at most"),
+}
+
+
+def sentence(error: ErrorDetails, data: Any) -> str:
+    """What is wrong, in words for the file's author.
+
+    Args:
+        error: one of pydantic's, from validating `data` as a `Config`.
+        data: the whole configuration.
+    """
+    location, kind, found = error["loc"], error["type"], error["input"]
+    context = error.get("ctx", {})
+    if kind == "extra_forbidden":
+        return unknown_name("key", str(location[-1]), _fields(location[:-1], data))
+    if kind == "missing":
+        description = _fields(location[:-1], data)[str(location[-1])].description or ""
+        return f"required, but missing: {description}"
+    if kind == "value_error":
+        message = str(context["error"])
+        return f"{message}; found {shown(found)}" if message.startswith("expected") else message
+    return f"expected {_expected(kind, context, error['msg'])}; found {shown(found)}{_hint(kind, found)}"
+
+
+def _expected(kind: str, context: dict[str, Any], message: str) -> str:
+    if kind in _KINDS:
+        return _KINDS[kind]
+    if kind in _BOUNDS:
+        key, words = _BOUNDS[kind]
+        return f"{words} {str(context[key]).removesuffix('.0')}"
+    match kind:
+        case "too_short":
+            return f"at least {context['min_length']} item{'s' if context['min_length'] > 1 else ''}"
+        case "too_long":
+            return f"at most {context['max_length']} items"
+        case "string_too_short":
+            return "text that is not empty"
+        case "literal_error":
+            return str(context["expected"])
+        case (
+            _
+        ):  # None that the models have now; a new one is better said in pydantic's words than not at all.
+            return f"something else ({message})"
+
+
+def _hint(kind: str, found: object) -> str:
+    if kind == "string_type" and isinstance(found, bool | int | float):
+        return ", which is text when in quotes"
+    if kind in ("int_type", "float_type") and isinstance(found, str):
+        return ", which is text"
+    return ""
+
+
+def _fields(location: Location, data: Any) -> dict[str, FieldInfo]:
+    """The keys that the mapping at `location` takes; for a policy, its options among them."""
+    kind: Any = Config
+    for step in location:
+        data = data[step]
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            kind = _without_none(kind.model_fields[str(step)].annotation)
+        else:
+            *_, kind = get_args(kind)  # of a list or mapping
+    if kind is PolicyChoice and data.get("name") in POLICIES:
+        return kind.model_fields | POLICIES[data["name"]].options.model_fields
+    fields: dict[str, FieldInfo] = kind.model_fields
+    return fields
+
+
+def _without_none(kind: Any) -> Any:
+    """What a key takes beside nothing at all: `X` for ``X | None``."""
+    return get_args(kind)[0] if get_origin(kind) in (Union, UnionType) else kind

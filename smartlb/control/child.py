@@ -1,0 +1,103 @@
+"""A process that the supervisor keeps running."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from time import monotonic
+
+from smartlb.process import Handover
+
+log = logging.getLogger(__name__)
+
+_FIRST_PAUSE_S = 0.05
+_LONGEST_PAUSE_S = 5.0
+_SETTLED_S = 10.0
+"""A process that lived this long is restarted at once again; one that dies sooner waits twice as long each time."""
+
+# Numerical libraries would start a thread per core in every process, for matrices of three rows.
+_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+class Child:
+    """Starts a module as a process, and starts it again when it ends unasked.
+
+    Args:
+        name: for logs.
+        module: run by ``python -m``.
+        handover: what it is given.
+        on_exit: called after each unasked end, before the restart.
+
+    Attributes:
+        pid: of the running process, or None.
+        restarts: unasked ends so far.
+        since_s: when the present process was started; monotonic.
+        last_exit: how the last process ended, in words; empty before.
+    """
+
+    def __init__(self, name: str, module: str, handover: Handover, on_exit: Callable[[], None]) -> None:
+        self.name = name
+        self.pid: int | None = None
+        self.restarts = 0
+        self.since_s = 0.0
+        self.last_exit = ""
+        self._module = module
+        self._handover = handover
+        self._on_exit = on_exit
+        self._stopping = False
+
+    async def run(self) -> None:
+        """Keep the process running until `stop` is called."""
+        pause_s = _FIRST_PAUSE_S
+        while not self._stopping:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                self._module,
+                self._handover.to_argument(),
+                pass_fds=self._handover.fds,
+                stdin=asyncio.subprocess.DEVNULL,
+                env={**os.environ, **_ENVIRONMENT},
+            )
+            self.pid, self.since_s = process.pid, monotonic()
+            if self._stopping:
+                process.terminate()
+            code = await process.wait()
+            self.pid = None
+            self.last_exit = _in_words(code)
+            if self._stopping:
+                return
+            self.restarts += 1
+            self._on_exit()
+            pause_s = _FIRST_PAUSE_S if monotonic() - self.since_s > _SETTLED_S else pause_s
+            log.error("%s ended (%s); it is started again in %.2f s", self.name, self.last_exit, pause_s)
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    def stop(self) -> None:
+        """Ask the process to end, and do not start it again."""
+        self._stopping = True
+        self.signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the process at once; unless `stop` was called it is started again."""
+        self.signal(signal.SIGKILL)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal if the process runs."""
+        if self.pid is not None:
+            try:
+                os.kill(self.pid, number)
+            except ProcessLookupError:
+                pass
+
+
+def _in_words(code: int) -> str:
+    if code >= 0:
+        return f"exit status {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"

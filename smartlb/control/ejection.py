@@ -1,0 +1,134 @@
+"""Passive health checks: a backend whose live requests fail in a row is left out for a while.
+
+After Envoy's outlier detection by consecutive failures, https://www.envoyproxy.io/docs/envoy/latest/intro/arch_overview/upstream/outlier
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from smartlb.config.model import Ejection
+from smartlb.core.outcome import FIRST_BACKEND_FAULT, Outcome
+from smartlb.core.telemetry import Records
+
+
+@dataclass(frozen=True, slots=True)
+class Ejected:
+    """An ejection that begins.
+
+    Attributes:
+        index: of the backend, over all pools.
+        for_s: how long it lasts.
+        reason: in words.
+    """
+
+    index: int
+    for_s: float
+    reason: str
+
+
+@dataclass(slots=True)
+class _Pool:
+    settings: Ejection
+    most: int  # how many may be ejected at once
+    ejected: int = 0
+
+
+@dataclass(slots=True)
+class _Standing:
+    """One backend; `in_a_row` is the multiplier of its last ejection, `since_s` when that ended."""
+
+    pool: _Pool
+    failures: int = 0
+    in_a_row: int = 0
+    total: int = 0
+    until_s: float | None = None
+    since_s: float = -math.inf
+
+
+class Ejector:
+    """Counts failures in a row, and ejects and releases backends.
+
+    A failure is an exchange that the backend broke, or a 5xx. A 429 is none: it says that a working backend
+    has enough to do. What clients or the router caused says nothing of a backend and is not looked at.
+
+    The n-th ejection in a row takes n times the base. Every base period that a backend then stays without an
+    ejection takes one off n (Envoy does this at each of its intervals).
+
+    Args:
+        pools: for each pool the range of its backends' indices and its settings; None never ejects.
+    """
+
+    def __init__(self, pools: Iterable[tuple[range, Ejection | None]]) -> None:
+        self._standings: dict[int, _Standing] = {}
+        self._ejected: set[int] = set()
+        for members, settings in pools:
+            if settings is not None:
+                # The small number makes 0.29 of 100 backends 29, not 28.
+                pool = _Pool(settings, most=math.floor(settings.max_ejected_share * len(members) + 1e-9))
+                self._standings.update({index: _Standing(pool) for index in members})
+
+    def ejected(self, index: int) -> bool:
+        """Whether a backend is ejected now."""
+        return index in self._ejected
+
+    def ejections(self, index: int) -> int:
+        """How often a backend was ejected so far."""
+        return self._standings[index].total if index in self._standings else 0
+
+    def observe(self, records: Records, now_s: float) -> list[Ejected]:
+        """Take in finished requests, in the order in which they ended; returns the ejections that follow.
+
+        Where the pool has as many ejected as it may, a failing backend stays, and is ejected at its next
+        failure for which there is room. Requests dispatched before the end of a backend's last ejection do
+        not count.
+        """
+        telling = (records["outcome"] == Outcome.COMPLETE) | (records["outcome"] >= FIRST_BACKEND_FAULT)
+        records = records[telling]
+        dispatched_s = records["arrived_s"] + records["queued_s"]
+        order = np.argsort(dispatched_s + records["total_s"], kind="stable")
+        failed = (records["outcome"] >= FIRST_BACKEND_FAULT) | (records["status"] >= 500)
+        ejections = []
+        for index, sent_s, failure in zip(
+            records["backend"][order].tolist(),
+            dispatched_s[order].tolist(),
+            failed[order].tolist(),
+            strict=True,
+        ):
+            standing = self._standings.get(index)
+            if standing is None or standing.until_s is not None or sent_s < standing.since_s:
+                continue
+            standing.failures = standing.failures + 1 if failure else 0
+            pool = standing.pool
+            if standing.failures >= pool.settings.consecutive_failures and pool.ejected < pool.most:
+                ejections.append(self._eject(index, standing, now_s))
+        return ejections
+
+    def _eject(self, index: int, standing: _Standing, now_s: float) -> Ejected:
+        settings = standing.pool.settings
+        quiet_periods = (now_s - standing.since_s) / settings.base_ejection_s
+        standing.in_a_row += 1 - int(min(quiet_periods, standing.in_a_row))
+        standing.total += 1
+        for_s = min(settings.max_ejection_s, settings.base_ejection_s * standing.in_a_row)
+        standing.until_s = now_s + for_s
+        standing.pool.ejected += 1
+        self._ejected.add(index)
+        return Ejected(
+            index, for_s, f"{standing.failures} failed requests in a row, left out for {for_s:g} s"
+        )
+
+    def release(self, now_s: float) -> list[int]:
+        """End the ejections whose time is over; returns the backends, ascending."""
+        released = []
+        for index in sorted(self._ejected):
+            standing = self._standings[index]
+            if standing.until_s is not None and standing.until_s <= now_s:
+                standing.until_s = None
+                standing.since_s = now_s
+                standing.failures = 0
+                standing.pool.ejected -= 1
+                self._ejected.remove(index)
+                released.append(index)
+        return released

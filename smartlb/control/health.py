@@ -1,0 +1,174 @@
+"""Active health checks: a GET to each backend at an interval, and when a run of answers changes its state."""
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from enum import StrEnum
+from random import Random
+
+import aiohttp
+from yarl import URL
+
+from smartlb import __version__
+from smartlb.config.model import Config, HealthCheck
+from smartlb.config.numbering import Member, Numbering
+
+log = logging.getLogger(__name__)
+
+OnChange = Callable[[int, bool, str], None]
+"""``on_change(backend_index, healthy, reason)``; the reason is in words."""
+
+
+class Health(StrEnum):
+    """What the checks say of a backend; one that is not known yet is used like a healthy one."""
+
+    UNKNOWN = "unknown"
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
+
+
+class RiseFall:
+    """The state of one backend, which only a run of equal results changes.
+
+    A new backend is unknown until `rise` successes or `fall` failures in a row. Unknown counts as usable, so
+    that traffic starts at once.
+
+    Attributes:
+        state: what is held of the backend now.
+        run: how many results in a row were like the last one.
+    """
+
+    def __init__(self, rise: int, fall: int) -> None:
+        self.state = Health.UNKNOWN
+        self.run = 0
+        self._needed = {True: rise, False: fall}
+        self._last: bool | None = None
+
+    def observe(self, passed: bool) -> bool:
+        """Take in a result; returns whether it changed the state."""
+        self.run = self.run + 1 if passed is self._last else 1
+        self._last = passed
+        implied = Health.HEALTHY if passed else Health.UNHEALTHY
+        if self.state is implied or self.run < self._needed[passed]:
+            return False
+        self.state = implied
+        return True
+
+
+class HealthChecker:
+    """Checks every backend of every pool that has a `health_check`.
+
+    Each check makes a connection of its own, as a new client would: an idle one that still works says little
+    about a server that accepts no more. Redirects are not followed and no proxy of the environment is used.
+
+    Args:
+        config: the router's configuration.
+        numbering: of the same configuration.
+        on_change: called in the event loop after each change of a backend's state.
+        rng: spreads the checks over their interval.
+    """
+
+    def __init__(self, config: Config, numbering: Numbering, on_change: OnChange, rng: Random) -> None:
+        self._on_change = on_change
+        self._rng = rng
+        self._checks: dict[int, tuple[Member, HealthCheck]] = {}
+        for member in numbering.backends:
+            check = config.pools[member.pool].health_check
+            if check is not None:
+                self._checks[member.index] = (member, check)
+        self._states = {index: RiseFall(check.rise, check.fall) for index, (_, check) in self._checks.items()}
+        self._errors: dict[int, str] = {}
+
+    def health(self, index: int) -> Health:
+        """What the checks say of a backend; unknown where its pool has none."""
+        return self._states[index].state if index in self._states else Health.UNKNOWN
+
+    def last_error(self, index: int) -> str | None:
+        """What was wrong at a backend's latest check; None where it passed or none was made."""
+        return self._errors.get(index)
+
+    async def run(self) -> None:
+        """Check until cancelled; returns at once where no pool has a health check.
+
+        The first checks start at once, the second ones after a random part of the interval, and so they stay
+        spread. A check that takes longer than the interval delays the next one.
+        """
+        if not self._checks:
+            return
+        # The default limit of connections would make checks wait for each other.
+        connector = aiohttp.TCPConnector(limit=0, force_close=True, use_dns_cache=False)
+        async with (
+            aiohttp.ClientSession(
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"User-Agent": f"smartlb/{__version__} (health check)"},
+            ) as session,
+            asyncio.TaskGroup() as group,
+        ):
+            for member, check in self._checks.values():
+                group.create_task(self._watch(session, member, check))
+
+    async def _watch(self, session: aiohttp.ClientSession, member: Member, check: HealthCheck) -> None:
+        clock = asyncio.get_running_loop().time
+        pause_s = self._rng.random() * check.interval_s
+        while True:
+            started_s = clock()
+            passed, words = await _ask(session, member.settings.address, check)
+            self._take_in(member, passed, words)
+            await asyncio.sleep(max(0.0, started_s + pause_s - clock()))
+            pause_s = check.interval_s
+
+    def _take_in(self, member: Member, passed: bool, words: str) -> None:
+        if passed:
+            self._errors.pop(member.index, None)
+        else:
+            self._errors[member.index] = words
+        state = self._states[member.index]
+        if not state.observe(passed):
+            return
+        reason = f"{words} ({state.run} in a row)"
+        log.log(
+            logging.INFO if passed else logging.WARNING,
+            "backend %s of pool %s is %s: %s",
+            member.settings.label,
+            member.pool,
+            state.state,
+            reason,
+        )
+        self._on_change(member.index, passed, reason)
+
+
+async def _ask(session: aiohttp.ClientSession, address: str, check: HealthCheck) -> tuple[bool, str]:
+    """One check: whether it passed, and what happened in words."""
+    try:
+        async with session.get(
+            URL(f"http://{address}{check.path}", encoded=True),
+            allow_redirects=False,
+            headers={"Host": check.host} if check.host else None,
+            timeout=aiohttp.ClientTimeout(total=check.timeout_s),
+        ) as response:
+            status = response.status
+    except TimeoutError:
+        return False, f"no answer to GET {check.path} within {check.timeout_s:g} s"
+    except aiohttp.ClientConnectorDNSError:
+        return False, f"the host of {address} cannot be resolved"
+    except aiohttp.ClientConnectorError as error:
+        # asyncio's own words, "Connect call failed", do not say why.
+        why = os.strerror(error.errno) if error.errno else error.os_error
+        return False, f"cannot connect to {address}: {why}"
+    except aiohttp.ServerDisconnectedError:
+        return False, f"closed the connection without an answer to GET {check.path}"
+    except aiohttp.ClientResponseError as error:
+        return False, f"no valid HTTP answer to GET {check.path}: {error.message}"
+    except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: a host that cannot be a name
+        return False, f"GET {check.path} failed: {error or type(error).__name__}"
+    if any(low <= status <= high for low, high in map(_bounds, check.expected_status)):
+        return True, f"answered {status}"
+    return False, f"answered {status} to GET {check.path}, expected {' or '.join(check.expected_status)}"
+
+
+def _bounds(statuses: str) -> tuple[int, int]:
+    """``"200-399"`` as numbers, ``"200"`` likewise."""
+    low, _, high = statuses.partition("-")
+    return int(low), int(high or low)

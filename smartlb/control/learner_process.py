@@ -1,0 +1,65 @@
+"""The learner's process: telemetry in, snapshots out, at an interval."""
+
+import logging
+import os
+import signal
+import threading
+from time import monotonic
+from types import FrameType
+
+import numpy as np
+
+from smartlb.config.model import Config
+from smartlb.config.numbering import Numbering
+from smartlb.core.segment import Segment
+from smartlb.learning.learner import Learner, LearnerSettings
+from smartlb.process import Handover, set_up_logging, tie_to_parent
+
+log = logging.getLogger(__name__)
+
+
+def make_learner(config: Config, numbering: Numbering, version: int) -> Learner:
+    """A learner for the pools of `config` that use the learned policy; `version` is the last snapshot's."""
+    pools = [
+        members for name, members in numbering.pools.items() if config.pools[name].policy.name == "learned"
+    ]
+    settings = LearnerSettings(**config.learner.model_dump(exclude={"interval_s", "stale_after_s"}))
+    return Learner(pools, len(numbering.classes), settings, version)
+
+
+def _run(config: Config, numbering: Numbering, segment: Segment, parent: int, stop: threading.Event) -> None:
+    readers = [segment.ring_reader(worker) for worker in range(segment.layout.workers)]
+    # A writer that died while it published left a version that a reader may have seen: go on beyond it.
+    learner = make_learner(config, numbering, segment.snapshot.version)
+    log.info("learner starts after snapshot %d", segment.snapshot.version)
+    interval_s = config.learner.interval_s
+    lost = 0
+    due_s = monotonic()
+    while not stop.wait(max(0.0, due_s - monotonic())) and os.getppid() == parent:
+        # A tick that took too long is not made up for.
+        due_s = max(due_s, monotonic()) + interval_s
+        records = np.concatenate([reader.read() for reader in readers])
+        segment.snapshot.publish(learner.update(records, monotonic()))
+        if (now_lost := sum(reader.lost for reader in readers)) != lost:
+            log.warning("%d telemetry records were overwritten before the learner read them", now_lost - lost)
+            lost = now_lost
+
+
+def main() -> None:
+    """Run the learner until SIGTERM or the supervisor's end."""
+    parent = tie_to_parent()
+    set_up_logging("learner")
+    stop = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    handover = Handover.from_command_line("The learner of the router.")
+    config = handover.config()
+    numbering = Numbering(config)
+    _run(config, numbering, handover.segment(config, numbering), parent, stop)
+
+
+if __name__ == "__main__":
+    main()

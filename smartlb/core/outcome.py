@@ -1,0 +1,79 @@
+"""How a request ended, and whose doing it was."""
+
+from enum import IntEnum, StrEnum
+
+
+class Blame(StrEnum):
+    """Who caused an outcome; only the backend's own failures count against a backend."""
+
+    NOBODY = "nobody"
+    CLIENT = "client"
+    ROUTER = "router"
+    BACKEND = "backend"
+
+
+class Outcome(IntEnum):
+    """How a request ended, as the telemetry records it (one byte).
+
+    ``COMPLETE`` says that a whole response was relayed, whatever its status; see `failed`.
+    """
+
+    COMPLETE = 0
+
+    # The client's doing.
+    CLIENT_GONE = 1
+    BAD_REQUEST = 2
+    HEADER_TOO_LARGE = 3
+    BODY_TOO_LARGE = 4
+    CLIENT_TIMEOUT = 5
+    NO_ROUTE = 6
+    METHOD_REFUSED = 7
+
+    # The router's doing: nowhere to send the request.
+    NO_BACKEND = 8
+    QUEUE_FULL = 9
+    QUEUE_TIMEOUT = 10
+    SHUTDOWN = 11
+    INTERNAL = 12
+
+    # The backend's doing.
+    CONNECT_FAILED = 13
+    CONNECT_TIMEOUT = 14
+    RESET = 15
+    MALFORMED = 16
+    RESPONSE_TIMEOUT = 17
+    REQUEST_TIMEOUT = 18
+    TRUNCATED = 19
+
+    @property
+    def label(self) -> str:
+        """The name that metrics, logs and error bodies use, such as ``connect_failed``."""
+        return self.name.lower()
+
+    @property
+    def blame(self) -> Blame:
+        """Whose doing this outcome is."""
+        if self is Outcome.COMPLETE:
+            return Blame.NOBODY
+        if self < Outcome.NO_BACKEND:
+            return Blame.CLIENT
+        return Blame.ROUTER if self < Outcome.CONNECT_FAILED else Blame.BACKEND
+
+
+COMPLETE = int(Outcome.COMPLETE)
+"""`Outcome.COMPLETE` as a plain int, for where every request passes."""
+
+FIRST_BACKEND_FAULT = int(Outcome.CONNECT_FAILED)
+"""Outcomes from this one on are the backend's doing; a plain int for comparisons over arrays."""
+
+TOO_MANY_REQUESTS = 429
+
+
+def failed(outcome: int, status: int) -> bool:
+    """Whether a request failed by its backend's doing: a broken exchange, a 5xx or a 429.
+
+    A 429 counts because a backend that refuses quickly would otherwise look fast and draw more traffic.
+    """
+    return outcome >= FIRST_BACKEND_FAULT or (
+        outcome == Outcome.COMPLETE and (status >= 500 or status == TOO_MANY_REQUESTS)
+    )

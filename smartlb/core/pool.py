@@ -1,0 +1,32 @@
+"""What a policy may look at when it picks a backend."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class PoolView(NamedTuple):
+    """One pool, as flat sequences that are indexed by a backend's position in the pool.
+
+    The proxy passes `array.array` (fast to read one by one, and numpy sees them without a copy); compiled
+    code passes numpy arrays. Everything but `in_flight` is replaced, never changed, when it no longer holds.
+
+    Attributes:
+        eligible: positions that may be picked, ascending: healthy, not ejected, not draining, not tried yet.
+            Never empty when a policy is called.
+        barred: 0.0 where a backend may be picked and infinity where it may not; the same fact as `eligible`,
+            for policies that scan.
+        in_flight: requests at each backend now, over all workers.
+        weight: configured weights, above zero.
+        draw: learned weights, one row of `len(weight)` a request class (row `c` starts at `c * len(weight)`),
+            as running sums within the row; a barred backend adds nothing.
+        base_s: predicted cost in seconds of a request at a backend with nothing in flight; rows as in `draw`.
+        slope_s: what each request in flight adds to that cost, in seconds; rows as in `draw`.
+    """
+
+    eligible: Sequence[int]
+    barred: Sequence[float]
+    in_flight: Sequence[int]
+    weight: Sequence[float]
+    draw: Sequence[float]
+    base_s: Sequence[float]
+    slope_s: Sequence[float]

@@ -1,0 +1,111 @@
+"""The memory that all processes of one router share, as named arrays over one buffer.
+
+One writer each: a worker writes its own row and ring, the supervisor the eligibility, the learner the snapshot.
+Backends are numbered over all pools in the order of the configuration, request classes and routes likewise.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from smartlb.core.snapshot import SnapshotCell
+from smartlb.core.telemetry import RingReader, RingWriter, ring_bytes
+
+_ALIGN = 64
+
+
+class Gauge(IntEnum):
+    """What a worker reports of itself besides its records, each a column of `Segment.gauges`."""
+
+    CONNECTIONS = 0  # open client connections
+    CONNECTIONS_REFUSED = 1  # closed at once because of the limit, since the worker's start
+    WAITING = 2  # requests in the pools' wait queues
+    SNAPSHOT_VERSION = 3  # of the learned snapshot in use; 0 for none
+    FALLBACK = 4  # 1 while learned pools are on their fallback policy
+    LOG_LINES_DROPPED = 5  # access log lines dropped because the writer was behind
+    REUSED = 6  # requests sent over an idle connection
+    STALE_RETRIES = 7  # requests sent again because an idle connection was closed under them
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The sizes that fix where everything lies in the segment."""
+
+    workers: int
+    backends: int
+    classes: int
+    ring_capacity: int = 65_536
+
+    def _parts(self) -> dict[str, int]:
+        return {
+            "heartbeat_s": 8 * self.workers,
+            "gauges": 8 * self.workers * len(Gauge),
+            "eligibility_version": 8,
+            "eligible": self.backends,
+            "in_flight": 4 * self.workers * self.backends,
+            "snapshot": SnapshotCell.size(self.classes, self.backends),
+            **{f"ring{worker}": ring_bytes(self.ring_capacity) for worker in range(self.workers)},
+        }
+
+    @property
+    def size(self) -> int:
+        """Bytes the segment takes."""
+        return sum(-(-part // _ALIGN) * _ALIGN for part in self._parts().values())
+
+    def slices(self) -> dict[str, slice]:
+        """Where each part lies."""
+        slices, start = {}, 0
+        for name, length in self._parts().items():
+            slices[name] = slice(start, start + length)
+            start += -(-length // _ALIGN) * _ALIGN
+        return slices
+
+
+class Segment:
+    """The arrays of a segment over `buffer`, which a process maps from the supervisor's file descriptor.
+
+    Attributes:
+        heartbeat_s: float64 ``[workers]``; the monotonic time at which each worker last showed life.
+        gauges: float64 ``[workers, Gauge]``.
+        eligibility_version: uint64 ``[1]``; raised after each change of `eligible`.
+        eligible: uint8 ``[backends]``; 1 where a backend may be picked.
+        in_flight: int32 ``[workers, backends]``; each worker writes its row, all read the sum.
+        snapshot: the learner's latest output.
+    """
+
+    heartbeat_s: npt.NDArray[np.float64]
+    gauges: npt.NDArray[np.float64]
+    eligibility_version: npt.NDArray[np.uint64]
+    eligible: npt.NDArray[np.uint8]
+    in_flight: npt.NDArray[np.int32]
+
+    def __init__(self, buffer: memoryview, layout: Layout) -> None:
+        self.layout = layout
+        self._buffer = buffer
+        self._slices = layout.slices()
+        workers, backends = layout.workers, layout.backends
+        self.heartbeat_s = self._array("heartbeat_s", np.float64, (workers,))
+        self.gauges = self._array("gauges", np.float64, (workers, len(Gauge)))
+        self.eligibility_version = self._array("eligibility_version", np.uint64, (1,))
+        self.eligible = self._array("eligible", np.uint8, (backends,))
+        self.in_flight = self._array("in_flight", np.int32, (workers, backends))
+        self.snapshot = SnapshotCell(buffer[self._slices["snapshot"]], layout.classes, backends)
+
+    def _array(self, name: str, dtype: type, shape: tuple[int, ...]) -> Any:
+        return np.frombuffer(self._buffer[self._slices[name]], dtype=dtype).reshape(shape)
+
+    def ring_writer(self, worker: int) -> RingWriter:
+        """The writing end of a worker's telemetry ring."""
+        return RingWriter(self._buffer[self._slices[f"ring{worker}"]], self.layout.ring_capacity)
+
+    def ring_reader(self, worker: int) -> RingReader:
+        """A reading end of a worker's telemetry ring."""
+        return RingReader(self._buffer[self._slices[f"ring{worker}"]], self.layout.ring_capacity)
+
+    def in_flight_row(self, worker: int) -> memoryview:
+        """A worker's own counts, for single reads and writes without numpy's overhead."""
+        start = self._slices["in_flight"].start + 4 * worker * self.layout.backends
+        return self._buffer[start : start + 4 * self.layout.backends].cast("i")

@@ -1,0 +1,229 @@
+"""The demo from start to end: fleet, router and load for each policy in turn, then the report."""
+
+import asyncio
+import json
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import numpy as np
+from rich.console import Console
+from rich.live import Live
+
+from smartlb.demo import chart, fleet, report, router, scenario, traces, workload
+from smartlb.demo.fleet import FLEET, Server
+from smartlb.demo.load import Array
+from smartlb.demo.processes import Child, DemoError, child
+from smartlb.demo.settings import Settings
+from smartlb.demo.summary import summarise
+from smartlb.demo.view import Scene, line, screen
+from smartlb.demo.workload import Workload
+
+_REDRAW_S = 0.25
+_LINE_S = 3.0
+_POLL_S = 0.5
+_SPARE_S = 60.0
+
+
+def main(settings: Settings, console: Console) -> int:
+    """Run the demo; the exit status is 0, 1 if it could not finish, 2 for a bad trace, 130 if interrupted."""
+    try:
+        return asyncio.run(_main(settings, console))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        console.print("\nstopped; nothing was left running")
+        return 130
+    except traces.TraceError as error:
+        print(f"smartlb demo: {error}", file=sys.stderr)
+        return 2
+    except DemoError as error:
+        print(f"smartlb demo: {error}\nlogs: {settings.output}/*.log", file=sys.stderr)
+        return 1
+
+
+async def _main(settings: Settings, console: Console) -> int:
+    task = asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    if settings.trace:
+        load = traces.read(settings.trace, settings.total_s, settings.rate, settings.seed)
+    else:
+        load = workload.generated(settings.total_s, settings.rate, settings.seed)
+    _make_folder(settings.output)
+    arrivals = load.arrivals(FLEET, settings.load, settings.total_s)
+    console.print(*_preamble(settings, load, arrivals), sep="\n", highlight=False)
+    scene = Scene(fleet=FLEET, classes=load.classes, source=load.source, policies=settings.policies)
+    results: dict[str, Array] = {}
+    with tempfile.TemporaryDirectory(prefix="smartlb-demo-") as folder:
+        async with _background(_show(scene, console, settings.plain)):
+            for policy in settings.policies:
+                results[policy] = await _Run(settings, load, scene, Path(folder)).under(policy, arrivals)
+                scene.finished.append(summarise(policy, results[policy], scenario.faults(settings.seconds)))
+    _report(settings, load, arrivals, results, scene, console)
+    return 0
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DemoError(f"cannot make the folder {folder} for the results: {error.strerror}") from None
+
+
+def _preamble(settings: Settings, load: Workload, arrivals: Array) -> list[str]:
+    count, names = len(settings.policies), ", ".join(settings.policies)
+    warmup_s, seconds = settings.warmup_s, settings.seconds
+    lines = [
+        f"The same {len(arrivals):,} requests for {count} policies, one after the other: {names}.",
+        f"Requests: {load.source}; seed {settings.seed}.",
+        f"Rate: {settings.rate:g}/s; {warmup_s:g} s to warm up, then {seconds:g} s that count.",
+        f"Load: {settings.load:.0%} of what the fleet could carry if every request were placed perfectly.",
+    ]
+    if load.speedup is not None:
+        lines.append(f"Time: the trace is replayed {load.speedup:.3g} times as fast as it was recorded.")
+    return lines
+
+
+class _Run:
+    """One policy's run, in processes that are started for it."""
+
+    def __init__(self, settings: Settings, load: Workload, scene: Scene, folder: Path) -> None:
+        self._settings = settings
+        self._load = load
+        self._scene = scene
+        self._folder = folder
+        self._faults = scenario.faults(settings.seconds)
+
+    async def under(self, policy: str, arrivals: Array) -> Array:
+        """The results that count; their times count from the end of the warm-up."""
+        settings, scene = self._settings, self._scene
+        scene.policy, scene.phase, scene.left_s = policy, "starting", settings.total_s
+        scene.pool, scene.progress, scene.fault = None, {}, None
+        np.save(self._folder / "arrivals.npy", arrivals)
+        async with AsyncExitStack() as stack:
+            log = stack.enter_context((settings.output / f"{policy}.log").open("wb"))
+            lifetime_s = settings.total_s + settings.timeout_s + _SPARE_S
+            servers = await stack.enter_async_context(
+                fleet.running(FLEET, self._load.affine, settings.seed, lifetime_s, log)
+            )
+            config = settings.output / f"{policy}.yaml"
+            config.write_text(router.configuration(policy, servers.values(), self._load.classes))
+            smartlb = await stack.enter_async_context(
+                router.running(config, self._folder / f"{policy}.ready", log)
+            )
+            session = await stack.enter_async_context(aiohttp.ClientSession())
+            generator = await stack.enter_async_context(child(self._generator(smartlb.listener), log))
+            started_s = float((await generator.report())["started_s"])
+            async with (
+                _background(self._poll(session, smartlb.admin)),
+                _background(self._inject(session, servers, started_s + settings.warmup_s)),
+            ):
+                await self._follow(generator)
+            if smartlb.process.returncode is not None:
+                raise DemoError(f"the router ended during the run with status {smartlb.process.returncode}")
+        results: Array = np.load(self._folder / "results.npy")
+        counted = results[results["at_s"] >= settings.warmup_s]
+        counted["at_s"] -= settings.warmup_s
+        return counted
+
+    def _generator(self, target: str) -> list[str]:
+        return [
+            *(sys.executable, "-m", "smartlb.demo.load"),
+            *(str(self._folder / "arrivals.npy"), str(self._folder / "results.npy")),
+            *("--target", target, "--classes", ",".join(self._load.classes)),
+            *("--backends", ",".join(server.name for server in FLEET)),
+            *("--timeout", str(self._settings.timeout_s), "--connections", str(self._settings.connections)),
+        ]
+
+    async def _follow(self, generator: Child) -> None:
+        while not (report := await generator.report()).get("saved"):
+            scene, settings = self._scene, self._settings
+            elapsed_s = report["elapsed_s"]
+            scene.progress = report
+            scene.left_s = max(0.0, settings.total_s - elapsed_s)
+            scene.fault = scenario.active(self._faults, elapsed_s - settings.warmup_s)
+            if elapsed_s < settings.warmup_s:
+                scene.phase = "warming up, not counted"
+            else:
+                scene.phase = "measuring" if scene.left_s else "waiting for the last answers"
+
+    async def _poll(self, session: aiohttp.ClientSession, admin: str) -> None:
+        while True:
+            # A status that does not come is no reason to stop: the run's figures do not depend on it.
+            with suppress(aiohttp.ClientError, TimeoutError):
+                async with session.get(
+                    f"http://{admin}/status", timeout=aiohttp.ClientTimeout(2)
+                ) as response:
+                    self._scene.pool = (await response.json())["pools"][router.POOL]
+            await asyncio.sleep(_POLL_S)
+
+    async def _inject(
+        self, session: aiohttp.ClientSession, servers: Mapping[str, Server], counted_from_s: float
+    ) -> None:
+        for fault in self._faults:
+            server = servers[fault.server]
+            await _sleep_until(counted_from_s + fault.starts_s)
+            await scenario.inject(session, server, slow=fault.slow, fail=fault.fail)
+            await _sleep_until(counted_from_s + fault.ends_s)
+            await scenario.inject(session, server)
+
+
+async def _sleep_until(when_s: float) -> None:
+    await asyncio.sleep(max(0.0, when_s - time.monotonic()))
+
+
+@asynccontextmanager
+async def _background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Do `work` beside the block and stop it with the block; its errors come out at the end."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _show(scene: Scene, console: Console, plain: bool) -> None:
+    if plain:
+        while True:
+            await asyncio.sleep(_LINE_S)
+            console.print(line(scene), highlight=False, markup=False)
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        while True:
+            live.update(screen(scene), refresh=True)
+            await asyncio.sleep(_REDRAW_S)
+
+
+def _report(
+    settings: Settings,
+    load: Workload,
+    arrivals: Array,
+    results: Mapping[str, Array],
+    scene: Scene,
+    console: Console,
+) -> None:
+    faults = scenario.faults(settings.seconds)
+    console.print(
+        report.table(scene.finished), *report.notes(scene.finished, settings), sep="\n", highlight=False
+    )
+    mean_work_ms = float(arrivals["work_ms"].mean())
+    figures = settings.output / "results.json"
+    content = report.document(scene.finished, settings, load, FLEET, faults, mean_work_ms)
+    figures.write_text(json.dumps(content, indent=2) + "\n")
+    written: Sequence[Path] = [figures]
+    if find_spec("matplotlib"):
+        picture = settings.output / "results.png"
+        subtitle = f"{settings.rate:g} requests/s, {settings.load:.0%} of what the fleet could carry at best"
+        chart.draw(picture, results, FLEET, faults, settings.seconds, subtitle)
+        written = [figures, picture]
+    else:
+        console.print("no picture: matplotlib is not installed; pip install 'smartlb[demo]' brings it")
+    console.print("written:", *(str(path) for path in written), highlight=False)

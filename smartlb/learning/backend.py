@@ -1,0 +1,214 @@
+"""One backend's models, and the detectors that say when they no longer hold."""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import isfinite, sqrt
+
+from smartlb.learning.cells import Cell, Matrix
+from smartlb.learning.drift import error_surprise, latency_surprise
+from smartlb.learning.generations import Generation, Generations
+from smartlb.learning.model import DriftDetector, ErrorModel, LatencyModel, features
+
+RECENT_S = 0.6
+"""How far back a backend that changed is learned anew: about what it takes to notice a change."""
+
+EVIDENCE_TO_DOUBT = 3.0
+"""Requests of a class that a model must have seen before its surprise says anything of the backend."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """What is usual in the pool; models learn multiples of it, so that one set of constants suits all pools.
+
+    Attributes:
+        latency_s: mean latency.
+        in_flight: mean requests in flight at a backend at dispatch.
+    """
+
+    latency_s: float
+    in_flight: float
+
+
+class _Latency:
+    """A latency model in seconds."""
+
+    def __init__(self, model: LatencyModel, scale: Scale) -> None:
+        self._model = model
+        self._scale = scale
+
+    def learn(self, cell: Cell) -> None:
+        scale = self._scale
+        x = features(cell.in_flight / scale.in_flight, cell.request_class)
+        self._model.learn_one(x, cell.latency_s / scale.latency_s, _worth(cell))
+
+    def predict_s(self, in_flight: float, request_class: int) -> float:
+        scale = self._scale
+        x = features(in_flight / scale.in_flight, request_class)
+        return self._model.predict_one(x) * scale.latency_s
+
+
+@dataclass(frozen=True, slots=True)
+class _Tick:
+    time_s: float
+    cells: list[Cell]
+    outcomes: list[tuple[int, float, float]]
+
+
+class BackendLearner:
+    """What is known of one backend.
+
+    Args:
+        classes: how many request classes there are.
+        latency_model: makes a latency model.
+        error_model: makes an error model.
+        drift_detector: makes a drift detector.
+    """
+
+    def __init__(
+        self,
+        classes: int,
+        latency_model: Callable[[], LatencyModel],
+        error_model: Callable[[], ErrorModel],
+        drift_detector: Callable[[], DriftDetector],
+    ) -> None:
+        self._scale = Scale(1.0, 1.0)
+        self._drift_detector = drift_detector
+        self._latency = Generations(lambda: _Latency(latency_model(), self._scale), classes)
+        self._errors = Generations(error_model, classes)
+        self._detectors = (drift_detector(), drift_detector())
+        self._recent: deque[_Tick] = deque()
+
+    @property
+    def latency_evidence(self) -> Matrix:
+        """``[classes]``: from how many requests latency is claimed."""
+        return self._latency.elder.evidence
+
+    @property
+    def error_evidence(self) -> Matrix:
+        """``[classes]``: from how many requests failures are claimed."""
+        return self._errors.elder.evidence
+
+    def latency_s(self, in_flight: float, request_class: int) -> float:
+        """Predicted latency; NaN where the model has seen none of the class, or has gone astray."""
+        if not self._latency.elder.evidence[request_class]:
+            return float("nan")
+        predicted_s = self._latency.elder.model.predict_s(in_flight, request_class)
+        if not isfinite(predicted_s):
+            self._latency.renew()
+            return float("nan")
+        return predicted_s
+
+    def error_rate(self, request_class: int) -> float:
+        """Predicted share of failures; 0 where nothing is known."""
+        if not self._errors.elder.evidence.any():
+            return 0.0
+        rate = self._errors.elder.model.predict_proba_one(features(1.0, request_class)).get(True, 0.0)
+        return min(max(rate, 0.0), 1.0) if isfinite(rate) else 0.0
+
+    def update(
+        self, cells: list[Cell], requests: list[float], failures: list[float], time_s: float, scale: Scale
+    ) -> bool:
+        """Learn from a tick.
+
+        Args:
+            cells: latencies of the requests that succeeded.
+            requests: per class.
+            failures: per class, how many of the requests failed.
+            time_s: of the tick; never decreasing.
+            scale: for models made from now on.
+
+        Returns:
+            Whether the backend has changed and is learned anew.
+        """
+        self._scale = scale
+        outcomes = [
+            (request_class, count, failed)
+            for request_class, (count, failed) in enumerate(zip(requests, failures, strict=True))
+            if count
+        ]
+        tick = _Tick(time_s, cells, outcomes)
+        changed = self._changed(tick)
+        if outcomes:
+            self._recent.append(tick)
+        while self._recent and self._recent[0].time_s < time_s - RECENT_S:
+            self._recent.popleft()
+        if changed:
+            self._renew()
+        for past in self._recent if changed else (tick,):
+            self._learn(past)
+        return changed
+
+    def forget(self, scale: Scale) -> None:
+        """Begin anew at a scale."""
+        self._scale = scale
+        self._renew()
+
+    def _renew(self) -> None:
+        self._latency.renew()
+        self._errors.renew()
+        self._detectors = (self._drift_detector(), self._drift_detector())
+
+    def turn_latency(self) -> None:
+        """Let the younger latency model take over."""
+        self._latency.turn()
+
+    def turn_errors(self) -> None:
+        """Let the younger error model take over."""
+        self._errors.turn()
+
+    def _learn(self, tick: _Tick) -> None:
+        for latency in (self._latency.elder, self._latency.younger):
+            for cell in tick.cells:
+                latency.model.learn(cell)
+                latency.evidence[cell.request_class] += _worth(cell)
+        for errors in (self._errors.elder, self._errors.younger):
+            _learn_outcomes(errors, tick.outcomes)
+
+    def _changed(self, tick: _Tick) -> bool:
+        for detector, surprise in zip(
+            self._detectors, (self._latency_surprise(tick), self._error_surprise(tick)), strict=True
+        ):
+            if surprise is not None:
+                detector.update(surprise)
+                if detector.drift_detected:
+                    return True
+        return False
+
+    def _latency_surprise(self, tick: _Tick) -> float | None:
+        actual = predicted = count = 0.0
+        for cell in tick.cells:
+            if self._latency.elder.evidence[cell.request_class] < EVIDENCE_TO_DOUBT:
+                continue
+            expected_s = self.latency_s(cell.in_flight, cell.request_class)
+            if isfinite(expected_s):
+                actual += cell.latency_s * cell.count
+                predicted += max(expected_s, 0.05 * self._scale.latency_s) * cell.count
+                count += cell.count
+        return latency_surprise(actual, predicted, count) if count else None
+
+    def _error_surprise(self, tick: _Tick) -> float | None:
+        failures = expected = variance = 0.0
+        if self._errors.elder.evidence.sum() < EVIDENCE_TO_DOUBT:
+            return None
+        for request_class, count, failed in tick.outcomes:
+            rate = self.error_rate(request_class)
+            failures += failed
+            expected += rate * count
+            variance += rate * (1.0 - rate) * count
+        return error_surprise(failures, expected, variance) if tick.outcomes else None
+
+
+def _worth(cell: Cell) -> float:
+    """How many requests at an idle backend say as much: waits add up the luck of all the requests ahead."""
+    return cell.count / sqrt(1.0 + cell.in_flight)
+
+
+def _learn_outcomes(errors: Generation[ErrorModel], outcomes: list[tuple[int, float, float]]) -> None:
+    for request_class, count, failed in outcomes:
+        x = features(1.0, request_class)
+        if failed:
+            errors.model.learn_one(x, True, failed)
+        if failed < count:
+            errors.model.learn_one(x, False, count - failed)
+        errors.evidence[request_class] += count

@@ -1,0 +1,44 @@
+"""What drift detectors watch: how much a tick's requests surprised the model, in standard deviations."""
+
+from math import log, sqrt
+
+WIDEST = 4.0
+"""Surprises are cut here, so that no single tick is a drift by itself."""
+
+MOST_REQUESTS = 4.0
+"""More requests in a tick sharpen the surprise no further: a model is never exact, and beyond this its own misfit
+would look like change."""
+
+LEAST_VARIANCE = 0.1
+"""Added to an error rate's variance, so that a single failure of a faultless backend is no upheaval."""
+
+
+def latency_surprise(actual: float, predicted: float, requests: float) -> float:
+    """By how much latencies missed the prediction.
+
+    Ratios, because slow backends vary more; the deviation of a mean of `requests` exponential times relative to
+    its size is ``1 / sqrt(requests)``.
+
+    Args:
+        actual: total latency of the tick's requests.
+        predicted: what the model expected of the same requests, same unit.
+        requests: how many.
+    """
+    if actual <= 0.0 or predicted <= 0.0:
+        return 0.0
+    return _cut(log(actual / predicted) * sqrt(min(requests, MOST_REQUESTS)))
+
+
+def error_surprise(failures: float, expected: float, variance: float) -> float:
+    """By how much the number of failures missed the prediction.
+
+    Args:
+        failures: how many of the tick's requests failed.
+        expected: how many the model expected.
+        variance: of that number, by the model.
+    """
+    return _cut((failures - expected) / sqrt(variance + LEAST_VARIANCE))
+
+
+def _cut(surprise: float) -> float:
+    return min(max(surprise, -WIDEST), WIDEST)

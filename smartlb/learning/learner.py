@@ -1,0 +1,108 @@
+"""The learner: telemetry in, snapshots out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from smartlb.core.snapshot import Snapshot
+from smartlb.core.telemetry import Records
+from smartlb.learning.cells import Latency, tally
+from smartlb.learning.pool import PoolLearner
+from smartlb.learning.registry import DRIFT_DETECTORS, ERROR_MODELS, LATENCY_MODELS
+
+
+@dataclass(frozen=True, slots=True)
+class LearnerSettings:
+    """How to learn; the configuration's `learner` section explains each.
+
+    Raises:
+        KeyError: by `Learner`, for a name that the registry does not have.
+    """
+
+    latency: Latency = "first_byte"
+    latency_model: str = "bayesian_linear"
+    error_model: str = "ewm_rate"
+    drift_detector: str = "page_hinkley"
+    exploration_floor: float = 0.02
+    error_penalty_s: float = 1.0
+    seed: int = 0
+
+
+class Learner:
+    """Learns every pool's backends from telemetry; owns no clock, and the same input gives the same snapshots.
+
+    Args:
+        pools: the index ranges of each pool's backends, adjacent and from 0.
+        classes: how many request classes there are.
+        settings: how to learn.
+        version: of the last snapshot that a predecessor published.
+
+    Attributes:
+        dropped: records left out because their latency or in-flight count is impossible.
+    """
+
+    def __init__(
+        self, pools: Sequence[range], classes: int, settings: LearnerSettings, version: int = 0
+    ) -> None:
+        self._classes = classes
+        self._backends = sum(len(members) for members in pools)
+        self._latency: Latency = settings.latency
+        self._version = version
+        self._samples = 0
+        self._last_s: float | None = None
+        self.dropped = 0
+        streams = np.random.default_rng(settings.seed).spawn(len(pools))
+        self._pools = [
+            (
+                members,
+                PoolLearner(
+                    backends=len(members),
+                    classes=classes,
+                    latency_model=LATENCY_MODELS[settings.latency_model],
+                    error_model=ERROR_MODELS[settings.error_model],
+                    drift_detector=DRIFT_DETECTORS[settings.drift_detector],
+                    exploration_floor=settings.exploration_floor,
+                    error_penalty_s=settings.error_penalty_s,
+                    rng=rng,
+                ),
+            )
+            for members, rng in zip(pools, streams, strict=True)
+        ]
+
+    def update(self, records: Records, now_s: float) -> Snapshot:
+        """Learn from the records since the last call and make the next snapshot.
+
+        Args:
+            records: of `smartlb.core.telemetry.RECORD`; may be empty.
+            now_s: a monotonic time; if it goes backwards, no time has passed.
+        """
+        elapsed_s = 0.0 if self._last_s is None else max(0.0, now_s - self._last_s)
+        self._last_s = now_s
+        shape = (self._classes, self._backends)
+        longest_s = np.empty(self._backends)
+        for members, pool in self._pools:
+            longest_s[members.start : members.stop] = pool.longest_s
+        batch = tally(records, self._classes, longest_s, self._latency)
+        self.dropped += batch.dropped
+        self._samples += int(batch.requests.sum())
+
+        weight, base_s, slope_s, error_rate = (np.empty(shape) for _ in range(4))
+        for members, pool in self._pools:
+            own = slice(members.start, members.stop)
+            claims = pool.update(batch.requests[:, own], batch.failures[:, own], batch.cells[own], elapsed_s)
+            weight[:, own] = claims.weight
+            base_s[:, own] = claims.base_s
+            slope_s[:, own] = claims.slope_s
+            error_rate[:, own] = claims.error_rate
+        self._version += 1
+        return Snapshot(
+            version=self._version,
+            published_s=now_s,
+            weight=weight,
+            base_s=base_s,
+            slope_s=slope_s,
+            error_rate=error_rate,
+            samples=self._samples,
+            drifts=sum(pool.drifts for _, pool in self._pools),
+        )

@@ -1,0 +1,82 @@
+"""Every model and drift detector by its name; river is imported when one is made, not before."""
+
+from collections.abc import Callable
+
+from smartlb.learning.model import DriftDetector, ErrorModel, LatencyModel
+
+
+def _bayesian_linear() -> LatencyModel:
+    from smartlb.learning.models.bayesian_linear import BayesianLinear
+
+    return BayesianLinear()
+
+
+def _linear() -> LatencyModel:
+    from smartlb.learning.models.linear import Linear
+
+    return Linear()
+
+
+def _hoeffding_tree() -> LatencyModel:
+    from smartlb.learning.models.hoeffding_tree import HoeffdingTree
+
+    return HoeffdingTree()
+
+
+def _mean() -> LatencyModel:
+    from smartlb.learning.models.mean import MeanLatency
+
+    return MeanLatency()
+
+
+def _ewm_rate() -> ErrorModel:
+    from smartlb.learning.models.ewm_rate import EwmRate
+
+    return EwmRate()
+
+
+def _logistic() -> ErrorModel:
+    from smartlb.learning.models.logistic import Logistic
+
+    return Logistic()
+
+
+def _page_hinkley() -> DriftDetector:
+    from river.drift import PageHinkley
+
+    # In standard deviations of a tick's surprise. alpha=1: with river's fading sums the allowance would fade too.
+    detector: DriftDetector = PageHinkley(min_instances=3, delta=1.0, threshold=6.0, alpha=1.0)
+    return detector
+
+
+def _adwin() -> DriftDetector:
+    from river.drift import ADWIN
+
+    detector: DriftDetector = ADWIN(delta=0.002, clock=1, min_window_length=3, grace_period=6)
+    return detector
+
+
+def _none() -> DriftDetector:
+    from river.drift import NoDrift
+
+    detector: DriftDetector = NoDrift()
+    return detector
+
+
+LATENCY_MODELS: dict[str, Callable[[], LatencyModel]] = {
+    "bayesian_linear": _bayesian_linear,
+    "linear": _linear,
+    "hoeffding_tree": _hoeffding_tree,
+    "mean": _mean,
+}
+"""Latency by in-flight count and class; one per backend."""
+
+ERROR_MODELS: dict[str, Callable[[], ErrorModel]] = {"ewm_rate": _ewm_rate, "logistic": _logistic}
+"""Share of failed requests by class (and load, where the model cares); one per backend."""
+
+DRIFT_DETECTORS: dict[str, Callable[[], DriftDetector]] = {
+    "page_hinkley": _page_hinkley,
+    "adwin": _adwin,
+    "none": _none,
+}
+"""Changes of a backend; two each, one for its latency and one for its errors."""

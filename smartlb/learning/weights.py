@@ -1,0 +1,69 @@
+"""From costs to weights: how each class is best split over a pool, reached in bounded steps.
+
+A backend's share of a class follows from what a request of that class costs there, and from what else keeps that
+backend busy. `split` solves this on the model alone: moving weights directly by live latencies is unstable near
+saturation.
+"""
+
+import numpy as np
+
+from smartlb.learning.cells import Matrix
+
+EVENNESS = 8.0
+"""The exponent of `split`'s objective: 1 would send everything to the cheapest backend, infinity would make all
+equally busy. At 8 a backend of twice the cost gets 45 % of the share, and a class goes to a backend of four times
+the cost once its cheap ones are 22 % busier."""
+
+_ROUNDS = 40
+_BISECTIONS = 48
+_LEAST = 1e-6
+
+
+def split(cost: Matrix, mix: Matrix, start: Matrix) -> Matrix:
+    """Split classes over backends so that the busiest backends are least busy.
+
+    Minimises ``sum(load ** EVENNESS)`` over the backends with ``load = sum over classes of mix * share * cost``,
+    by multiplicative updates of exponent ``1 / EVENNESS``, which contract for a single class.
+
+    Args:
+        cost: ``[classes, backends]``; what a request costs, above zero; only ratios matter.
+        mix: ``[classes]``; the classes' shares of the traffic, zero or more.
+        start: ``[classes, backends]``; where to begin; rows sum to 1.
+
+    Returns:
+        Shares ``[classes, backends]``; rows sum to 1.
+    """
+    share = np.maximum(start, _LEAST)
+    for _ in range(_ROUNDS):
+        load = np.maximum((mix[:, None] * share * cost).sum(axis=0), 1e-12)
+        load /= load.max()
+        gradient = cost * np.maximum(load, 1e-9) ** (EVENNESS - 1.0)
+        share *= (gradient / gradient.min(axis=1, keepdims=True)) ** (-1.0 / EVENNESS)
+        share = np.maximum(share / share.sum(axis=1, keepdims=True), _LEAST)
+    return share / share.sum(axis=1, keepdims=True)
+
+
+def step(weight: Matrix, target: Matrix, floor: float, factor: float) -> Matrix:
+    """The weights nearest `target` in ratio, within a step and above the floor.
+
+    Args:
+        weight: ``[classes, backends]``; rows sum to 1, all at least `floor`.
+        target: ``[classes, backends]``; above zero.
+        floor: least weight; at most one backend's fair share.
+        factor: no weight changes by more than this, up or down; infinity lifts the bound.
+
+    Returns:
+        ``[classes, backends]``; rows sum to 1.
+    """
+    low = np.maximum(weight / factor, floor)
+    high = np.maximum(np.minimum(weight * factor, 1.0), low)
+    # One scale a row makes the bounded weights sum to 1: their sum grows with it, and `weight` itself is in bounds.
+    under = np.log(_LEAST * low / target).min(axis=1, keepdims=True)
+    over = np.log(high / (_LEAST * target)).max(axis=1, keepdims=True)
+    for _ in range(_BISECTIONS):
+        middle = (under + over) / 2.0
+        enough = np.clip(target * np.exp(middle), low, high).sum(axis=1, keepdims=True) >= 1.0
+        over = np.where(enough, middle, over)
+        under = np.where(enough, under, middle)
+    bounded = np.clip(target * np.exp(over), low, high)
+    return np.asarray(bounded / bounded.sum(axis=1, keepdims=True))

@@ -1,0 +1,145 @@
+"""Consistent hashing on a ring, optionally with bounded loads; what ip_hash and url_hash share.
+
+D. Karger et al., "Consistent Hashing and Random Trees", STOC 1997. Every backend has points on a ring of
+64-bit numbers; a key belongs to the first point at or after it. The k-th point of a backend depends on its
+name alone (BLAKE2b, the same in every process and on every machine), so when a backend goes, by being barred
+or by leaving the configuration, only its own keys move, to the next backends on the ring.
+
+A backend has 160 points for each 1.0 of weight (as ketama and nginx have), one at least, which makes its
+share true to about 8 %. Where weights are all small or very large, every number of points is doubled or
+halved until there are 40 per backend at least and a million altogether at most; adding or removing a backend
+across such a boundary moves more keys.
+
+With a load bound c, a backend takes no key beyond ceil(c × (m + 1) × its share of the eligible weight)
+requests, where m are in flight at the eligible backends; the next on the ring with room takes it.
+V. Mirrokni, M. Thorup and M. Zadimoghaddam, "Consistent Hashing with Bounded Loads", 2016 (arXiv:1608.01350),
+with weights as in HAProxy's hash-balance-factor, src/lb_chash.c.
+"""
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+import numpy as np
+from pydantic import Field
+
+from smartlb.core.pool import PoolView
+from smartlb.policies.policy import Members, PolicyOptions
+from smartlb.policies.scan import VECTOR_FROM
+from smartlb.policies.weight_units import weight_units
+
+_POINTS_PER_WEIGHT = 160.0
+_FEWEST_PER_BACKEND = 40
+_MOST = 1_000_000
+_POINTS_PER_DIGEST = 8
+
+
+class Options(PolicyOptions):
+    """Options of the policies that hash."""
+
+    load_bound: float | None = Field(
+        default=None,
+        ge=1.0,
+        le=1000.0,
+        description="Most requests in flight a backend may have, as a multiple of its fair share, such as "
+        "1.25; what exceeds it goes to the next on the ring. The nearer to 1, the more keys move. No bound "
+        "where not given.",
+    )
+
+
+class Memory(NamedTuple):
+    """A ring, never changed.
+
+    Attributes:
+        points: ascending.
+        owners: the backend of each point.
+        weight: of each backend, in weight units.
+        load_bound: 0.0 for none.
+    """
+
+    points: Sequence[int]
+    owners: Sequence[int]
+    weight: Sequence[int]
+    load_bound: float
+
+
+def remember(members: Members, options: Options) -> Memory:
+    """Place every backend on the ring."""
+    counts = point_counts(members.weight)
+    points = np.concatenate([_points(name, count) for name, count in zip(members.names, counts, strict=True)])
+    owners = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+    order = np.argsort(points, kind="stable")
+    return Memory(
+        points=array("Q", points[order].tobytes()),
+        owners=array("i", owners[order].tobytes()),
+        weight=weight_units(members.weight),
+        load_bound=options.load_bound or 0.0,
+    )
+
+
+def point_counts(weights: Sequence[float]) -> list[int]:
+    """How many points each backend has."""
+    scale, total = _POINTS_PER_WEIGHT, sum(weights)
+    while scale * total < _FEWEST_PER_BACKEND * len(weights):
+        scale *= 2
+    while scale * total > _MOST:
+        scale /= 2
+    return [max(1, round(scale * weight)) for weight in weights]
+
+
+def _points(name: str, count: int) -> Any:
+    digests = [
+        blake2b(f"{name}#{block}".encode(), digest_size=8 * _POINTS_PER_DIGEST).digest()
+        for block in range(-(-count // _POINTS_PER_DIGEST))
+    ]
+    return np.frombuffer(b"".join(digests), dtype="<u8")[:count].astype(np.uint64)
+
+
+def pick(
+    pool: PoolView, memory: Memory, _request_class: int, key: int, _now_s: float, _draws: Sequence[float]
+) -> int:
+    """The first eligible backend at or after `key` on the ring that has room."""
+    points, owners, weight, load_bound = memory
+    barred, in_flight = pool.barred, pool.in_flight
+    load, total = (0, 1) if load_bound == 0.0 else eligible_load(pool, weight)
+    slots = load_bound * (load + 1)
+    size = len(points)
+    first = bisect_left(points, key)
+    fallback = -1
+    for step in range(first, first + size):
+        at = owners[step - size if step >= size else step]
+        if barred[at] == 0.0:
+            if load_bound == 0.0 or in_flight[at] < slots * weight[at] / total:
+                return at
+            if fallback < 0:
+                fallback = at
+    # Some backend always has room; this is for when rounding says otherwise.
+    return fallback
+
+
+def eligible_load(pool: PoolView, weight: Sequence[int]) -> tuple[int, int]:
+    """Requests in flight at the eligible backends, and the sum of their `weight`."""
+    if len(weight) < VECTOR_FROM:
+        return eligible_load_by_loop(pool, weight)
+    return eligible_load_by_numpy(pool, weight)
+
+
+def eligible_load_by_loop(pool: PoolView, weight: Sequence[int]) -> tuple[int, int]:
+    """`eligible_load`, one backend after the other."""
+    load = total = 0
+    for at in pool.eligible:
+        load += pool.in_flight[at]
+        total += weight[at]
+    return load, total
+
+
+def eligible_load_by_numpy(pool: PoolView, weight: Sequence[int]) -> tuple[int, int]:
+    """`eligible_load`, all backends at once."""
+    loads: Any = np.frombuffer(pool.in_flight, dtype=np.int32)  # type: ignore[call-overload]
+    weights: Any = np.frombuffer(weight, dtype=np.int64)  # type: ignore[call-overload]
+    if len(pool.eligible) < len(weight):
+        free = np.frombuffer(pool.barred, dtype=np.float64) == 0.0  # type: ignore[call-overload]
+        loads, weights = loads * free, weights * free
+    return int(np.add.reduce(loads, dtype=np.int64)), int(np.add.reduce(weights))

@@ -1,0 +1,79 @@
+"""What a policy is: pure functions over flat sequences, their options, and what they remember."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from smartlb.core.pool import PoolView
+
+Key = Literal["none", "client_ip", "url"]
+
+
+class PolicyOptions(BaseModel):
+    """The base of every policy's options; a policy without options uses it as it is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """A pool's backends as a policy may know them when its memory is built.
+
+    Attributes:
+        names: unique and stable over restarts; consistent hashing places backends by them.
+        weight: configured weights, above zero.
+    """
+
+    names: Sequence[str]
+    weight: Sequence[float]
+
+
+Pick = Callable[[PoolView, Any, int, int, float, Sequence[float]], int]
+"""``pick(pool, memory, request_class, key, now_s, draws)`` returns the position of one eligible backend.
+
+``request_class`` is the row of the learned sequences, ``key`` an unsigned 64-bit hash of what the policy
+asked for by `Policy.key` (0 for "none"), ``now_s`` a monotonic time, ``draws`` uniform random numbers from
+0.0 to below 1.0.
+"""
+
+Observe = Callable[[Any, int, float, float, bool], None]
+"""``observe(memory, backend, now_s, latency_s, failed)`` takes in how a request ended.
+
+``backend`` is the position in the pool; ``latency_s``, never NaN, counts from dispatch to the first byte.
+"""
+
+
+def _no_memory(_members: Members, _options: Any) -> Any:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A policy under its name.
+
+    `pick` and `observe` use only arithmetic, loops, indexing over their arguments, `bisect`, `math` and
+    module-level functions of the same kind, so that the proxy can interpret them and the simulator can
+    compile the same source. Where numpy is faster for many backends, a function `f` chooses between
+    `f_by_loop` and `f_by_numpy` of its module, which give the same results; compiled code takes `f_by_loop`
+    in its place.
+
+    Attributes:
+        name: as the configuration spells it.
+        pick: chooses a backend.
+        options: the options' model; its defaults are those of the policy's source.
+        remember: builds the memory that `pick` and `observe` get and may change: a tuple, named or empty, of
+            numbers and `array.array`.
+        draws: how many random numbers a pick takes.
+        key: what of a request `pick` gets a hash of.
+        observe: takes in outcomes; None for policies that do not measure.
+    """
+
+    name: str
+    pick: Pick
+    options: type[PolicyOptions] = PolicyOptions
+    remember: Callable[[Members, Any], Any] = _no_memory
+    draws: Callable[[Any], int] = lambda _options: 0
+    key: Key = "none"
+    observe: Observe | None = None

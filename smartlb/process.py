@@ -1,0 +1,96 @@
+"""What every process under the supervisor is given, and how it lives and dies with it."""
+
+import argparse
+import ctypes
+import json
+import logging
+import mmap
+import os
+import signal
+import sys
+from dataclasses import asdict, dataclass
+
+from smartlb.config.model import Config
+from smartlb.config.numbering import Numbering
+from smartlb.core.segment import Layout, Segment
+
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """The file descriptors and numbers that the supervisor passes on the command line.
+
+    Attributes:
+        config_fd: an unlinked file with the configuration as JSON; a replaced process reads what the first one read,
+            whatever has become of the file on disk.
+        segment_fd: the shared memory.
+        ring_capacity: of each telemetry ring, in records.
+        worker: the worker's number; -1 for the learner.
+        listen_fds: bound sockets, one per listener. The supervisor keeps them open too, so that connections wait in
+            their queue while a dead worker is replaced.
+        access_log_fd: datagram socket for batches of access log entries; -1 for none.
+    """
+
+    config_fd: int
+    segment_fd: int
+    ring_capacity: int
+    worker: int = -1
+    listen_fds: tuple[int, ...] = ()
+    access_log_fd: int = -1
+
+    @property
+    def fds(self) -> tuple[int, ...]:
+        """All descriptors that the process must inherit."""
+        every = (self.config_fd, self.segment_fd, *self.listen_fds, self.access_log_fd)
+        return tuple(fd for fd in every if fd >= 0)
+
+    def to_argument(self) -> str:
+        """As one command line argument."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_command_line(cls, description: str) -> "Handover":
+        """Read it back in the process itself."""
+        parser = argparse.ArgumentParser(description=f"{description} It is started by `smartlb serve`.")
+        parser.add_argument("handover", help="descriptors and numbers, as JSON")
+        given = json.loads(parser.parse_args().handover)
+        return cls(**{**given, "listen_fds": tuple(given["listen_fds"])})
+
+    def config(self) -> Config:
+        """The configuration."""
+        size = os.fstat(self.config_fd).st_size
+        return Config.model_validate_json(os.pread(self.config_fd, size, 0))
+
+    def segment(self, config: Config, numbering: Numbering) -> Segment:
+        """The shared memory, mapped."""
+        layout = layout_of(config, numbering, self.ring_capacity)
+        return Segment(memoryview(mmap.mmap(self.segment_fd, layout.size)), layout)
+
+
+def layout_of(config: Config, numbering: Numbering, ring_capacity: int) -> Layout:
+    """The segment's layout for a configuration."""
+    return Layout(config.workers, len(numbering.backends), len(numbering.classes), ring_capacity)
+
+
+def set_up_logging(name: str) -> None:
+    """Log to standard error, one line a message, under the process's name."""
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO,
+        format=f"%(asctime)s %(levelname)s {name}[%(process)d] %(message)s",
+        datefmt="%Y-%m-%dT%H:%M:%S%z",
+    )
+
+
+def tie_to_parent() -> int:
+    """End with the supervisor even if it is killed; returns its pid, for `os.getppid` to be compared with.
+
+    The kernel's signal exists on Linux only; elsewhere the processes look at their parent at intervals.
+    """
+    parent = os.getppid()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    # A terminal's Ctrl-C reaches the whole group; the supervisor decides what to do.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return parent

@@ -1,0 +1,202 @@
+"""A connection to a backend: reads responses, one exchange at a time."""
+
+import asyncio
+import logging
+from time import monotonic
+from typing import TYPE_CHECKING, cast
+
+from smartlb.core.outcome import Outcome
+from smartlb.proxy.chunked import BadChunk, ChunkedBody
+from smartlb.proxy.http1 import CHUNKED, UNTIL_CLOSE, MalformedResponse, parse_response
+
+if TYPE_CHECKING:
+    from smartlb.proxy.exchange import Exchange
+    from smartlb.proxy.pool import Pool
+
+log = logging.getLogger(__name__)
+
+_LONGEST_HEAD = 65_536
+_COPY_BELOW = 4_096  # a smaller body is joined to its head, a larger one is written beside it
+
+
+class BackendConnection(asyncio.Protocol):
+    """One connection, idle or with the exchange whose response it reads.
+
+    Attributes:
+        position: of the backend in its pool.
+        transport: set once connected.
+        exchange: the one under way; None when idle.
+        reused: whether an exchange has been completed on this connection before.
+        idle_since_s: when it last became idle.
+        write_paused: whether the backend takes the request more slowly than the client sends it.
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_chunked",
+        "_in_body",
+        "_keep_alive",
+        "_left",
+        "_pool",
+        "exchange",
+        "idle_since_s",
+        "position",
+        "reused",
+        "transport",
+        "write_paused",
+    )
+
+    transport: asyncio.Transport
+
+    def __init__(self, pool: "Pool", position: int) -> None:
+        self._pool = pool
+        self.position = position
+        self.exchange: Exchange | None = None
+        self.reused = False
+        self.idle_since_s = 0.0
+        self.write_paused = False
+        self._buffer = b""
+        self._in_body = False
+        self._keep_alive = False
+        self._left = 0
+        self._chunked: ChunkedBody | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self.transport = cast(asyncio.Transport, transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The backend closed or reset the connection, or we did."""
+        exchange = self.exchange
+        if exchange is None:
+            self._pool.forget(self)
+            return
+        self.exchange = None
+        if self._in_body and self._left == UNTIL_CLOSE and exc is None:
+            exchange.response_complete()
+        elif self._in_body or exchange.response_started:
+            exchange.broken(
+                Outcome.TRUNCATED, "the backend closed the connection in the middle of its response"
+            )
+        elif self.reused and not self._buffer:
+            exchange.stale()
+        else:
+            exchange.broken(Outcome.RESET, "the backend closed the connection without a response")
+
+    def pause_writing(self) -> None:
+        """The backend is slow to read the request: stop reading from the client."""
+        self.write_paused = True
+        if self.exchange is not None:
+            self.exchange.client.adjust_reading()
+
+    def resume_writing(self) -> None:
+        """The backend has read on."""
+        self.write_paused = False
+        if self.exchange is not None:
+            self.exchange.client.adjust_reading()
+
+    def data_received(self, data: bytes) -> None:
+        """Relay a piece of the response."""
+        exchange = self.exchange
+        if exchange is None:
+            # Nothing was asked: whatever this is, the next response could not be told from it.
+            self.transport.abort()
+            return
+        try:
+            if self._in_body:
+                self._body(exchange, data, b"")
+            else:
+                self._head(exchange, self._buffer + data if self._buffer else data)
+        except (MalformedResponse, BadChunk) as error:
+            self._drop(exchange, Outcome.MALFORMED, f"the backend's response is malformed: {error}")
+        except Exception:
+            log.exception("internal error while reading a response of %s", self._pool.name)
+            self._drop(exchange, Outcome.INTERNAL, "the router failed; its log has the details")
+
+    def _drop(self, exchange: "Exchange", outcome: Outcome, reason: str) -> None:
+        self.exchange = None
+        self.transport.abort()
+        exchange.broken(outcome, reason)
+
+    def _head(self, exchange: "Exchange", data: bytes) -> None:
+        if not exchange.first_byte_s:
+            exchange.first_byte_s = monotonic()
+        while True:
+            end = data.find(b"\r\n\r\n") + 4
+            if end < 4:
+                if len(data) > _LONGEST_HEAD:
+                    raise MalformedResponse(f"its head is longer than {_LONGEST_HEAD} bytes")
+                self._buffer = data
+                return
+            head, status, length, keep_alive = parse_response(
+                data if end == len(data) else data[:end], exchange.method
+            )
+            if status >= 200:
+                break
+            exchange.interim(head)
+            data = data[end:]
+            if not data:
+                self._buffer = b""
+                return
+        if self._buffer:
+            self._buffer = b""
+        head = exchange.start_response(head, status, length)
+        if length == len(data) - end:
+            # The whole response came at once, as small ones do.
+            exchange.response_bytes = length
+            self._write(exchange, head, data, end)
+            self._complete(exchange, reusable=keep_alive)
+            return
+        self._keep_alive = keep_alive
+        self._left = length
+        if length == CHUNKED:
+            self._chunked = ChunkedBody(unframed=exchange.http10)
+        self._in_body = True
+        self._body(exchange, data, head, end)
+
+    def _write(self, exchange: "Exchange", head: bytes, data: bytes, at: int) -> None:
+        """Send the client `head` and ``data[at:]``."""
+        transport = exchange.client.transport
+        size = len(data) - at
+        if size >= _COPY_BELOW:
+            transport.writelines((head, memoryview(data)[at:]))
+        elif head or size:
+            transport.write(head + data[at:] if at or head else data)
+
+    def _body(self, exchange: "Exchange", data: bytes, head: bytes, at: int = 0) -> None:
+        """Relay `data` from `at` after `head`, and see whether the response is complete with it."""
+        left = self._left
+        received = len(data) - at
+        excess = False
+        if left >= 0:
+            if received > left:
+                excess = True
+                data, received = data[: at + left], left
+            self._left = left = left - received
+            complete = left == 0
+        elif left == UNTIL_CLOSE:
+            complete = False
+        else:
+            body = cast(ChunkedBody, self._chunked)
+            out, used = body.feed(data, at)
+            excess = used < len(data)
+            data, at = out, 0
+            complete = body.complete
+        exchange.response_bytes += received
+
+        self._write(exchange, head, data, at)
+        if complete:
+            self._complete(exchange, reusable=self._keep_alive and not excess)
+
+    def _complete(self, exchange: "Exchange", *, reusable: bool) -> None:
+        self.exchange = None
+        self._in_body = False
+        self._chunked = None
+        if reusable and exchange.request_complete and not self.transport.is_closing():
+            self.reused = True
+            if exchange.client.write_paused:
+                self.transport.resume_reading()
+            self._pool.keep(self, exchange.response_complete())
+        else:
+            self.transport.close()
+            exchange.response_complete()

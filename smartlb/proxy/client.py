@@ -1,0 +1,330 @@
+"""A connection from a client: reads requests, answers them in order."""
+
+import asyncio
+import logging
+from time import monotonic
+from typing import TYPE_CHECKING, cast
+
+from smartlb.core.outcome import Outcome
+from smartlb.core.telemetry import NO_ROUTE
+from smartlb.proxy.chunked import BadChunk, ChunkedBody
+from smartlb.proxy.exchange import Exchange
+from smartlb.proxy.forwarding import Peer, TrustedNetworks
+from smartlb.proxy.http1 import CHUNKED, HeaderBlock, RequestRefused, parse_request
+from smartlb.proxy.responses import error_response, status_of
+
+if TYPE_CHECKING:
+    from smartlb.proxy.worker import Worker
+
+log = logging.getLogger(__name__)
+
+_LINGER_S = 1.0
+"""How long a refused client may go on sending before its connection is closed. Closing with unread bytes would
+reset the connection, and the client might never see why it was refused (RFC 9112 section 9.6)."""
+
+
+class ClientConnection(asyncio.Protocol):
+    """One client's connection, with at most one exchange under way; further requests wait in its buffer.
+
+    Attributes:
+        worker: whose connection it is.
+        transport: set once connected.
+        exchange: the one under way.
+        deadline_s: when the present phase has taken too long; monotonic.
+        write_paused: whether the client takes the response more slowly than the backend sends it.
+    """
+
+    __slots__ = (
+        "_beginning",
+        "_buffer",
+        "_chunked",
+        "_closing",
+        "_last_block",
+        "_last_method",
+        "_left",
+        "_peer",
+        "_trusted",
+        "deadline_s",
+        "exchange",
+        "transport",
+        "worker",
+        "write_paused",
+    )
+
+    transport: asyncio.Transport
+
+    def __init__(self, worker: "Worker", trusted: TrustedNetworks) -> None:
+        self.worker = worker
+        self._trusted = trusted
+        self.exchange: Exchange | None = None
+        self.deadline_s = 0.0
+        self.write_paused = False
+        self._buffer = b""
+        self._last_method = b""
+        self._last_block: HeaderBlock | None = None
+        self._left = 0  # bytes of the request's body that have not come yet
+        self._chunked: ChunkedBody | None = None
+        self._beginning = False
+        self._closing = False
+
+    @property
+    def address(self) -> str:
+        """The client's IP address."""
+        return self._peer.address
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection, or close it at once when there are too many."""
+        self.transport = cast(asyncio.Transport, transport)
+        self._peer = Peer(transport.get_extra_info("peername"), self._trusted)
+        self.deadline_s = monotonic() + self.worker.client_timeouts.idle_s
+        if not self.worker.admit(self):
+            self._closing = True
+            self.transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client went away, or we closed."""
+        self.worker.clients.discard(self)
+        self._closing = True
+        exchange = self.exchange
+        self.exchange = None
+        if exchange is not None:
+            exchange.client_gone()
+
+    def pause_writing(self) -> None:
+        """The client is slow to read the response: stop reading from the backend."""
+        self.write_paused = True
+        if self.exchange is not None:
+            self.exchange.pause_response()
+
+    def resume_writing(self) -> None:
+        """The client has read on."""
+        self.write_paused = False
+        if self.exchange is not None:
+            self.exchange.resume_response()
+        elif self._buffer and not self._closing:
+            self._serve_buffered()
+
+    def adjust_reading(self) -> None:
+        """Read from the client only what there is a use for now."""
+        exchange = self.exchange
+        if exchange is None or (exchange.takes_body and not exchange.request_complete):
+            self.transport.resume_reading()
+        elif self._buffer or not exchange.request_complete:
+            self.transport.pause_reading()
+
+    # Requests
+
+    def data_received(self, data: bytes) -> None:
+        """Take in a piece of a request."""
+        if self._closing:
+            return
+        try:
+            exchange = self.exchange
+            if exchange is None:
+                self._serve(self._buffer + data if self._buffer else data)
+            elif exchange.request_complete:
+                self._buffer += data
+                self.transport.pause_reading()
+            else:
+                self._continue(exchange, data)
+        except RequestRefused as refusal:
+            self._refuse(refusal.outcome, refusal.reason)
+        except Exception:
+            log.exception("internal error while reading a request from %s", self._peer.address)
+            self._refuse(Outcome.INTERNAL, "the router failed; its log has the details")
+
+    def _serve_buffered(self) -> None:
+        data, self._buffer = self._buffer, b""
+        self.transport.resume_reading()
+        self.data_received(data)
+
+    def _serve(self, data: bytes) -> None:
+        """Begin the requests in `data`, one after another."""
+        while True:
+            if data[:2] == b"\r\n":
+                # RFC 9112 section 2.2: an empty line before a request is ignored.
+                data = data.lstrip(b"\r\n")
+            end = data.find(b"\r\n\r\n") + 4
+            if end < 4 or end > self.worker.limits.header_bytes:
+                self._incomplete(data)
+                return
+            self._buffer = b""
+            self._beginning = True
+            try:
+                used = self._begin(data, end)
+            finally:
+                self._beginning = False
+            if self._closing or used == len(data):
+                return
+            data = data[used:]
+            if self.exchange is not None or self.write_paused:
+                self._buffer = data
+                self.transport.pause_reading()
+                return
+
+    def _incomplete(self, data: bytes) -> None:
+        """Keep the beginning of a head, if it can become one."""
+        limit = self.worker.limits.header_bytes
+        if len(data) > limit:
+            raise RequestRefused(Outcome.HEADER_TOO_LARGE, f"the request's head is longer than {limit} bytes")
+        if data and not (65 <= data[0] <= 90):
+            # It is no method: a TLS greeting, say. No head will come of it.
+            raise RequestRefused(Outcome.BAD_REQUEST, "this is not an HTTP/1.1 request")
+        if data and not self._buffer:
+            self.deadline_s = monotonic() + self.worker.client_timeouts.header_s
+        self._buffer = data
+
+    def _begin(self, data: bytes, end: int) -> int:
+        """Start the exchange for the head at ``data[:end]``; returns how much of `data` belongs to the request."""
+        worker = self.worker
+        limits = worker.limits
+        raw = data if end == len(data) else data[:end]
+        if end > 4 * limits.header_count and raw.count(b"\r\n") - 2 > limits.header_count:
+            raise RequestRefused(
+                Outcome.HEADER_TOO_LARGE, f"there are more than {limits.header_count} headers"
+            )
+        method, target, block = parse_request(raw, self._last_method, self._last_block)
+        length = block.length
+        if length > limits.body_bytes:
+            raise RequestRefused(Outcome.BODY_TOO_LARGE, f"the body is longer than {limits.body_bytes} bytes")
+        now_s = monotonic()
+        route = worker.routing.route(method, target, block)
+        if route == NO_ROUTE:
+            self._no_route(block.keep_alive and length == 0, method != b"HEAD")
+            return end
+        pool = worker.route_pools[route]
+        if not block.outgoing:
+            self._peer.complete(block, pool.name)
+        self._last_method, self._last_block = method, block
+        request_id = block.request_id or worker.next_request_id()
+        start = b"%s %s HTTP/1.1%s%s\r\n\r\n" % (method, target, block.outgoing, request_id)
+        key = 0 if pool.key == "none" else self._peer.key(pool.key, target, block)
+        self.exchange = exchange = Exchange(
+            self,
+            pool,
+            method,
+            target,
+            block,
+            route,
+            worker.routing.request_class(method, block, route),
+            request_id,
+            key,
+            now_s,
+        )
+        if length == 0:
+            exchange.request_complete = True
+            exchange.start(start)
+            return end
+        self._left = length
+        self._chunked = ChunkedBody() if length == CHUNKED else None
+        body, used = self._body(exchange, data, end)
+        exchange.start(start + body)
+        if not exchange.request_complete and self.exchange is exchange:
+            self.adjust_reading()
+        return used
+
+    def _body(self, exchange: Exchange, data: bytes, at: int) -> tuple[bytes, int]:
+        """The part of `data` from `at` that is the request's body, and where it ends."""
+        chunked = self._chunked
+        if chunked is None:
+            end = min(len(data), at + self._left)
+            body = data[at:end] if at or end < len(data) else data
+            self._left -= len(body)
+            exchange.request_bytes += len(body)
+            exchange.request_complete = self._left == 0
+            return body, end
+        try:
+            body, end = chunked.feed(data, at)
+        except BadChunk as error:
+            raise RequestRefused(Outcome.BAD_REQUEST, f"the request's body is malformed: {error}") from None
+        exchange.request_bytes = chunked.received
+        exchange.request_complete = chunked.complete
+        limit = self.worker.limits.body_bytes
+        if chunked.received > limit:
+            raise RequestRefused(Outcome.BODY_TOO_LARGE, f"the body is longer than {limit} bytes")
+        return body, end
+
+    def _continue(self, exchange: Exchange, data: bytes) -> None:
+        """Forward a further piece of the request's body."""
+        body, used = self._body(exchange, data, 0)
+        if used < len(data):
+            self._buffer = data[used:]
+        if not exchange.request_complete:
+            self.expect_body(monotonic())
+        exchange.send(body)
+        if self.exchange is not None:
+            self.adjust_reading()
+
+    def expect_body(self, now_s: float) -> None:
+        """More of the request's body has to come in time."""
+        if self.exchange is not None:
+            self.deadline_s = min(self.exchange.deadline_s, now_s + self.worker.client_timeouts.idle_s)
+
+    # Answers
+
+    def answer(self, outcome: Outcome, message: str, *, keep_alive: bool, body: bool = True) -> None:
+        """Answer the present request from the router itself."""
+        if self._closing:
+            return
+        keep_alive = keep_alive and not self.worker.draining
+        self.transport.write(error_response(outcome, message, keep_alive=keep_alive, body=body))
+        self.exchange_over(keep_alive, monotonic())
+
+    def exchange_over(self, keep_alive: bool, now_s: float) -> None:
+        """The answer has been written whole: serve the next request, or close."""
+        unread = self.exchange is not None and not self.exchange.request_complete
+        self.exchange = None
+        if self._closing:
+            return
+        if not keep_alive:
+            self._close(linger=unread)
+            return
+        self.deadline_s = now_s + self.worker.client_timeouts.idle_s
+        if self._buffer and not self._beginning and not self.write_paused:
+            self._serve_buffered()
+
+    def abort_exchange(self) -> None:
+        """The response broke off: the client must not take it for complete."""
+        self.exchange = None
+        self._closing = True
+        self.transport.abort()
+
+    def timed_out(self, now_s: float) -> None:
+        """The deadline has passed."""
+        if self.exchange is not None:
+            self.exchange.timed_out(now_s)
+        elif self._closing or not self._buffer:
+            self._closing = True
+            self.transport.abort()
+        else:
+            self._refuse(Outcome.CLIENT_TIMEOUT, "the request's head did not come in time")
+
+    def drain(self) -> None:
+        """Close if nothing is under way; otherwise after the present exchange."""
+        if self.exchange is None and not self._buffer:
+            self._close(linger=False)
+
+    def _no_route(self, keep_alive: bool, body: bool) -> None:
+        self.worker.record_refused(Outcome.NO_ROUTE, status_of(Outcome.NO_ROUTE), self._peer.address)
+        self.answer(Outcome.NO_ROUTE, "no route matches this request", keep_alive=keep_alive, body=body)
+
+    def _refuse(self, outcome: Outcome, reason: str) -> None:
+        """Answer a request that is wrong, and close: where the next one begins is not known."""
+        exchange = self.exchange
+        if exchange is not None:
+            exchange.refused_midway(outcome, reason)
+            return
+        self.worker.record_refused(outcome, status_of(outcome), self._peer.address)
+        if not self._closing:
+            self.transport.write(error_response(outcome, reason, keep_alive=False))
+            self._close(linger=True)
+
+    def _close(self, *, linger: bool) -> None:
+        self._closing = True
+        self._buffer = b""
+        if linger and self.transport.can_write_eof():
+            self.transport.write_eof()
+            self.transport.resume_reading()
+            self.deadline_s = monotonic() + _LINGER_S
+        else:
+            self.transport.close()

@@ -1,0 +1,349 @@
+"""One request and its response, from the arrival of the request to its telemetry record."""
+
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from smartlb.core.outcome import COMPLETE, FIRST_BACKEND_FAULT, Outcome, failed
+from smartlb.core.telemetry import NO_BACKEND
+from smartlb.proxy.http1 import CHUNKED, IDEMPOTENT, UNTIL_CLOSE, HeaderBlock, without_header
+from smartlb.proxy.pool import ALL_FULL, NOBODY, Pool
+from smartlb.proxy.responses import status_of
+
+if TYPE_CHECKING:
+    from smartlb.proxy.backend import BackendConnection
+    from smartlb.proxy.client import ClientConnection
+
+_MOST_ATTEMPTS = 2
+_NEVER = float("nan")
+
+
+class Exchange:
+    """Carries one request to a backend and its response back.
+
+    Attributes:
+        client: the connection the request came on.
+        pool: where it goes.
+        method, target, http10: of the request.
+        route: its number.
+        request_class: its number.
+        request_id: as forwarded.
+        request_complete: whether the whole request has been received.
+        request_bytes: of the body, received so far.
+        response_started: whether a part of the final response has been sent to the client.
+        response_bytes: of the body, received so far.
+        arrived_s: when the head was complete; monotonic, like all times here.
+        first_byte_s: when the response began; 0 before.
+        deadline_s: when the whole exchange must be over.
+        keep_alive: whether the client's connection stays open afterwards.
+    """
+
+    # Defaults on the class: most exchanges change few of them, and an exchange is made for every request.
+    request_complete = False
+    request_bytes = 0
+    response_started = False
+    response_bytes = 0
+    first_byte_s = 0.0
+    _status = 0
+    _attempt = 1
+    _position = NOBODY
+    _in_flight = 0
+    _tried: tuple[int, ...] = ()
+    _connection: "BackendConnection | None" = None
+    _unsent: bytes | None = None
+    _replay: bytes | None = None
+    _over = False
+
+    def __init__(
+        self,
+        client: "ClientConnection",
+        pool: Pool,
+        method: bytes,
+        target: bytes,
+        block: HeaderBlock,
+        route: int,
+        request_class: int,
+        request_id: bytes,
+        key: int,
+        arrived_s: float,
+    ) -> None:
+        self.client = client
+        self.pool = pool
+        self.method = method
+        self.target = target
+        self.http10 = block.http10
+        self.route = route
+        self.request_class = request_class
+        self.request_id = request_id
+        self._key = key
+        self.arrived_s = self._dispatched_s = arrived_s
+        self.deadline_s = arrived_s + pool.request_s
+        self.keep_alive = block.keep_alive
+
+    # The request
+
+    def start(self, data: bytes) -> None:
+        """Dispatch the request; `data` is its head and what has come of its body."""
+        if self.request_complete:
+            self._replay = data
+        self._unsent = data
+        self._dispatch(self.arrived_s)
+
+    def send(self, data: bytes) -> None:
+        """Forward a further piece of the request's body."""
+        if self._unsent is not None:
+            self._unsent += data
+        elif self._connection is not None:
+            self._connection.transport.write(data)
+        if self.request_complete and self._unsent is None:
+            self._expect_response(monotonic())
+
+    @property
+    def takes_body(self) -> bool:
+        """Whether more of the body may be read from the client now."""
+        return self._unsent is None and self._connection is not None and not self._connection.write_paused
+
+    def _dispatch(self, now_s: float) -> bool:
+        """Pick a backend and send; False when every backend is full and the request waits or is refused."""
+        position = self.pool.choose(self.request_class, self._key, now_s, self._tried)
+        if position >= 0:
+            self._send_to(position, now_s)
+            return True
+        if position == ALL_FULL:
+            if self.pool.wait(self):
+                self.client.deadline_s = min(self.deadline_s, now_s + self.pool.settings.queue.timeout_s)
+            else:
+                self._refuse(
+                    Outcome.QUEUE_FULL,
+                    f"all backends of pool {self.pool.name} are busy, and its queue is full",
+                )
+        else:
+            self._refuse(Outcome.NO_BACKEND, f"pool {self.pool.name} has no healthy backend")
+        return False
+
+    def dispatch_from_queue(self) -> bool:
+        """Try again now that there may be room; False when there is none yet."""
+        if self._over:
+            return True
+        now_s = monotonic()
+        position = self.pool.choose(self.request_class, self._key, now_s, self._tried)
+        if position == ALL_FULL:
+            return False
+        if position == NOBODY:
+            self._refuse(Outcome.NO_BACKEND, f"pool {self.pool.name} has no healthy backend")
+        else:
+            self._send_to(position, now_s)
+        return True
+
+    def _send_to(self, position: int, now_s: float, *, fresh: bool = False) -> None:
+        pool = self.pool
+        self._position = position
+        self._dispatched_s = now_s
+        self._in_flight = pool.began(position)
+        connection = None if fresh else pool.idle_connection(position)
+        if connection is None:
+            self.client.deadline_s = self.deadline_s  # connecting has a timeout of its own
+            pool.connect(position, self)
+        else:
+            self.client.worker.reused += 1
+            self._carry_on(connection, now_s)
+
+    def connected(self, connection: "BackendConnection") -> bool:
+        """A connection is there; False when it is no longer needed."""
+        if self._over:
+            return False
+        self._carry_on(connection, monotonic())
+        self.client.adjust_reading()
+        return True
+
+    def _carry_on(self, connection: "BackendConnection", now_s: float) -> None:
+        connection.exchange = self
+        self._connection = connection
+        if self._unsent is not None:
+            connection.transport.write(self._unsent)
+            self._unsent = None
+        if self.request_complete:
+            self._expect_response(now_s)
+        else:
+            self.client.expect_body(now_s)
+
+    def _expect_response(self, now_s: float) -> None:
+        due_s = now_s + self.pool.response_header_s
+        self.client.deadline_s = due_s if due_s < self.deadline_s else self.deadline_s
+
+    # Trouble with the backend
+
+    def connect_failed(self, position: int, outcome: Outcome, reason: str) -> None:
+        """No connection could be made: nothing was sent, so another backend may have the request."""
+        if self._over:
+            return
+        now_s = monotonic()
+        self._settle(outcome, 0, now_s)
+        if self._attempt < _MOST_ATTEMPTS:
+            self._attempt += 1
+            self._tried = (*self._tried, position)
+            again = self.pool.choose(self.request_class, self._key, now_s, self._tried)
+            if again >= 0:
+                self._send_to(again, now_s)
+                return
+        backend = self.pool.settings.backends[position].label
+        self._answer(outcome, f"cannot connect to backend {backend}: {reason}")
+
+    def stale(self) -> None:
+        """An idle connection was closed under the request: the backend may not have seen it."""
+        self._connection = None
+        if self._replay is None or self.method not in IDEMPOTENT:
+            self.broken(
+                Outcome.RESET, "the backend closed the connection, and the request may not be sent twice"
+            )
+            return
+        self.client.worker.stale_retries += 1
+        self._unsent = self._replay
+        self.pool.ended(self._position)
+        self._send_to(self._position, monotonic(), fresh=True)
+
+    def broken(self, outcome: Outcome, reason: str) -> None:
+        """The exchange with the backend failed."""
+        if self._over:
+            return
+        self._connection = None
+        backend = self.pool.settings.backends[self._position].label
+        self._settle(outcome, self._status if self.response_started else status_of(outcome), monotonic())
+        if self.response_started:
+            self._over = True
+            self.client.abort_exchange()
+        else:
+            self._answer(outcome, f"backend {backend}: {reason}")
+
+    # The response
+
+    def interim(self, head: bytes) -> None:
+        """Pass on a 1xx response."""
+        if not self.http10:
+            self.client.transport.write(head + b"\r\n")
+
+    def start_response(self, raw: bytes, status: int, length: int) -> bytes:
+        """The head to send to the client, for a response as `parse_response` gives it."""
+        self.response_started = True
+        self._status = status
+        self.client.deadline_s = self.deadline_s
+        http10 = self.http10
+        if not self.request_complete or length == UNTIL_CLOSE or self.client.worker.draining:
+            self.keep_alive = False
+        elif length == CHUNKED and http10:
+            self.keep_alive = False
+            raw = without_header(raw, b"transfer-encoding")
+        if not self.keep_alive:
+            return raw + b"connection: close\r\n\r\n"
+        return raw + (b"connection: keep-alive\r\n\r\n" if http10 else b"\r\n")
+
+    def response_complete(self) -> float:
+        """The whole response has been relayed; returns the time."""
+        self._connection = None
+        now_s = monotonic()
+        self._settle(COMPLETE, self._status, now_s)
+        self._over = True
+        self.client.exchange_over(self.keep_alive and self.request_complete, now_s)
+        return now_s
+
+    def pause_response(self) -> None:
+        """The client reads too slowly: read no more from the backend."""
+        if self._connection is not None:
+            self._connection.transport.pause_reading()
+
+    def resume_response(self) -> None:
+        """The client has caught up."""
+        if self._connection is not None:
+            self._connection.transport.resume_reading()
+
+    # The end
+
+    def client_gone(self) -> None:
+        """The client closed its connection: give up on the backend, and do not hold it against it."""
+        self._abandon(Outcome.CLIENT_GONE, self._status)
+
+    def refused_midway(self, outcome: Outcome, reason: str) -> None:
+        """The client broke the protocol or a limit while it sent the body."""
+        started = self.response_started
+        self._abandon(outcome, self._status if started else status_of(outcome))
+        if started:
+            self.client.abort_exchange()
+        else:
+            self.client.answer(outcome, reason, keep_alive=False)
+
+    def timed_out(self, now_s: float) -> None:
+        """The deadline of the present phase has passed."""
+        timeouts = self.pool.settings.timeouts
+        if self._position == NOBODY:
+            wait_s = self.pool.settings.queue.timeout_s
+            self._refuse(Outcome.QUEUE_TIMEOUT, f"waited {wait_s:g} s for a backend of pool {self.pool.name}")
+        elif self._connection is not None and not self.request_complete and now_s < self.deadline_s:
+            self.refused_midway(Outcome.CLIENT_TIMEOUT, "the request body stopped coming")
+        else:
+            late = now_s >= self.deadline_s
+            outcome = Outcome.REQUEST_TIMEOUT if late else Outcome.RESPONSE_TIMEOUT
+            reason = (
+                f"no complete response within {timeouts.request_s:g} s"
+                if late
+                else f"no response within {timeouts.response_header_s:g} s"
+            )
+            connection = self._connection
+            if connection is not None:
+                connection.exchange = None
+                connection.transport.abort()
+            self.broken(outcome, reason)
+
+    def _abandon(self, outcome: Outcome, status: int) -> None:
+        if self._over:
+            return
+        connection = self._connection
+        self._connection = None
+        if connection is not None:
+            connection.exchange = None
+            connection.transport.abort()
+        elif self in self.pool.waiting:
+            self.pool.waiting.remove(self)
+        self._settle(outcome, status, monotonic())
+        self._over = True
+
+    def _refuse(self, outcome: Outcome, reason: str) -> None:
+        """Answer a request that has no backend."""
+        if self in self.pool.waiting:
+            self.pool.waiting.remove(self)
+        self._settle(outcome, status_of(outcome), monotonic())
+        self._answer(outcome, reason)
+
+    def _answer(self, outcome: Outcome, reason: str) -> None:
+        self._over = True
+        keep_alive = self.keep_alive and self.request_complete
+        self.client.answer(outcome, reason, keep_alive=keep_alive, body=self.method != b"HEAD")
+
+    def _settle(self, outcome: int, status: int, now_s: float) -> None:
+        """Record one attempt, and give the backend's place free."""
+        pool, position, dispatched_s = self.pool, self._position, self._dispatched_s
+        first_byte_s = self.first_byte_s
+        fields = (
+            self.arrived_s,
+            dispatched_s - self.arrived_s,
+            first_byte_s - dispatched_s if first_byte_s else _NEVER,
+            now_s - dispatched_s,
+            self._in_flight,
+            self.request_bytes,
+            self.response_bytes,
+            pool.first + position if position >= 0 else NO_BACKEND,
+            self.route,
+            self.request_class,
+            status,
+            outcome,
+            self._attempt,
+        )
+        worker = self.client.worker
+        worker.write_record(fields)
+        if worker.logs:
+            worker.log(self, fields)
+        if position < 0:
+            return
+        self._position = NOBODY
+        if pool.observe is not None and (outcome == COMPLETE or outcome >= FIRST_BACKEND_FAULT):
+            latency_s = (first_byte_s or now_s) - dispatched_s
+            pool.observe(pool.memory, position, now_s, latency_s, failed(outcome, status))
+        pool.ended(position)

@@ -1,0 +1,84 @@
+"""What the router says of a client to backends, and whose own word on that it believes."""
+
+import hashlib
+from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Any
+
+from smartlb.proxy.http1 import HeaderBlock
+
+
+class TrustedNetworks:
+    """The peers whose X-Forwarded-* headers are believed."""
+
+    def __init__(self, networks: Sequence[str]) -> None:
+        self._networks: list[IPv4Network | IPv6Network] = [
+            ip_network(text, strict=False) for text in networks
+        ]
+
+    def __contains__(self, address: str) -> bool:
+        if not self._networks:
+            return False
+        try:
+            ip = ip_address(address)
+        except ValueError:
+            return False
+        return any(ip in network for network in self._networks)
+
+
+class Peer:
+    """The other end of a client's connection.
+
+    Attributes:
+        address: its IP address; empty where the system gave none.
+        trusted: whether its own claims are passed on.
+    """
+
+    __slots__ = ("_ip_key", "address", "trusted")
+
+    def __init__(self, peername: Any, trusted: TrustedNetworks) -> None:
+        self.address: str = peername[0] if isinstance(peername, tuple) else ""
+        self.trusted = self.address in trusted
+        self._ip_key = -1
+
+    def complete(self, block: HeaderBlock, pool: str) -> None:
+        """Make a block's `outgoing`: what is kept of the client's headers, and what the router adds.
+
+        Args:
+            block: as read.
+            pool: stands in for the host of an HTTP/1.0 client that names none.
+        """
+        claims = block.claims if self.trusted else {}
+        forwarded_for = self.address.encode()
+        if b"x-forwarded-for" in claims:
+            forwarded_for = claims[b"x-forwarded-for"] + b", " + forwarded_for
+        lines = [
+            block.kept,
+            b"x-forwarded-for: " + forwarded_for,
+            b"x-forwarded-proto: " + claims.get(b"x-forwarded-proto", b"http"),
+            b"x-forwarded-host: " + claims.get(b"x-forwarded-host", block.host),
+            b"via: 1.0 smartlb" if block.http10 else b"via: 1.1 smartlb",
+        ]
+        if b"forwarded" in claims:
+            lines.append(b"forwarded: " + claims[b"forwarded"])
+        if not block.host and b"\r\nhost:" not in block.kept.lower():
+            lines.append(b"host: " + pool.encode())
+        lines.append(b"x-request-id: ")
+        block.outgoing = b"\r\n".join(lines)
+        block.request_id = claims.get(b"x-request-id")
+
+    def key(self, kind: str, target: bytes, block: HeaderBlock) -> int:
+        """The hash that a hashing policy asked for: of the client's address, or of host and target."""
+        if kind == "url":
+            return _hash64(block.host + target)
+        claimed = block.claims.get(b"x-forwarded-for") if self.trusted else None
+        if claimed:
+            # The address that the nearest trusted proxy saw is the last in the list.
+            return _hash64(claimed.rpartition(b",")[2].strip())
+        if self._ip_key < 0:
+            self._ip_key = _hash64(self.address.encode())
+        return self._ip_key
+
+
+def _hash64(data: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")

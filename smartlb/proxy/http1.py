@@ -1,0 +1,289 @@
+"""HTTP/1.1 heads, without I/O: checked whole by llhttp, then forwarded as they came but for a few headers.
+
+llhttp in its strict mode refuses bare LF, obs-fold, NUL and other control characters, malformed or doubled
+Content-Length, and Content-Length beside Transfer-Encoding. What passes is made of lines that end in CRLF, so one
+search over the raw head finds the few headers that matter to a proxy, and everything else need not be taken apart.
+RFC 9110 (semantics) and RFC 9112 (HTTP/1.1) say what is refused here.
+"""
+
+import re
+from functools import lru_cache
+from typing import Final
+
+from httptools import (
+    HttpParserError,
+    HttpParserInvalidMethodError,
+    HttpParserUpgrade,
+    HttpRequestParser,
+    HttpResponseParser,
+)
+
+from smartlb.core.outcome import Outcome
+
+CHUNKED: Final = -1
+"""Body length of a message in chunked transfer coding."""
+
+UNTIL_CLOSE: Final = -2
+"""Body length of a response that ends with its connection."""
+
+IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"))
+"""Methods that may be sent again (RFC 9110 section 9.2.2)."""
+
+_REQUEST_LINE = re.compile(rb"([A-Z-]+) ([!-~]+) HTTP/1\.([01])\r\n")
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [\t -~\x80-\xff]*)?\r\n")
+_SLASH = ord("/")
+_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]*)?")
+_ABSOLUTE_FORM = re.compile(rb"(?i:https?)://([^/?#@]+)([^#]*)")
+
+# The look-ahead spares most lines the list of names.
+_REQUEST_HEADERS = re.compile(
+    rb"(\r\n(?=[cCeEfFhHkKpPtTuUxX])((?i:"
+    rb"connection|content-length|expect|forwarded|host|keep-alive|proxy-connection|te|transfer-encoding|upgrade"
+    rb"|x-forwarded-for|x-forwarded-host|x-forwarded-proto|x-request-id)):([^\r\n]*))"
+)
+_RESPONSE_HEADERS = re.compile(
+    rb"(\r\n(?=[cCkKpPtTuU])((?i:"
+    rb"connection|content-length|keep-alive|proxy-connection|te|transfer-encoding|upgrade)):([^\r\n]*))"
+)
+
+_HOP_BY_HOP = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"te", b"upgrade"))
+# Naming these in Connection would take away what frames or routes the message.
+_NOT_NOMINATED = frozenset(
+    (b"close", b"keep-alive", b"host", b"content-length", b"transfer-encoding", b"content-type", b"via")
+)
+
+
+class RequestRefused(Exception):
+    """A request that gets an answer from the router itself, and never reaches a backend.
+
+    Attributes:
+        outcome: the cause.
+        reason: what was wrong, for the person who reads the answer.
+    """
+
+    def __init__(self, outcome: Outcome, reason: str) -> None:
+        super().__init__(reason)
+        self.outcome = outcome
+        self.reason = reason
+
+
+class MalformedResponse(Exception):
+    """A backend's response that breaks the protocol; the message says how."""
+
+
+class _NoCallbacks:
+    """llhttp only checks; nothing is to be called back."""
+
+
+_SILENT = _NoCallbacks()
+
+
+class HeaderBlock:
+    """The header section of a request, as the router needs it.
+
+    Attributes:
+        headers: as they came, from the request line's CRLF to the empty line.
+        raw: the same, or empty where the block holds for one target only.
+        kept: the lines to forward, each after a CRLF: without hop-by-hop headers and claims.
+        host: of the Host header or the absolute target, lower case, with its port; empty where there was none.
+        http10: whether the client speaks HTTP/1.0.
+        keep_alive: whether the client wants its connection to stay open.
+        length: of the body in bytes, or `CHUNKED`.
+        claims: what the client says of itself: forwarded, x-forwarded-for, -host, -proto and x-request-id, by
+            lower-case name; repeated headers are joined by a comma.
+        outgoing: what `Peer.complete` makes of `kept`: all but the request's id.
+        request_id: the client's own, where it is trusted.
+    """
+
+    __slots__ = (
+        "claims",
+        "headers",
+        "host",
+        "http10",
+        "keep_alive",
+        "kept",
+        "length",
+        "outgoing",
+        "raw",
+        "request_id",
+    )
+
+    def __init__(self, raw: bytes, http10: bool) -> None:
+        self.headers = self.raw = self.kept = raw
+        self.http10 = http10
+        self.keep_alive = not http10
+        self.host = b""
+        self.length = 0
+        self.claims: dict[bytes, bytes] = {}
+        self.outgoing = b""
+        self.request_id: bytes | None = None
+
+
+def parse_request(
+    raw: bytes, last_method: bytes = b"", last_block: HeaderBlock | None = None
+) -> tuple[bytes, bytes, HeaderBlock]:
+    """Check and read a request's head.
+
+    Args:
+        raw: from the request line's first byte to the end of the empty line.
+        last_method: of the request before on the same connection.
+        last_block: of that request. Clients mostly repeat their headers from request to request; a block that is the
+            same to the byte is not read again.
+
+    Returns:
+        The method, the target in origin-form or ``*``, and the header block.
+
+    Raises:
+        RequestRefused: with the cause and what was wrong.
+    """
+    line = _REQUEST_LINE.match(raw)
+    if line is None:
+        raise RequestRefused(Outcome.BAD_REQUEST, "the request line is not METHOD TARGET HTTP/1.1")
+    method, target, minor = line.groups()
+    in_origin_form = target[0] == _SLASH
+    headers = raw[line.end() - 2 :]
+    if last_block is not None and headers == last_block.raw and method == last_method and in_origin_form:
+        if last_block.http10 == (minor == b"0"):
+            return method, target, last_block
+    try:
+        HttpRequestParser(_SILENT).feed_data(raw)
+    except HttpParserUpgrade:
+        pass  # a wish to upgrade is not passed on, so the request is an ordinary one
+    except HttpParserInvalidMethodError:
+        raise RequestRefused(Outcome.METHOD_REFUSED, "the method is not known") from None
+    except HttpParserError as error:
+        raise RequestRefused(Outcome.BAD_REQUEST, f"the request is malformed: {error}") from None
+    block = _read_block(headers, http10=minor == b"0")
+    if not in_origin_form:
+        target = _origin_form(method, target, block)
+    return method, target, block
+
+
+def _read_block(raw: bytes, *, http10: bool) -> HeaderBlock:
+    block = HeaderBlock(raw, http10)
+    kept = raw
+    host: bytes | None = None
+    for whole, spelled, untrimmed in _REQUEST_HEADERS.findall(raw):
+        name = spelled.lower()
+        value = untrimmed.strip()
+        if name == b"host":
+            if host is not None:
+                raise RequestRefused(Outcome.BAD_REQUEST, "there is more than one Host header")
+            host = value
+        elif name == b"content-length":
+            block.length = int(value)
+        elif name == b"transfer-encoding":
+            if value.lower() != b"chunked" or http10:
+                raise RequestRefused(
+                    Outcome.BAD_REQUEST, "the only transfer coding accepted is chunked, in HTTP/1.1"
+                )
+            block.length = CHUNKED
+        elif name == b"expect":
+            if value.lower() != b"100-continue":
+                raise RequestRefused(Outcome.BAD_REQUEST, "the only expectation known is 100-continue")
+        else:
+            kept = kept.replace(whole + b"\r\n", b"\r\n")
+            if name == b"connection":
+                kept, block.keep_alive = _connection(kept, value, block.keep_alive)
+            elif name not in _HOP_BY_HOP:
+                claims = block.claims
+                claims[name] = claims[name] + b", " + value if name in claims else value
+    if host is None and not http10:
+        raise RequestRefused(Outcome.BAD_REQUEST, "the Host header is missing")
+    if host and not _HOST.fullmatch(host):
+        raise RequestRefused(Outcome.BAD_REQUEST, "the Host header is not HOST or HOST:PORT")
+    block.host = (host or b"").lower()
+    block.kept = kept[:-4]
+    return block
+
+
+def _origin_form(method: bytes, target: bytes, block: HeaderBlock) -> bytes:
+    """The path of an absolute target, whose authority replaces the Host header (RFC 9112 section 3.2.2)."""
+    if method == b"CONNECT":
+        raise RequestRefused(Outcome.METHOD_REFUSED, "CONNECT is for forward proxies; this is a gateway")
+    if target == b"*" and method == b"OPTIONS":
+        return target
+    absolute = _ABSOLUTE_FORM.fullmatch(target)
+    if absolute is None:
+        raise RequestRefused(Outcome.BAD_REQUEST, "the target is not a path that begins with /")
+    authority, path = absolute.groups()
+    if not _HOST.fullmatch(authority):
+        raise RequestRefused(Outcome.BAD_REQUEST, "the target's authority is not HOST or HOST:PORT")
+    block.host = authority.lower()
+    block.kept = b"\r\nhost: " + authority + _named(b"host").sub(b"", block.kept)
+    block.raw = b""  # made for this target: not to be taken for the next request's
+    return path if path[:1] == b"/" else b"/" + path
+
+
+def _connection(raw: bytes, value: bytes, keep_alive: bool) -> tuple[bytes, bool]:
+    """Apply a Connection header: whether to keep the connection, and the headers it takes away."""
+    value = value.lower()
+    if value == b"keep-alive":
+        return raw, True
+    for part in value.split(b","):
+        token = part.strip()
+        if token == b"close":
+            keep_alive = False
+        elif token == b"keep-alive":
+            keep_alive = True
+        elif token and token not in _NOT_NOMINATED:
+            raw = _named(token).sub(b"", raw)
+    return raw, keep_alive
+
+
+@lru_cache(maxsize=64)
+def _named(name: bytes) -> re.Pattern[bytes]:
+    return re.compile(rb"\r\n(?i:" + re.escape(name) + rb"):[^\r\n]*")
+
+
+def without_header(raw: bytes, name: bytes) -> bytes:
+    """A head without the lines of one header; `name` is lower case."""
+    return _named(name).sub(b"", raw)
+
+
+def parse_response(raw: bytes, method: bytes) -> tuple[bytes, int, int, bool]:
+    """Check and read a response's head.
+
+    Args:
+        raw: from the status line's first byte to the end of the empty line.
+        method: of the request; a HEAD's response has no body.
+
+    Returns:
+        The head to forward, without hop-by-hop headers and the final empty line, as HTTP/1.1; the status; the length
+        of the body in bytes, `CHUNKED` or `UNTIL_CLOSE`; whether the backend's connection can serve another request.
+
+    Raises:
+        MalformedResponse: with what was wrong.
+    """
+    line = _STATUS_LINE.match(raw)
+    if line is None:
+        raise MalformedResponse("the status line is not HTTP/1.1 STATUS REASON")
+    try:
+        HttpResponseParser(_SILENT).feed_data(raw)
+    except HttpParserUpgrade:
+        raise MalformedResponse("the backend switched protocols unasked") from None
+    except HttpParserError as error:
+        raise MalformedResponse(str(error)) from None
+
+    status = int(line[2])
+    http10 = line[1] == b"0"
+    keep_alive = not http10
+    length = UNTIL_CLOSE
+    for whole, spelled, untrimmed in _RESPONSE_HEADERS.findall(raw):
+        name = spelled.lower()
+        if name == b"content-length":
+            length = int(untrimmed)
+        elif name == b"transfer-encoding":
+            if untrimmed.strip().lower() != b"chunked" or http10:
+                raise MalformedResponse("the only transfer coding accepted is chunked, in HTTP/1.1")
+            length = CHUNKED
+        else:
+            raw = raw.replace(whole + b"\r\n", b"\r\n")
+            if name == b"connection":
+                raw, keep_alive = _connection(raw, untrimmed.strip(), keep_alive)
+    if status < 200 or status == 204 or status == 304 or method == b"HEAD":
+        if status == 101:
+            raise MalformedResponse("the backend switched protocols unasked")
+        length = 0
+    head = b"HTTP/1.1" + raw[8:-2] if http10 else raw[:-2]
+    return head, status, length, keep_alive and length != UNTIL_CLOSE

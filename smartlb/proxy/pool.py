@@ -1,0 +1,299 @@
+"""A pool as one worker sees it: who may be picked, what is in flight, which connections are idle, who waits."""
+
+import asyncio
+import logging
+from array import array
+from collections import deque
+from collections.abc import Callable, Sequence
+from itertools import chain
+from random import Random
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from smartlb.config.model import Pool as PoolSettings
+from smartlb.config.numbering import Numbering
+from smartlb.core.outcome import Outcome
+from smartlb.core.pool import PoolView
+from smartlb.core.segment import Segment
+from smartlb.core.snapshot import Snapshot
+from smartlb.policies.policy import Members, Policy
+from smartlb.policies.registry import POLICIES
+from smartlb.proxy.backend import BackendConnection
+
+if TYPE_CHECKING:
+    from smartlb.proxy.exchange import Exchange
+
+log = logging.getLogger(__name__)
+
+NOBODY: Final = -1
+"""`Pool.choose` found no eligible backend."""
+
+ALL_FULL: Final = -2
+"""`Pool.choose` found every eligible backend at its limit."""
+
+_SHARED_COUNTS_AGE_S: Final = 0.0005
+"""How old other workers' in-flight counts may be when a backend is picked."""
+
+FALLBACK: Final = "weighted_least_connections"
+"""What serves a learned pool while there is no fresh snapshot."""
+
+
+class _Chooser:
+    """A policy with its options and memory, ready to be asked."""
+
+    def __init__(self, policy: Policy, options: Any, members: Members, random: Callable[[], float]) -> None:
+        self.pick = policy.pick
+        self.memory = policy.remember(members, options)
+        self.observe = policy.observe
+        self.key = policy.key
+        self.draws = _draws(policy.draws(options), random)
+
+
+def _draws(count: int, random: Callable[[], float]) -> Callable[[], tuple[float, ...]]:
+    if count == 0:
+        return lambda: ()
+    if count == 1:
+        return lambda: (random(),)
+    if count == 2:
+        return lambda: (random(), random())
+    return lambda: tuple(random() for _ in range(count))
+
+
+class Pool:
+    """One pool of one worker.
+
+    Attributes:
+        name: of the configuration.
+        settings: of the configuration.
+        request_s, response_header_s: the timeouts that every request needs, at hand.
+        first: index over all pools of the pool's first backend.
+        observe, memory: of the policy, where it measures; called with each outcome.
+        view: what the policy may look at.
+        on_fallback: whether a learned pool is served by `FALLBACK` now.
+        waiting: requests that wait for room, first come first.
+        key: of what in a request the policy wants a hash: ``none``, ``client_ip`` or ``url``.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: PoolSettings,
+        numbering: Numbering,
+        segment: Segment,
+        worker: int,
+        random: Random,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.name = name
+        self.settings = settings
+        self.request_s = settings.timeouts.request_s
+        self.response_header_s = settings.timeouts.response_header_s
+        members = numbering.pools[name]
+        self.first = members.start
+        self._slice = slice(members.start, members.stop)
+        self._segment = segment
+        self._loop = loop
+        size = len(members)
+
+        weight = [backend.weight for backend in settings.backends]
+        described = Members([backend.label for backend in settings.backends], weight)
+        chosen = POLICIES[settings.policy.name]
+        self._primary = _Chooser(chosen, settings.policy.options, described, random.random)
+        self.key = chosen.key
+        self._learned = chosen.name == "learned"
+        fallback = POLICIES[FALLBACK]
+        self._fallback = (
+            _Chooser(fallback, fallback.options(), described, random.random)
+            if self._learned
+            else self._primary
+        )
+        self._use(self._fallback)
+        self.observe, self.memory = self._primary.observe, self._primary.memory
+        self.on_fallback = self._learned
+
+        self._in_flight = array("i", bytes(4 * size))
+        self._in_flight_sum = np.frombuffer(self._in_flight, dtype=np.int32)
+        self._own = segment.in_flight_row(worker)[members.start : members.stop]
+        self._shared_matrix = segment.in_flight[:, self._slice]
+        self._alone = segment.layout.workers == 1
+        self._refresh_at_s = 0.0
+        self._weight = array("d", weight)
+        self._snapshot: Snapshot | None = None
+        self.view = self._make_view(np.ones(size, dtype=bool))
+
+        self._limit = [backend.max_in_flight for backend in settings.backends]
+        self._limited = any(limit is not None for limit in self._limit)
+        self.waiting: deque[Exchange] = deque()
+
+        self._address = [_host_and_port(backend.address) for backend in settings.backends]
+        self._idle: list[deque[BackendConnection]] = [deque() for _ in range(size)]
+        self._connecting: set[asyncio.Task[None]] = set()
+
+    # Choosing
+
+    def choose(self, request_class: int, key: int, now_s: float, tried: Sequence[int] = ()) -> int:
+        """The position of a backend for a request, `NOBODY` or `ALL_FULL`.
+
+        Args:
+            request_class: its number.
+            key: hash of what `key` names.
+            now_s: monotonic time.
+            tried: positions that this request has failed at already.
+        """
+        if not self._alone and now_s >= self._refresh_at_s:
+            self._refresh_at_s = now_s + _SHARED_COUNTS_AGE_S
+            self._shared_matrix.sum(axis=0, out=self._in_flight_sum)
+        view = self.view
+        if tried or self._limited:
+            full = self._full() if self._limited else []
+            if tried or full:
+                view = self._without(chain(tried, full))
+                if not view.eligible:
+                    return ALL_FULL if full else NOBODY
+        if not view.eligible:
+            return NOBODY
+        return self._pick(view, self._pick_memory, request_class, key, now_s, self._draws())
+
+    def _full(self) -> list[int]:
+        return [
+            position
+            for position in self.view.eligible
+            if (limit := self._limit[position]) is not None and self._in_flight[position] >= limit
+        ]
+
+    def _without(self, positions: Any) -> PoolView:
+        mask = np.asarray(self.view.barred) == 0.0
+        mask[list(positions)] = False
+        return self._make_view(mask)
+
+    def _make_view(self, eligible: Any) -> PoolView:
+        snapshot = self._snapshot
+        size = len(self._weight)
+        if snapshot is None:
+            # The fallback does not look at the learned rows; a learned policy is not asked without a snapshot.
+            draw = base_s = slope_s = array("d")
+        else:
+            weight = np.where(eligible, snapshot.weight[:, self._slice], 0.0)
+            bare = weight.sum(axis=1) <= 0.0
+            weight[bare] = eligible
+            draw = array("d", weight.cumsum(axis=1).tobytes())
+            base_s = array("d", snapshot.base_s[:, self._slice].tobytes())
+            slope_s = array("d", snapshot.slope_s[:, self._slice].tobytes())
+        barred = np.where(eligible, 0.0, np.inf)
+        return PoolView(
+            eligible=array("i", np.flatnonzero(eligible).astype(np.int32).tobytes()),
+            barred=array("d", barred.tobytes()),
+            in_flight=self._in_flight,
+            weight=self._weight,
+            draw=draw,
+            base_s=base_s,
+            slope_s=slope_s,
+        )
+
+    def update(self, snapshot: Snapshot | None) -> None:
+        """Take in the shared eligibility and a snapshot; None where there is no fresh one."""
+        self._snapshot = snapshot if self._learned else None
+        self.view = self._make_view(self._segment.eligible[self._slice] == 1)
+        fall_back = self._learned and snapshot is None
+        if fall_back and not self.on_fallback:
+            log.warning("pool %s: no fresh snapshot from the learner, %s takes over", self.name, FALLBACK)
+        elif self.on_fallback and not fall_back:
+            log.info("pool %s: routed by learned weights", self.name)
+        self.on_fallback = fall_back
+        self._use(self._fallback if fall_back else self._primary)
+
+    def _use(self, chooser: _Chooser) -> None:
+        self._pick, self._pick_memory, self._draws = chooser.pick, chooser.memory, chooser.draws
+
+    # Counting
+
+    def began(self, position: int) -> int:
+        """Count a request in; returns how many the backend had before."""
+        before = self._in_flight[position]
+        self._in_flight[position] = before + 1
+        self._own[position] += 1
+        return before
+
+    def ended(self, position: int) -> None:
+        """Count a request out, and let one that waits have the room."""
+        self._in_flight[position] -= 1
+        self._own[position] -= 1
+        if self.waiting:
+            self.serve_waiting()
+
+    # Waiting
+
+    def wait(self, exchange: "Exchange") -> bool:
+        """Put a request in the queue; False when the queue is full."""
+        if len(self.waiting) >= self.settings.queue.max_waiting:
+            return False
+        self.waiting.append(exchange)
+        return True
+
+    def serve_waiting(self) -> None:
+        """Dispatch requests that wait, as long as there is room."""
+        for _ in range(len(self.waiting)):
+            exchange = self.waiting.popleft()
+            if not exchange.dispatch_from_queue():
+                self.waiting.appendleft(exchange)
+                return
+
+    # Connections
+
+    def idle_connection(self, position: int) -> BackendConnection | None:
+        """The idle connection used last, or None."""
+        idle = self._idle[position]
+        while idle:
+            connection = idle.pop()
+            if not connection.transport.is_closing():
+                return connection
+        return None
+
+    def keep(self, connection: BackendConnection, now_s: float) -> None:
+        """Keep a connection whose exchange is over for the next one."""
+        idle = self._idle[connection.position]
+        if len(idle) >= self.settings.idle_connections.max_per_backend:
+            connection.transport.close()
+            return
+        connection.idle_since_s = now_s
+        idle.append(connection)
+
+    def forget(self, connection: BackendConnection) -> None:
+        """An idle connection was closed."""
+        idle = self._idle[connection.position]
+        if connection in idle:
+            idle.remove(connection)
+
+    def close_idle(self, now_s: float) -> None:
+        """Close connections that were idle for too long."""
+        oldest = now_s - self.settings.idle_connections.timeout_s
+        for idle in self._idle:
+            while idle and idle[0].idle_since_s < oldest:
+                idle.popleft().transport.close()
+
+    def connect(self, position: int, exchange: "Exchange") -> None:
+        """Open a connection for a request; `Exchange.connected` or `Exchange.connect_failed` hears of it."""
+        task = self._loop.create_task(self._connect(position, exchange))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+
+    async def _connect(self, position: int, exchange: "Exchange") -> None:
+        host, port = self._address[position]
+        try:
+            async with asyncio.timeout(self.settings.timeouts.connect_s):
+                _, connection = await self._loop.create_connection(
+                    lambda: BackendConnection(self, position), host, port
+                )
+        except TimeoutError:
+            exchange.connect_failed(position, Outcome.CONNECT_TIMEOUT, "no answer to the connection attempt")
+        except OSError as error:
+            exchange.connect_failed(position, Outcome.CONNECT_FAILED, error.strerror or str(error))
+        else:
+            if not exchange.connected(connection):
+                self.keep(connection, self._loop.time())
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)

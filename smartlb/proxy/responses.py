@@ -1,0 +1,51 @@
+"""The answers that the router gives itself: one status and one sentence per cause, as a short JSON body."""
+
+import json
+
+from smartlb.core.outcome import Outcome
+
+_STATUS: dict[Outcome, tuple[int, str]] = {
+    Outcome.BAD_REQUEST: (400, "Bad Request"),
+    Outcome.NO_ROUTE: (404, "Not Found"),
+    Outcome.CLIENT_TIMEOUT: (408, "Request Timeout"),
+    Outcome.BODY_TOO_LARGE: (413, "Content Too Large"),
+    Outcome.HEADER_TOO_LARGE: (431, "Request Header Fields Too Large"),
+    Outcome.INTERNAL: (500, "Internal Server Error"),
+    Outcome.METHOD_REFUSED: (501, "Not Implemented"),
+    Outcome.CONNECT_FAILED: (502, "Bad Gateway"),
+    Outcome.RESET: (502, "Bad Gateway"),
+    Outcome.MALFORMED: (502, "Bad Gateway"),
+    Outcome.TRUNCATED: (502, "Bad Gateway"),
+    Outcome.NO_BACKEND: (503, "Service Unavailable"),
+    Outcome.QUEUE_FULL: (503, "Service Unavailable"),
+    Outcome.QUEUE_TIMEOUT: (503, "Service Unavailable"),
+    Outcome.SHUTDOWN: (503, "Service Unavailable"),
+    Outcome.CONNECT_TIMEOUT: (504, "Gateway Timeout"),
+    Outcome.RESPONSE_TIMEOUT: (504, "Gateway Timeout"),
+    Outcome.REQUEST_TIMEOUT: (504, "Gateway Timeout"),
+}
+
+
+def status_of(outcome: Outcome) -> int:
+    """The status that a client gets for an outcome of the router's own; KeyError for others."""
+    return _STATUS[outcome][0]
+
+
+def error_response(outcome: Outcome, message: str, *, keep_alive: bool, body: bool = True) -> bytes:
+    """A whole response that says what happened.
+
+    Args:
+        outcome: the cause; it decides the status.
+        message: one sentence for a person.
+        keep_alive: False adds ``connection: close``.
+        body: False for the answer to a HEAD request.
+    """
+    status, reason = _STATUS[outcome]
+    content = json.dumps({"error": outcome.label, "status": status, "message": message}).encode() + b"\n"
+    return b"HTTP/1.1 %d %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%s\r\n%s" % (
+        status,
+        reason.encode(),
+        len(content),
+        b"" if keep_alive else b"connection: close\r\n",
+        content if body else b"",
+    )

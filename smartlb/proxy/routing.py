@@ -1,0 +1,109 @@
+"""Which route a request takes, and which request class it belongs to."""
+
+import re
+from collections.abc import Sequence
+from urllib.parse import unquote_to_bytes
+
+from smartlb.config.model import ClassMatch, Config, RouteMatch
+from smartlb.core.telemetry import NO_ROUTE
+from smartlb.proxy.http1 import HeaderBlock
+
+_UNCANONICAL = re.compile(rb"/\.|//|%")
+
+
+def canonical_path(target: bytes) -> bytes:
+    """The path of a target as routes see it: unescaped, without empty, ``.`` and ``..`` segments.
+
+    Only matching uses it, so that no spelling of a path slips past a route; the target is forwarded as it came.
+    """
+    path = target.partition(b"?")[0]
+    if not _UNCANONICAL.search(path):
+        return path
+    kept: list[bytes] = []
+    segments = unquote_to_bytes(path).split(b"/")
+    for segment in segments:
+        if segment == b"..":
+            del kept[-1:]
+        elif segment not in (b"", b"."):
+            kept.append(segment)
+    slash = b"/" if kept and segments[-1] in (b"", b".", b"..") else b""
+    return b"/" + b"/".join(kept) + slash
+
+
+def _header_tests(headers: dict[str, str]) -> list[re.Pattern[bytes]]:
+    return [
+        re.compile(
+            rb"\r\n(?i:%s):[ \t]*%s[ \t]*\r\n"
+            % (re.escape(name.encode()), re.escape(value.encode("latin-1")))
+        )
+        for name, value in headers.items()
+    ]
+
+
+class _RouteTest:
+    def __init__(self, match: RouteMatch) -> None:
+        host = match.host.lower().encode() if match.host else None
+        self.suffix = host[1:] if host is not None and host.startswith(b"*.") else None
+        self.host = host if self.suffix is None else None
+        self.prefix = match.path_prefix.rstrip("/").encode() if match.path_prefix is not None else None
+        self.regex = re.compile(match.path_regex.encode()) if match.path_regex is not None else None
+        self.methods = frozenset(method.encode() for method in match.methods)
+        self.headers = _header_tests(match.headers)
+
+    def holds(self, method: bytes, host: bytes, path: bytes, headers: bytes) -> bool:
+        if self.host is not None and host != self.host:
+            return False
+        if self.suffix is not None and not host.endswith(self.suffix):
+            return False
+        if self.methods and method not in self.methods:
+            return False
+        if self.prefix is not None and path != self.prefix and not path.startswith(self.prefix + b"/"):
+            return False
+        if self.regex is not None and not self.regex.fullmatch(path):
+            return False
+        return all(test.search(headers) for test in self.headers)
+
+
+class _ClassTest:
+    def __init__(self, match: ClassMatch, routes: Sequence[str]) -> None:
+        self.route = routes.index(match.route) if match.route is not None else None
+        self.methods = frozenset(method.encode() for method in match.methods)
+        self.headers = _header_tests(match.headers)
+
+    def holds(self, method: bytes, headers: bytes, route: int) -> bool:
+        return (
+            (self.route is None or self.route == route)
+            and (not self.methods or method in self.methods)
+            and all(test.search(headers) for test in self.headers)
+        )
+
+
+class Routing:
+    """The routes and request classes of a configuration, ready to be asked for every request."""
+
+    def __init__(self, config: Config) -> None:
+        self._routes = [_RouteTest(route.match) for route in config.routes]
+        self._catch_all = bool(config.routes) and config.routes[0].match == RouteMatch()
+        names = [route.name for route in config.routes]
+        self._classes = [
+            (number, _ClassTest(entry.match, names)) for number, entry in enumerate(config.request_classes, 1)
+        ]
+
+    def route(self, method: bytes, target: bytes, block: HeaderBlock) -> int:
+        """The number of the first route that matches; `NO_ROUTE` where none does."""
+        if self._catch_all:
+            return 0
+        host = block.host
+        host = host if host.endswith(b"]") else host.partition(b":")[0]
+        path = canonical_path(target)
+        for number, test in enumerate(self._routes):
+            if test.holds(method, host, path, block.headers):
+                return number
+        return NO_ROUTE
+
+    def request_class(self, method: bytes, block: HeaderBlock, route: int) -> int:
+        """The number of the first class that matches; 0 where none does."""
+        for number, test in self._classes:
+            if test.holds(method, block.headers, route):
+                return number
+        return 0

@@ -1,0 +1,248 @@
+"""A worker: the process that moves the traffic."""
+
+import asyncio
+import gc
+import logging
+import marshal
+import os
+import signal
+import socket
+from time import monotonic
+from random import Random
+from typing import Any
+
+import uvloop
+
+from smartlb.config.model import Config
+from smartlb.config.numbering import Numbering
+from smartlb.core.outcome import Outcome
+from smartlb.core.segment import Gauge, Segment
+from smartlb.core.snapshot import Snapshot
+from smartlb.core.telemetry import NO_BACKEND, NO_ROUTE
+from smartlb.process import Handover, set_up_logging, tie_to_parent
+from smartlb.proxy.client import ClientConnection
+from smartlb.proxy.exchange import Exchange
+from smartlb.proxy.forwarding import TrustedNetworks
+from smartlb.proxy.pool import Pool
+from smartlb.proxy.routing import Routing
+
+log = logging.getLogger(__name__)
+
+_TICK_S = 0.02
+_TICKS_A_SWEEP = 5
+"""Timeouts are looked at every 0.1 s: exact timers for every request would cost more than the requests' policies."""
+
+_LOG_BATCH = 64
+_LONGEST_LOGGED_TARGET = 2_048
+
+
+class Worker:
+    """Everything that the connections of one worker share.
+
+    Attributes:
+        limits, client_timeouts: of the configuration.
+        routing: routes and request classes.
+        route_pools: the pool of each route.
+        clients: open connections.
+        write_record: appends a telemetry record.
+        logs: whether there is an access log.
+        draining: whether connections are closed after their present exchange.
+        reused: requests sent over idle connections, so far.
+        stale_retries: requests sent again because an idle connection was closed under them, so far.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        segment: Segment,
+        number: int,
+        random: Random,
+        loop: asyncio.AbstractEventLoop,
+        access_log: socket.socket | None = None,
+    ) -> None:
+        numbering = Numbering(config)
+        self.limits = config.limits
+        self.client_timeouts = config.timeouts
+        self.routing = Routing(config)
+        self.clients: set[ClientConnection] = set()
+        self.draining = False
+        self.reused = 0
+        self.stale_retries = 0
+        self._pools = {
+            name: Pool(name, settings, numbering, segment, number, random, loop)
+            for name, settings in config.pools.items()
+        }
+        self.route_pools = [self._pools[route.pool] for route in config.routes]
+        self._segment = segment
+        self._number = number
+        self._loop = loop
+        self.write_record = segment.ring_writer(number).write
+        self._stale_after_s = config.learner.stale_after_s
+        self._snapshot: Snapshot | None = None
+        self._eligibility_version = -1
+        self._refused = 0
+        self._request_prefix = b"%08x-" % random.getrandbits(32)
+        self._request_number = 0
+        self._access_log = access_log
+        self.logs = access_log is not None
+        self._log_entries: list[tuple[Any, ...]] = []
+        self._log_lines_dropped = 0
+
+    def admit(self, client: ClientConnection) -> bool:
+        """Count a connection in; False when there are too many."""
+        if len(self.clients) >= self.limits.connections:
+            self._refused += 1
+            return False
+        self.clients.add(client)
+        return True
+
+    def next_request_id(self) -> bytes:
+        """An id that no other request of this node has."""
+        self._request_number = number = self._request_number + 1
+        return b"%s%x" % (self._request_prefix, number)
+
+    def log(self, exchange: Exchange, fields: tuple[Any, ...]) -> None:
+        """Add a request to the access log; the fields are those of `smartlb.core.telemetry.RECORD`."""
+        target = exchange.target[:_LONGEST_LOGGED_TARGET]
+        self._log((exchange.method, target, exchange.client.address, exchange.request_id), fields)
+
+    def record_refused(self, outcome: Outcome, status: int, client: str) -> None:
+        """Write the record of a request that came to no pool."""
+        fields = (
+            monotonic(),
+            0.0,
+            float("nan"),
+            0.0,
+            0,
+            0,
+            0,
+            NO_BACKEND,
+            NO_ROUTE,
+            0,
+            status,
+            int(outcome),
+            1,
+        )
+        self.write_record(fields)
+        if self.logs:
+            self._log((b"", b"", client, b""), fields)
+
+    def _log(self, request: tuple[bytes, bytes, str, bytes], fields: tuple[Any, ...]) -> None:
+        self._log_entries.append((*request, *fields[:-2], int(fields[-2]), fields[-1]))
+        if len(self._log_entries) >= _LOG_BATCH:
+            self._flush_log()
+
+    def _flush_log(self) -> None:
+        entries, self._log_entries = self._log_entries, []
+        assert self._access_log is not None
+        try:
+            self._access_log.send(marshal.dumps(entries))
+        except OSError:
+            # The log's writer is behind or gone; traffic does not wait for it.
+            self._log_lines_dropped += len(entries)
+
+    # The clock
+
+    def tick(self, now_s: float) -> None:
+        """Take in what supervisor and learner have published, and show life."""
+        segment = self._segment
+        segment.heartbeat_s[self._number] = now_s
+        snapshot = self._snapshot
+        if segment.snapshot.version != (snapshot.version if snapshot else 0):
+            snapshot = segment.snapshot.read() or snapshot
+        if snapshot is not None and now_s - snapshot.published_s > self._stale_after_s:
+            snapshot = None
+        version = int(segment.eligibility_version[0])
+        if snapshot is not self._snapshot or version != self._eligibility_version:
+            self._snapshot = snapshot
+            self._eligibility_version = version
+            for pool in self._pools.values():
+                pool.update(snapshot)
+        if self._log_entries:
+            self._flush_log()
+
+    def sweep(self, now_s: float) -> None:
+        """Act on what has taken too long, and report the gauges."""
+        for client in [client for client in self.clients if client.deadline_s < now_s]:
+            client.timed_out(now_s)
+        waiting = 0
+        for pool in self._pools.values():
+            pool.close_idle(now_s)
+            if pool.waiting:
+                pool.serve_waiting()
+                waiting += len(pool.waiting)
+        gauges = self._segment.gauges[self._number]
+        gauges[Gauge.CONNECTIONS] = len(self.clients)
+        gauges[Gauge.CONNECTIONS_REFUSED] = self._refused
+        gauges[Gauge.WAITING] = waiting
+        gauges[Gauge.SNAPSHOT_VERSION] = self._snapshot.version if self._snapshot else 0
+        gauges[Gauge.FALLBACK] = any(pool.on_fallback for pool in self._pools.values())
+        gauges[Gauge.LOG_LINES_DROPPED] = self._log_lines_dropped
+        gauges[Gauge.REUSED] = self.reused
+        gauges[Gauge.STALE_RETRIES] = self.stale_retries
+
+    def drain(self) -> None:
+        """Close what is idle; the rest closes after its present exchange."""
+        self.draining = True
+        for client in list(self.clients):
+            client.drain()
+
+
+async def _run(handover: Handover, parent: int) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    config = handover.config()
+    numbering = Numbering(config)
+    access_log = socket.socket(fileno=handover.access_log_fd) if handover.access_log_fd >= 0 else None
+    if access_log is not None:
+        access_log.setblocking(False)
+    segment = handover.segment(config, numbering)
+    worker = Worker(config, segment, handover.worker, Random(os.urandom(16)), loop, access_log)
+    worker.tick(monotonic())
+    servers = []
+    for fd, listener in zip(handover.listen_fds, config.listeners, strict=True):
+        trusted = TrustedNetworks(listener.trusted_proxies)
+        servers.append(
+            await loop.create_server(
+                lambda trusted=trusted: ClientConnection(worker, trusted),
+                sock=socket.socket(fileno=fd),
+                backlog=4096,
+            )
+        )
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+    log.info("worker %d serves", handover.worker)
+
+    ticks = 0
+    drained_by_s = float("inf")
+    while not (worker.draining and not worker.clients) and monotonic() < drained_by_s:
+        now_s = monotonic()
+        worker.tick(now_s)
+        ticks += 1
+        if ticks % _TICKS_A_SWEEP == 0:
+            worker.sweep(now_s)
+            if os.getppid() != parent:
+                stop.set()
+        if stop.is_set() and not worker.draining:
+            drained_by_s = now_s + config.shutdown_s
+            for server in servers:
+                server.close()
+            worker.drain()
+            log.info("worker %d drains %d connections", handover.worker, len(worker.clients))
+        await asyncio.sleep(_TICK_S)
+    if worker.clients:
+        log.warning("worker %d ends with %d connections open", handover.worker, len(worker.clients))
+    worker.tick(monotonic())
+
+
+def main() -> None:
+    """Run a worker until SIGTERM or the supervisor's end."""
+    parent = tie_to_parent()
+    set_up_logging("worker")
+    uvloop.run(_run(Handover.from_command_line("A worker of the router."), parent))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from smartlb.config.commands import check, schema
+from smartlb.config.schema import json_schema
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def test_check_summarises_a_valid_file(capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(EXAMPLES / "minimal.yaml")
+    assert check(path) == 0
+    output = capsys.readouterr()
+    assert output.out == f"{path}: valid; 1 listener, 1 pool, 2 backends, 1 route; by learned\n"
+    assert output.err == ""
+
+
+def test_check_counts_in_the_plural(capsys: pytest.CaptureFixture[str]) -> None:
+    assert check(str(EXAMPLES / "full.yaml")) == 0
+    assert "2 listeners, 3 pools, 7 backends, 3 routes" in capsys.readouterr().out
+
+
+def test_check_says_everything_that_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text("listeners: []\npools: {web: {backends: [x]}}\n")
+    assert check(str(path)) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err == (
+        f"{path}:1:12: listeners: expected at least 1 item; found an empty list\n"
+        f"{path}:2:26: pools.web.backends[0]: "
+        "expected HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080; found 'x'\n"
+    )
+
+
+def test_check_of_a_missing_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check(str(tmp_path / "none.yaml")) == 2
+    assert "cannot be read: No such file" in capsys.readouterr().err
+
+
+def test_schema_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert schema() == 0
+    assert json.loads(capsys.readouterr().out) == json_schema()

@@ -1,0 +1,255 @@
+"""Health checks against real servers that answer, fail, recover, refuse or say nothing."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from random import Random
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from smartlb.config.model import Config
+from smartlb.config.numbering import Numbering
+from smartlb.control.health import Health, HealthChecker
+
+Change = tuple[int, bool, str]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+CHECK = {"path": "/health", "interval_s": 0.02, "timeout_s": 2.0, "rise": 2, "fall": 3}
+
+
+def config(*addresses: str, **check: Any) -> Config:
+    pools = {"web": {"backends": list(addresses), "health_check": {**CHECK, **check}}}
+    return Config.model_validate({"listeners": [{"bind": "127.0.0.1:0"}], "pools": pools, "workers": 1})
+
+
+@asynccontextmanager
+async def server(handler: Handler) -> AsyncIterator[str]:
+    app = web.Application()
+    app.router.add_get("/{path:.*}", handler)
+    async with TestServer(app, host="127.0.0.1") as running:
+        yield f"127.0.0.1:{running.port}"
+
+
+@asynccontextmanager
+async def raw_server(
+    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+) -> AsyncIterator[str]:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await serve(reader, writer)
+        finally:
+            writer.close()
+
+    running = await asyncio.start_server(handle, "127.0.0.1", 0)
+    try:
+        yield f"127.0.0.1:{running.sockets[0].getsockname()[1]}"
+    finally:
+        running.close()
+
+
+@asynccontextmanager
+async def checking(settings: Config) -> AsyncIterator[tuple[HealthChecker, Callable[[], Awaitable[Change]]]]:
+    """Runs a checker; the second value waits for the next change."""
+    changes: asyncio.Queue[Change] = asyncio.Queue()
+    checker = HealthChecker(
+        settings, Numbering(settings), lambda *change: changes.put_nowait(change), Random(1)
+    )
+    task = asyncio.create_task(checker.run())
+    try:
+        yield checker, lambda: asyncio.wait_for(changes.get(), 10)
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_a_backend_fails_and_recovers() -> None:
+    status = 200
+
+    async def handler(request: web.Request) -> web.Response:
+        assert request.path == "/health"
+        return web.Response(status=status)
+
+    async with server(handler) as address, checking(config(address)) as (checker, change):
+        assert checker.health(0) is Health.UNKNOWN
+        assert await change() == (0, True, "answered 200 (2 in a row)")
+        assert checker.health(0) is Health.HEALTHY
+        assert checker.last_error(0) is None
+        status = 503
+        assert await change() == (0, False, "answered 503 to GET /health, expected 200-399 (3 in a row)")
+        assert checker.health(0) is Health.UNHEALTHY
+        assert checker.last_error(0) == "answered 503 to GET /health, expected 200-399"
+        status = 204
+        assert await change() == (0, True, "answered 204 (2 in a row)")
+        assert checker.last_error(0) is None
+
+
+async def test_expected_statuses_and_host() -> None:
+    hosts = []
+
+    async def handler(request: web.Request) -> web.Response:
+        hosts.append(request.headers["Host"])
+        return web.Response(status=401)
+
+    async with server(handler) as address:
+        async with checking(config(address, expected_status=["200", 401])) as (_, change):
+            assert (await change())[:2] == (0, True)
+        assert set(hosts) == {address}
+        hosts.clear()
+        settings = config(address, expected_status=["200", "300-303"], host="internal.example")
+        async with checking(settings) as (_, change):
+            assert (await change())[2].startswith("answered 401 to GET /health, expected 200 or 300-303")
+        assert set(hosts) == {"internal.example"}
+
+
+async def test_a_redirect_is_not_followed() -> None:
+    paths = []
+
+    async def handler(request: web.Request) -> web.Response:
+        paths.append(request.path)
+        return web.Response(status=302, headers={"Location": "/elsewhere"})
+
+    async with server(handler) as address, checking(config(address)) as (_, change):
+        assert await change() == (0, True, "answered 302 (2 in a row)")
+    assert set(paths) == {"/health"}
+
+
+async def test_the_path_is_sent_as_it_is_configured() -> None:
+    targets = []
+
+    async def handler(request: web.Request) -> web.Response:
+        targets.append(request.raw_path)
+        return web.Response()
+
+    async with server(handler) as address, checking(config(address, path="/a%2Fb?x=%7e")) as (_, change):
+        await change()
+    assert set(targets) == {"/a%2Fb?x=%7e"}
+
+
+async def test_checks_of_one_backend_never_overlap() -> None:
+    started = finished = 0
+
+    async def handler(_request: web.Request) -> web.Response:
+        nonlocal started, finished
+        started += 1
+        assert started == finished + 1
+        await asyncio.sleep(0.02)  # many intervals
+        finished += 1
+        return web.Response()
+
+    async with (
+        server(handler) as address,
+        checking(config(address, interval_s=0.001, rise=5)) as (_, change),
+    ):
+        assert await change() == (0, True, "answered 200 (5 in a row)")
+
+
+async def test_an_answer_that_takes_too_long_is_a_failure() -> None:
+    async def handler(_request: web.Request) -> web.Response:
+        await asyncio.sleep(10)
+        return web.Response()
+
+    async with (
+        server(handler) as address,
+        checking(config(address, interval_s=0.001, timeout_s=0.05, fall=2)) as (_, change),
+    ):
+        assert await change() == (0, False, "no answer to GET /health within 0.05 s (2 in a row)")
+
+
+async def test_a_refused_connection_is_a_failure() -> None:
+    with socket.socket() as bound:  # to a port at which nobody listens
+        bound.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{bound.getsockname()[1]}"
+        async with checking(config(address)) as (_, change):
+            assert await change() == (
+                0,
+                False,
+                f"cannot connect to {address}: Connection refused (3 in a row)",
+            )
+
+
+async def test_a_connection_that_closes_without_an_answer_is_a_failure() -> None:
+    async def serve(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+
+    async with raw_server(serve) as address, checking(config(address)) as (_, change):
+        expected = "closed the connection without an answer to GET /health (3 in a row)"
+        assert await change() == (0, False, expected)
+
+
+async def test_an_answer_that_is_not_http_is_a_failure() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"SSH-2.0-OpenSSH\r\n\r\n")
+        await writer.drain()
+
+    async with raw_server(serve) as address, checking(config(address)) as (_, change):
+        index, healthy, reason = await change()
+        assert (index, healthy) == (0, False)
+        assert reason.startswith("no valid HTTP answer to GET /health: ")
+
+
+async def test_a_host_that_cannot_be_a_name_does_not_stop_the_others() -> None:
+    async def handler(_request: web.Request) -> web.Response:
+        return web.Response()
+
+    async with (
+        server(handler) as address,
+        checking(config(f"{'x' * 70}.invalid:80", address, rise=5)) as (checker, change),
+    ):
+        changes = [await change(), await change()]
+    assert sorted(change[:2] for change in changes) == [(0, False), (1, True)]
+    assert checker.last_error(0)
+
+
+async def test_backends_are_checked_side_by_side() -> None:
+    together = asyncio.Barrier(3)
+
+    async def handler(_request: web.Request) -> web.Response:
+        await together.wait()
+        return web.Response()
+
+    async with (
+        server(handler) as one,
+        server(handler) as two,
+        server(handler) as three,
+        checking(config(one, two, three, rise=1, interval_s=60)) as (_, change),
+    ):
+        assert {(await change())[0] for _ in range(3)} == {0, 1, 2}
+
+
+async def test_pools_without_a_check_stay_unknown_and_run_returns() -> None:
+    pools = {"web": {"backends": ["127.0.0.1:1"]}}
+    settings = Config.model_validate({"listeners": [{"bind": "127.0.0.1:0"}], "pools": pools, "workers": 1})
+
+    def fail(*_change: Any) -> None:
+        pytest.fail("no backend is checked")
+
+    checker = HealthChecker(settings, Numbering(settings), fail, Random(1))
+    await asyncio.wait_for(checker.run(), 10)
+    assert checker.health(0) is Health.UNKNOWN
+    assert checker.last_error(0) is None
+
+
+async def test_the_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+
+    async def handler(_request: web.Request) -> web.Response:
+        return web.Response()
+
+    async with server(handler) as address, checking(config(address)) as (_, change):
+        assert (await change())[1]
+
+
+async def test_changes_are_logged_with_their_reason(caplog: pytest.LogCaptureFixture) -> None:
+    async def handler(_request: web.Request) -> web.Response:
+        return web.Response(status=500)
+
+    async with server(handler) as address, checking(config(address, fall=1)) as (_, change):
+        await change()
+    assert f"backend {address} of pool web is unhealthy: answered 500 to GET /health" in caplog.text
