@@ -156,10 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=25, help="measurements of each case (default: 25)")
     chosen = parser.parse_args(arguments)
     cases = [
-        case(label, backends, barred)
-        for label in VARIANTS
-        for backends in BACKENDS
-        for barred in (0, backends // 10)
+        case(label, backends, barred) for label in VARIANTS for backends in BACKENDS for barred in (0, backends // 10)
     ]
     for _ in range(max(1, chosen.rounds)):
         for each in cases:

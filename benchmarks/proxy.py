@@ -32,9 +32,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=_count, default=4, help="of load per proxy and round (default: 4)")
     parser.add_argument("--connections", type=_count, default=64, help="of the load generator (default: 64)")
     parser.add_argument("--only", nargs="+", choices=list(PEERS), metavar="NAME", help=", ".join(PEERS))
-    parser.add_argument(
-        "--shape", choices=[*SHAPES, "all"], default="small", help="of requests (default: small)"
-    )
+    parser.add_argument("--shape", choices=[*SHAPES, "all"], default="small", help="of requests (default: small)")
     parser.add_argument("--json", type=Path, metavar="OUT", help="also write the figures to this file")
     return parser.parse_args(arguments)
 
@@ -112,9 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     complete = True
     try:
         with backends(load_core) as addresses:
-            bench = Bench(
-                addresses, load_generator, chosen.connections, chosen.seconds, proxy_core, load_core
-            )
+            bench = Bench(addresses, load_generator, chosen.connections, chosen.seconds, proxy_core, load_core)
             for shape in shapes:
                 results, all_measured = _measure_shape(shape, programs, chosen.rounds, bench, console)
                 complete &= all_measured

@@ -24,9 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="smartlb", description="An adaptive HTTP router that learns its backends."
-    )
+    parser = argparse.ArgumentParser(prog="smartlb", description="An adaptive HTTP router that learns its backends.")
     parser.add_argument("--version", action="version", version=f"smartlb {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 

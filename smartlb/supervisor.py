@@ -78,9 +78,7 @@ class Supervisor:
             self._access_log = AccessLog(config.access_log.path, numbering, time() - monotonic())
             self._log_socket, workers_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
             workers_end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _LOG_BUFFER_BYTES)
-            handover = Handover(
-                handover.config_fd, segment_fd, _RING_CAPACITY, access_log_fd=workers_end.detach()
-            )
+            handover = Handover(handover.config_fd, segment_fd, _RING_CAPACITY, access_log_fd=workers_end.detach())
 
         self._workers = [
             Child(
@@ -100,9 +98,7 @@ class Supervisor:
         ]
         learned = any(pool.policy.name == "learned" for pool in config.pools.values())
         self._learner = (
-            Child("learner", "smartlb.control.learner_process", handover, on_exit=lambda: None)
-            if learned
-            else None
+            Child("learner", "smartlb.control.learner_process", handover, on_exit=lambda: None) if learned else None
         )
 
         self._eligibility = Eligibility(segment, numbering)
@@ -174,9 +170,7 @@ class Supervisor:
         give_up_s = monotonic() + _READY_WITHIN_S
         while not self._segment.heartbeat_s.all():
             if monotonic() > give_up_s:
-                raise RuntimeError(
-                    f"the workers did not start within {_READY_WITHIN_S:g} s; see the log above"
-                )
+                raise RuntimeError(f"the workers did not start within {_READY_WITHIN_S:g} s; see the log above")
             await asyncio.wait([stopping], timeout=0.01)
             if stopping.done():
                 return
@@ -219,15 +213,11 @@ class Supervisor:
 
     def _look_after_children(self, now_s: float) -> None:
         heartbeats = self._segment.heartbeat_s
-        for child, status, last_s in zip(
-            self._workers, self._state.workers, heartbeats.tolist(), strict=True
-        ):
+        for child, status, last_s in zip(self._workers, self._state.workers, heartbeats.tolist(), strict=True):
             _look_after(child, status, last_s, _HUNG_AFTER_S, now_s)
         if self._learner is not None and self._state.learner is not None:
             hung_after_s = _HUNG_AFTER_S + 10 * self._config.learner.interval_s
-            _look_after(
-                self._learner, self._state.learner, self._segment.snapshot.published_s, hung_after_s, now_s
-            )
+            _look_after(self._learner, self._state.learner, self._segment.snapshot.published_s, hung_after_s, now_s)
 
     def _clear_worker(self, number: int) -> None:
         """What a dead worker had in flight is in flight no more."""
@@ -243,9 +233,7 @@ class Supervisor:
                 self._access_log.write_batch(self._log_socket.recv(_LOG_BUFFER_BYTES))
 
 
-def _look_after(
-    child: Child, status: ProcessStatus, last_s: float, hung_after_s: float, now_s: float
-) -> None:
+def _look_after(child: Child, status: ProcessStatus, last_s: float, hung_after_s: float, now_s: float) -> None:
     """Report on a process, and kill it when it hangs."""
     shown_s = max(last_s, child.since_s)
     hung = child.pid is not None and now_s - shown_s > hung_after_s

@@ -56,11 +56,7 @@ def config(site: Site) -> str:
         "load_assignment": {
             "cluster_name": "backends",
             "endpoints": [
-                {
-                    "lb_endpoints": [
-                        {"endpoint": {"address": _socket_address(backend)}} for backend in site.backends
-                    ]
-                }
+                {"lb_endpoints": [{"endpoint": {"address": _socket_address(backend)}} for backend in site.backends]}
             ],
         },
     }

@@ -15,8 +15,7 @@ from benchmarks.peers.peer import (
 def config(site: Site) -> str:
     """Return haproxy.cfg for `site`."""
     servers = "\n".join(
-        f"  server s{number} {backend} pool-max-conn {IDLE_CONNECTIONS}"
-        for number, backend in enumerate(site.backends)
+        f"  server s{number} {backend} pool-max-conn {IDLE_CONNECTIONS}" for number, backend in enumerate(site.backends)
     )
     return f"""\
 global

@@ -33,9 +33,7 @@ def routes(site: Site) -> str:
     return json.dumps(
         {
             "http": {
-                "routers": {
-                    "all": {"rule": "PathPrefix(`/`)", "entryPoints": ["clients"], "service": "backends"}
-                },
+                "routers": {"all": {"rule": "PathPrefix(`/`)", "entryPoints": ["clients"], "service": "backends"}},
                 "services": {
                     "backends": {
                         "loadBalancer": {

@@ -85,9 +85,7 @@ class _Connection:
         return self._received[9:10] == b"2"
 
 
-def drive(
-    address: str, shape: Shape, rate_per_s: float, seconds: float, connections: int, seed: int = 0
-) -> Load:
+def drive(address: str, shape: Shape, rate_per_s: float, seconds: float, connections: int, seed: int = 0) -> Load:
     """Send `shape` to `address` at `rate_per_s` for `seconds` over at most `connections` at once.
 
     Raises:

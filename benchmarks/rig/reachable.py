@@ -40,9 +40,7 @@ def await_listener(server: Server, address: Callable[[], str | None]) -> str:
         if not server.running:
             raise BenchmarkError(f"ended while it started, after saying: {server.last_words or 'nothing'}")
         time.sleep(0.05)
-    raise BenchmarkError(
-        f"took no connections within {_START_S:g} s; it said: {server.last_words or 'nothing'}"
-    )
+    raise BenchmarkError(f"took no connections within {_START_S:g} s; it said: {server.last_words or 'nothing'}")
 
 
 def check_response(address: str, shape: Shape) -> None:

@@ -32,9 +32,7 @@ def lua_string(text: str) -> str:
     """Return `text` as a Lua string literal; Lua spells bytes as decimal escapes."""
     return (
         '"'
-        + "".join(
-            f"\\{byte:03d}" if byte < 32 or byte in b'"\\' else chr(byte) for byte in text.encode("ascii")
-        )
+        + "".join(f"\\{byte:03d}" if byte < 32 or byte in b'"\\' else chr(byte) for byte in text.encode("ascii"))
         + '"'
     )
 
@@ -42,9 +40,7 @@ def lua_string(text: str) -> str:
 def script(shape: Shape) -> str:
     """Return wrk's script for `shape`: the request, and the summary as a line of JSON."""
     lines = [f"wrk.method = {lua_string(shape.method)}"]
-    lines += [
-        f"wrk.headers[{lua_string(name)}] = {lua_string(value)}" for name, value in shape.headers.items()
-    ]
+    lines += [f"wrk.headers[{lua_string(name)}] = {lua_string(value)}" for name, value in shape.headers.items()]
     if shape.body:
         lines.append(f"wrk.body = {lua_string(shape.body.decode('ascii'))}")
     return "\n".join(lines) + _DONE % _MARK

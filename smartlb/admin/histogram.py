@@ -25,9 +25,7 @@ class Histogram:
         self.counts: Counts = np.zeros((backends, classes, len(BOUNDS_S) + 1), dtype=np.int64)
         self.sums: Floats = np.zeros((backends, classes))
 
-    def add(
-        self, backend: npt.NDArray[Any], request_class: npt.NDArray[Any], seconds: npt.NDArray[Any]
-    ) -> None:
+    def add(self, backend: npt.NDArray[Any], request_class: npt.NDArray[Any], seconds: npt.NDArray[Any]) -> None:
         """Count ``seconds[i]`` for ``backend[i]`` and ``request_class[i]``; NaN is not counted."""
         known = ~np.isnan(seconds)
         series = (backend[known], request_class[known])

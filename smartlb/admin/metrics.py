@@ -41,7 +41,7 @@ _WORKER_GAUGES: dict[Gauge, tuple[type[CounterMetricFamily | GaugeMetricFamily],
         "log_lines_dropped",
         "Access log lines dropped because their writer was behind.",
     ),
-    Gauge.REUSED: (CounterMetricFamily, "reused", "Requests sent over an idle connection to a backend."),
+    Gauge.CONNECTS: (CounterMetricFamily, "connects", "Connections opened to backends, successfully or not."),
     Gauge.STALE_RETRIES: (
         CounterMetricFamily,
         "stale_retries",
@@ -101,9 +101,7 @@ class RouterCollector(Collector):
             )
         yield requests
 
-        failures = CounterMetricFamily(
-            "smartlb_failures", "Requests that did not complete.", labels=("cause", "blame")
-        )
+        failures = CounterMetricFamily("smartlb_failures", "Requests that did not complete.", labels=("cause", "blame"))
         for outcome in Outcome:
             if outcome is not Outcome.COMPLETE:
                 failures.add_metric([outcome.label, str(outcome.blame)], int(traffic.outcomes[outcome]))
@@ -196,9 +194,7 @@ class RouterCollector(Collector):
         if learner is None:
             return
         yield GaugeMetricFamily("smartlb_learner_up", "1 while it runs and shows life.", value=learner.alive)
-        yield CounterMetricFamily(
-            "smartlb_learner_restarts", "Times it ended unasked.", value=learner.restarts
-        )
+        yield CounterMetricFamily("smartlb_learner_restarts", "Times it ended unasked.", value=learner.restarts)
         snapshot = self._state.snapshot()
         if snapshot is not None:
             yield from self._published(snapshot)
@@ -224,9 +220,7 @@ class RouterCollector(Collector):
     def _workers(self) -> Iterator[Metric]:
         workers = self._state.workers
         up = GaugeMetricFamily("smartlb_worker_up", "1 while it runs and shows life.", labels=["worker"])
-        restarts = CounterMetricFamily(
-            "smartlb_worker_restarts", "Times it ended unasked.", labels=["worker"]
-        )
+        restarts = CounterMetricFamily("smartlb_worker_restarts", "Times it ended unasked.", labels=["worker"])
         for number, worker in enumerate(workers):
             up.add_metric([str(number)], worker.alive)
             restarts.add_metric([str(number)], worker.restarts)
@@ -245,9 +239,7 @@ class RouterCollector(Collector):
         )
         access_log = self._state.access_log
         if access_log is not None:
-            yield CounterMetricFamily(
-                "smartlb_access_log_lines", "Access log lines written.", value=access_log.written
-            )
+            yield CounterMetricFamily("smartlb_access_log_lines", "Access log lines written.", value=access_log.written)
             yield CounterMetricFamily(
                 "smartlb_access_log_lines_lost",
                 "Access log lines that could not be written.",

@@ -43,9 +43,7 @@ class SlidingWindow:
         slot = self._advance(now_s)
         np.add.at(self._requests[slot], backend, 1)
         np.add.at(self._failures[slot], backend[failed], 1)
-        with np.errstate(
-            divide="ignore"
-        ):  # the logarithm of 0 is minus infinity, which belongs to the first bin
+        with np.errstate(divide="ignore"):  # the logarithm of 0 is minus infinity, which belongs to the first bin
             steps = np.log(np.fmax(total_s.astype(np.float64), 0.0) / _FINEST_S) / np.log(_STEP)
         np.add.at(self._latency[slot], (backend, np.clip(steps, 0, _BINS - 1).astype(np.intp)), 1)
 

@@ -25,9 +25,7 @@ class _Yaml12(yaml.SafeLoader):
 
 _Yaml12.yaml_implicit_resolvers = {}
 _Yaml12.add_implicit_resolver(_TAG + "null", re.compile(r"(?:null|Null|NULL|~|)$"), ["n", "N", "~", ""])
-_Yaml12.add_implicit_resolver(
-    _TAG + "bool", re.compile(r"(?:true|True|TRUE|false|False|FALSE)$"), ["t", "T", "f", "F"]
-)
+_Yaml12.add_implicit_resolver(_TAG + "bool", re.compile(r"(?:true|True|TRUE|false|False|FALSE)$"), ["t", "T", "f", "F"])
 _Yaml12.add_implicit_resolver(
     _TAG + "int", re.compile(r"(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$"), list("-+0123456789")
 )
@@ -114,9 +112,7 @@ class Document:
         except yaml.reader.ReaderError as error:
             line = text.count("\n", 0, error.position) + 1
             column = error.position - text.rfind("\n", 0, error.position)
-            raise self._fatal(
-                f"the character U+{ord(text[error.position]):04X} is not allowed", line, column
-            ) from None
+            raise self._fatal(f"the character U+{ord(text[error.position]):04X} is not allowed", line, column) from None
         try:
             return loader.get_single_node()
         except yaml.MarkedYAMLError as error:
@@ -132,9 +128,7 @@ class Document:
     def _build(self, node: yaml.Node, location: Location) -> Any:
         self._values[location] = node.start_mark
         if len(self._values) > _MAX_VALUES:
-            raise self._fatal(
-                f"more than {_MAX_VALUES} values, aliases counted each time", *_position(node.start_mark)
-            )
+            raise self._fatal(f"more than {_MAX_VALUES} values, aliases counted each time", *_position(node.start_mark))
         if len(location) > _MAX_DEPTH:
             return self._leave_out(node, location, "nested too deeply, or an alias that contains itself")
         if isinstance(node, yaml.MappingNode) and node.tag == _TAG + "map":
@@ -172,9 +166,7 @@ class Document:
             self._add(node, location, "a key must be text, not a list or mapping")
             return None
         if node.value == "<<" and not node.style:
-            self._add(
-                node, location, "merge keys (<<) are not supported; repeat the whole section by an alias"
-            )
+            self._add(node, location, "merge keys (<<) are not supported; repeat the whole section by an alias")
             return None
         try:
             return _text(node.value)

@@ -48,9 +48,7 @@ class Listener(Section):
 class RouteMatch(Section):
     """What a request must have, all of it, to take a route."""
 
-    host: HostName | None = Field(
-        default=None, description="Host without port; *.example.com matches any subdomain."
-    )
+    host: HostName | None = Field(default=None, description="Host without port; *.example.com matches any subdomain.")
     path_prefix: Path | None = Field(
         default=None, description="Whole path segments: /api matches /api and /api/x, not /apix."
     )
@@ -91,13 +89,9 @@ class RequestClass(Section):
 class Backend(Section):
     """One server of a pool."""
 
-    name: Name | None = Field(
-        default=None, description="Shown in metrics and logs; the address where not given."
-    )
+    name: Name | None = Field(default=None, description="Shown in metrics and logs; the address where not given.")
     address: Address = Field(description="Host and port; a host name is resolved when the router connects.")
-    weight: float = Field(
-        default=1.0, gt=0, le=256, description="Share relative to others, for weighted policies."
-    )
+    weight: float = Field(default=1.0, gt=0, le=256, description="Share relative to others, for weighted policies.")
     max_in_flight: int | None = Field(
         default=None, ge=1, description="Requests at once over all workers; more wait in the pool's queue."
     )
@@ -121,9 +115,7 @@ class HealthCheck(Section):
     """Active checks: a GET to each backend at an interval."""
 
     path: RequestTarget = Field(default="/", description="What to ask for.")
-    host: Authority | None = Field(
-        default=None, description="Host header; the backend's address where not given."
-    )
+    host: Authority | None = Field(default=None, description="Host header; the backend's address where not given.")
     interval_s: Seconds = Field(default=2.0, description="Time between checks of one backend.")
     timeout_s: Seconds = Field(default=1.0, description="A slower answer is a failure.")
     rise: int = Field(default=2, ge=1, description="Successes in a row that make a failed backend healthy.")
@@ -139,9 +131,7 @@ class Ejection(Section):
     consecutive_failures: int = Field(
         default=5, ge=1, description="Failures in a row (broken exchange or 5xx) that eject a backend."
     )
-    base_ejection_s: Seconds = Field(
-        default=5.0, description="First ejection; the n-th in a row takes n times that."
-    )
+    base_ejection_s: Seconds = Field(default=5.0, description="First ejection; the n-th in a row takes n times that.")
     max_ejection_s: Seconds = Field(default=300.0, description="Longest ejection.")
     max_ejected_share: float = Field(
         default=0.5, ge=0, le=1, description="Share of the pool that may be ejected at once."
@@ -205,9 +195,7 @@ class Pool(Section):
         default=PolicyChoice(name="learned"), description="A policy's name, or a mapping with its options."
     )
     health_check: HealthCheck | None = Field(default=None, description="Active checks; none where not given.")
-    ejection: Ejection | None = Field(
-        default=Ejection(), description="Passive checks; null switches them off."
-    )
+    ejection: Ejection | None = Field(default=Ejection(), description="Passive checks; null switches them off.")
     timeouts: Timeouts = Field(default=Timeouts(), description="How long backends may take.")
     queue: Queue = Field(default=Queue(), description="Waiting for a backend with room.")
     idle_connections: IdleConnections = Field(default=IdleConnections(), description="Reuse of connections.")
@@ -217,9 +205,7 @@ class ClientTimeouts(Section):
     """How long clients may take."""
 
     header_s: Seconds = Field(default=10.0, description="From a request's first byte to its complete head.")
-    idle_s: Seconds = Field(
-        default=75.0, description="Between requests on a connection, and between bytes of a body."
-    )
+    idle_s: Seconds = Field(default=75.0, description="Between requests on a connection, and between bytes of a body.")
 
 
 class Limits(Section):
@@ -266,9 +252,7 @@ class Learner(Section):
 class Admin(Section):
     """The address for metrics, health and status; keep it off public networks."""
 
-    bind: BindAddress = Field(
-        default="127.0.0.1:9900", description="Address and port; port 0 lets the system choose."
-    )
+    bind: BindAddress = Field(default="127.0.0.1:9900", description="Address and port; port 0 lets the system choose.")
 
 
 class AccessLog(Section):
@@ -313,9 +297,7 @@ class Config(Section):
     workers: Workers = Field(
         default="auto", description="Worker processes; `auto` is one per core.", validate_default=True
     )
-    shutdown_s: Seconds = Field(
-        default=20.0, description="How long requests under way may take after SIGTERM."
-    )
+    shutdown_s: Seconds = Field(default=20.0, description="How long requests under way may take after SIGTERM.")
     learner: Learner = Field(default=Learner(), description="The learned policy's models.")
     admin: Admin = Field(default=Admin(), description="Metrics and health.")
     access_log: AccessLog | None = Field(default=None, description="None where not given.")

@@ -41,8 +41,7 @@ class Numbering:
         for name, pool in config.pools.items():
             first = len(self.backends)
             self.backends += [
-                Member(first + position, name, position, backend)
-                for position, backend in enumerate(pool.backends)
+                Member(first + position, name, position, backend) for position, backend in enumerate(pool.backends)
             ]
             self.pools[name] = range(first, len(self.backends))
         self.classes = [DEFAULT_CLASS, *(entry.name for entry in config.request_classes)]

@@ -64,9 +64,7 @@ def _expected(kind: str, context: dict[str, Any], message: str) -> str:
             return "text that is not empty"
         case "literal_error":
             return str(context["expected"])
-        case (
-            _
-        ):  # None that the models have now; a new one is better said in pydantic's words than not at all.
+        case _:  # None that the models have now; a new one is better said in pydantic's words than not at all.
             return f"something else ({message})"
 
 

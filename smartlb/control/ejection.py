@@ -115,9 +115,7 @@ class Ejector:
         standing.until_s = now_s + for_s
         standing.pool.ejected += 1
         self._ejected.add(index)
-        return Ejected(
-            index, for_s, f"{standing.failures} failed requests in a row, left out for {for_s:g} s"
-        )
+        return Ejected(index, for_s, f"{standing.failures} failed requests in a row, left out for {for_s:g} s")
 
     def release(self, now_s: float) -> list[int]:
         """End the ejections whose time is over; returns the backends, ascending."""

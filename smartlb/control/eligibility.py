@@ -56,9 +56,7 @@ class Eligibility:
 
     def reasons(self, index: int) -> list[str]:
         """Why a backend may not be picked, in words; empty where it may."""
-        return [
-            f"{bar}: {reason}" if reason else str(bar) for bar, reason in sorted(self._bars[index].items())
-        ]
+        return [f"{bar}: {reason}" if reason else str(bar) for bar, reason in sorted(self._bars[index].items())]
 
     def count(self, pool: str) -> int:
         """How many backends of a pool may be picked."""

@@ -20,9 +20,7 @@ log = logging.getLogger(__name__)
 
 def make_learner(config: Config, numbering: Numbering, version: int) -> Learner:
     """A learner for the pools of `config` that use the learned policy; `version` is the last snapshot's."""
-    pools = [
-        members for name, members in numbering.pools.items() if config.pools[name].policy.name == "learned"
-    ]
+    pools = [members for name, members in numbering.pools.items() if config.pools[name].policy.name == "learned"]
     settings = LearnerSettings(**config.learner.model_dump(exclude={"interval_s", "stale_after_s"}))
     return Learner(pools, len(numbering.classes), settings, version)
 

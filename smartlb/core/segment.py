@@ -26,7 +26,7 @@ class Gauge(IntEnum):
     SNAPSHOT_VERSION = 3  # of the learned snapshot in use; 0 for none
     FALLBACK = 4  # 1 while learned pools are on their fallback policy
     LOG_LINES_DROPPED = 5  # access log lines dropped because the writer was behind
-    REUSED = 6  # requests sent over an idle connection
+    CONNECTS = 6  # connections opened to backends, successfully or not
     STALE_RETRIES = 7  # requests sent again because an idle connection was closed under them
 
 

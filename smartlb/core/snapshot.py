@@ -58,9 +58,7 @@ class SnapshotCell:
 
     def __init__(self, buffer: memoryview, classes: int, backends: int) -> None:
         self._header = np.frombuffer(buffer[: self._HEADER.itemsize], dtype=self._HEADER)
-        self._matrices = np.frombuffer(buffer[self._HEADER.itemsize :], dtype=np.float64).reshape(
-            4, classes, backends
-        )
+        self._matrices = np.frombuffer(buffer[self._HEADER.itemsize :], dtype=np.float64).reshape(4, classes, backends)
 
     @property
     def version(self) -> int:

@@ -1,9 +1,9 @@
 """One fixed-size record per request, and the ring buffer that carries records between processes.
 
 A ring has one writer (a worker) and any number of readers, each of which keeps its own position. The writer
-never waits: a reader that falls more than the ring's capacity behind loses the oldest records and is told how
-many. Records are written whole before the head moves, in program order; on processors that reorder stores (not
-x86) a reader might in principle see the head early, so it stays one batch behind by reading on a timer.
+never waits: a reader that falls the ring's capacity behind loses the oldest records and is told how many.
+Records are written whole before the head moves, in program order; on processors that reorder stores (not x86)
+a reader might in principle see the head early, so it stays one batch behind by reading on a timer.
 """
 
 import struct
@@ -42,7 +42,7 @@ RECORD = np.dtype(
 
 _PACK = struct.Struct("<dfffIQQIHHHBB")
 _RECORD_BYTES = _PACK.size
-assert _RECORD_BYTES == RECORD.itemsize
+assert RECORD.itemsize == _RECORD_BYTES
 
 _HEAD_BYTES = 64  # the head has a cache line to itself
 
@@ -100,8 +100,8 @@ class RingReader:
         if head - start > self._capacity:
             start = head - self._capacity
         records = self._copy(start, head)
-        # What the writer overtook while we copied is torn; drop it.
-        torn = self._head[0] - self._capacity - start
+        # What the writer overtook while we copied is torn, and so may be the slot it is writing to; drop them.
+        torn = self._head[0] + 1 - self._capacity - start
         if torn > 0:
             start = min(start + torn, head)
             records = records[torn:]

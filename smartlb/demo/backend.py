@@ -89,9 +89,7 @@ class Backend:
         self._draw = draw
         self._fail = 0.0
 
-    def handle(
-        self, path: str, headers: Mapping[str, str], body: bytes, answer: Callable[[int], None]
-    ) -> Job | None:
+    def handle(self, path: str, headers: Mapping[str, str], body: bytes, answer: Callable[[int], None]) -> Job | None:
         """Answer a request, at once or when it has been served; the job is returned in the second case."""
         if path == "/health":
             answer(200)
@@ -159,9 +157,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """Hand the request over."""
-        self._job = self._backend.handle(
-            self._path.decode("latin-1"), self._headers, self._body, self._answer
-        )
+        self._job = self._backend.handle(self._path.decode("latin-1"), self._headers, self._body, self._answer)
 
     def _answer(self, status: int) -> None:
         self._job = None
@@ -197,15 +193,11 @@ async def serve(options: argparse.Namespace) -> None:
 
 def main() -> None:
     """Read the command line and serve."""
-    parser = argparse.ArgumentParser(
-        prog="python -m smartlb.demo.backend", description="One server of the demo."
-    )
+    parser = argparse.ArgumentParser(prog="python -m smartlb.demo.backend", description="One server of the demo.")
     parser.add_argument("--name", required=True, help="sent as x-backend with every answer")
     parser.add_argument("--cores", type=int, default=1, help="requests served at once")
     parser.add_argument("--speed", type=float, default=1.0, help="work done in a unit of time by one core")
-    parser.add_argument(
-        "--class-speed", type=_class_speed, action="append", default=[], metavar="CLASS=SPEED"
-    )
+    parser.add_argument("--class-speed", type=_class_speed, action="append", default=[], metavar="CLASS=SPEED")
     parser.add_argument("--seed", type=int, default=0, help="of the draw of requests that fail")
     parser.add_argument("--lifetime", type=float, default=600.0, help="seconds after which it ends by itself")
     asyncio.run(serve(parser.parse_args()))

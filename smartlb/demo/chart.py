@@ -44,9 +44,7 @@ def draw(
 
     figure = Figure(figsize=(11, 12), layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(
-        f"The same requests to the same unequal servers under {len(results)} policies\n{subtitle}"
-    )
+    figure.suptitle(f"The same requests to the same unequal servers under {len(results)} policies\n{subtitle}")
     over_time, tail, shares = figure.subplots(3, 1)
     _latency_over_time(over_time, results, faults, seconds)
     _tail(tail, results)
@@ -71,17 +69,13 @@ def _bins(seconds: float) -> Floats:
     return np.linspace(0.0, seconds, max(4, round(seconds)) + 1)
 
 
-def _latency_over_time(
-    axes: "Axes", results: Mapping[str, Array], faults: Sequence[Fault], seconds: float
-) -> None:
+def _latency_over_time(axes: "Axes", results: Mapping[str, Array], faults: Sequence[Fault], seconds: float) -> None:
     edges = _bins(seconds)
     for at, (policy, rows) in enumerate(results.items()):
         bin_of = np.digitize(rows["at_s"], edges) - 1
         p99 = [percentile(latencies_ms(rows[bin_of == number]), 99) for number in range(len(edges) - 1)]
         values = [np.nan if value is None else value for value in p99]
-        axes.plot(
-            (edges[:-1] + edges[1:]) / 2, values, _STYLES[at % 6], color=_LINES[at % 6], label=policy, lw=2
-        )
+        axes.plot((edges[:-1] + edges[1:]) / 2, values, _STYLES[at % 6], color=_LINES[at % 6], label=policy, lw=2)
     _mark(axes, faults, shade=0.12)
     axes.set(yscale="log", xlim=(0, seconds), xlabel="arrival, seconds", ylabel="p99 latency, ms")
     axes.yaxis.set_major_formatter("{x:,.0f}")
@@ -118,9 +112,7 @@ def _shares(
 ) -> None:
     edges = _bins(seconds)
     answered = rows[rows["backend"] >= 0]
-    counts = np.array(
-        [np.histogram(answered["at_s"][answered["backend"] == at], edges)[0] for at in range(len(fleet))]
-    )
+    counts = np.array([np.histogram(answered["at_s"][answered["backend"] == at], edges)[0] for at in range(len(fleet))])
     shares = counts / np.maximum(1, counts.sum(axis=0))
     middles = (edges[:-1] + edges[1:]) / 2
     colours = dict(zip((fault.server for fault in faults), _FAULTS, strict=False))
@@ -134,9 +126,5 @@ def _shares(
         )  # fmt: skip
         floor = floor + shares[at]
     _mark(axes, faults, shade=0.0)
-    axes.set(
-        xlim=(middles[0], middles[-1]), ylim=(0, 1), xlabel="arrival, seconds", ylabel="share of traffic"
-    )
-    axes.set_title(
-        f"Where {policy} sent the requests (cores×speed; +: one class is 4 times faster there)", pad=20
-    )
+    axes.set(xlim=(middles[0], middles[-1]), ylim=(0, 1), xlabel="arrival, seconds", ylabel="share of traffic")
+    axes.set_title(f"Where {policy} sent the requests (cores×speed; +: one class is 4 times faster there)", pad=20)

@@ -57,9 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--rate", type=_number(20, 5000), default=standard.rate,
         help="requests a second; the fleet's load stays the same, their work changes (default: %(default)g)",
     )  # fmt: skip
-    parser.add_argument(
-        "--seed", type=_seed, default=standard.seed, help="of all random draws (default: %(default)d)"
-    )
+    parser.add_argument("--seed", type=_seed, default=standard.seed, help="of all random draws (default: %(default)d)")
     parser.add_argument(
         "--output", type=Path, default=standard.output, metavar="DIR",
         help="folder for the results (default: ./%(default)s)",

@@ -232,9 +232,7 @@ class Generator:
 
     async def _send_on_new_connection(self, request: int) -> None:
         try:
-            _, connection = await self._loop.create_connection(
-                lambda: Connection(self), self._host, self._port
-            )
+            _, connection = await self._loop.create_connection(lambda: Connection(self), self._host, self._port)
         except OSError:
             self._connections -= 1
             if request in self._timeouts:
@@ -292,9 +290,7 @@ async def generate(options: argparse.Namespace) -> None:
 
 def main() -> None:
     """Read the command line and generate load."""
-    parser = argparse.ArgumentParser(
-        prog="python -m smartlb.demo.load", description="Open-loop load generator."
-    )
+    parser = argparse.ArgumentParser(prog="python -m smartlb.demo.load", description="Open-loop load generator.")
     parser.add_argument("arrivals", help="file with an array of arrivals")
     parser.add_argument("results", help="file to write the array of results to")
     parser.add_argument("--target", required=True, metavar="HOST:PORT", help="where to send the requests")

@@ -32,9 +32,7 @@ class Child:
         try:
             line = await asyncio.wait_for(self._process.stdout.readline(), _REPORT_S)
         except TimeoutError:
-            raise DemoError(
-                f"`{self._name}` was silent for {_REPORT_S:g} s; is the machine overloaded?"
-            ) from None
+            raise DemoError(f"`{self._name}` was silent for {_REPORT_S:g} s; is the machine overloaded?") from None
         if not line:
             status = await self._process.wait()
             raise DemoError(f"`{self._name}` ended early with status {status}; the log says more")

@@ -31,10 +31,11 @@ def table(summaries: Sequence[Summary]) -> Table:
         header_style="bold",
         box=SIMPLE_HEAD,
         collapse_padding=True,
+        pad_edge=False,
     )
     result.add_column("\npolicy", no_wrap=True)
     faults = [f"{name}\np99" for name in base.fault_p99_ms]
-    for heading in ("\nmean", "\np50", "\np90", "\np99", f"p99 by\n{base.policy}'s", *faults, "\nfailed"):
+    for heading in ("\nmean", "\np50", "\np90", "\np99", f"p99 vs\n{base.policy}", *faults, "\nfailed"):
         result.add_column(heading, justify="right")
     for row in summaries:
         times = ratio(row.p99_ms, base.p99_ms)
@@ -92,9 +93,7 @@ def document(
         },
         "fleet": [dataclasses.asdict(server) for server in fleet],
         "faults": [dataclasses.asdict(fault) for fault in faults],
-        "policies": [
-            {**dataclasses.asdict(row), "p99_ratio": ratio(row.p99_ms, base.p99_ms)} for row in summaries
-        ],
+        "policies": [{**dataclasses.asdict(row), "p99_ratio": ratio(row.p99_ms, base.p99_ms)} for row in summaries],
         "ratios_to": base.policy,
         "versions": {"python": platform.python_version(), **_versions()},
         "platform": platform.platform(),

@@ -38,9 +38,7 @@ def configuration(policy: str, servers: Iterable[Server], classes: Sequence[str]
         "pools": {
             POOL: {
                 "policy": policy,
-                "backends": [
-                    {"name": server.spec.name, "address": f"127.0.0.1:{server.port}"} for server in servers
-                ],
+                "backends": [{"name": server.spec.name, "address": f"127.0.0.1:{server.port}"} for server in servers],
                 "health_check": {"path": "/health", "interval_s": 1},
                 "ejection": {"consecutive_failures": 5},
             }

@@ -58,7 +58,7 @@ async def _main(settings: Settings, console: Console) -> int:
         load = workload.generated(settings.total_s, settings.rate, settings.seed)
     _make_folder(settings.output)
     arrivals = load.arrivals(FLEET, settings.load, settings.total_s)
-    console.print(*_preamble(settings, load, arrivals), sep="\n", highlight=False)
+    console.print(*_preamble(settings, load, arrivals), sep="\n", highlight=False, markup=False)
     scene = Scene(fleet=FLEET, classes=load.classes, source=load.source, policies=settings.policies)
     results: dict[str, Array] = {}
     with tempfile.TemporaryDirectory(prefix="smartlb-demo-") as folder:
@@ -115,9 +115,7 @@ class _Run:
             )
             config = settings.output / f"{policy}.yaml"
             config.write_text(router.configuration(policy, servers.values(), self._load.classes))
-            smartlb = await stack.enter_async_context(
-                router.running(config, self._folder / f"{policy}.ready", log)
-            )
+            smartlb = await stack.enter_async_context(router.running(config, self._folder / f"{policy}.ready", log))
             session = await stack.enter_async_context(aiohttp.ClientSession())
             generator = await stack.enter_async_context(child(self._generator(smartlb.listener), log))
             started_s = float((await generator.report())["started_s"])
@@ -158,9 +156,7 @@ class _Run:
         while True:
             # A status that does not come is no reason to stop: the run's figures do not depend on it.
             with suppress(aiohttp.ClientError, TimeoutError):
-                async with session.get(
-                    f"http://{admin}/status", timeout=aiohttp.ClientTimeout(2)
-                ) as response:
+                async with session.get(f"http://{admin}/status", timeout=aiohttp.ClientTimeout(2)) as response:
                     self._scene.pool = (await response.json())["pools"][router.POOL]
             await asyncio.sleep(_POLL_S)
 
@@ -195,7 +191,7 @@ async def _show(scene: Scene, console: Console, plain: bool) -> None:
     if plain:
         while True:
             await asyncio.sleep(_LINE_S)
-            console.print(line(scene), highlight=False, markup=False)
+            console.print(line(scene), highlight=False, markup=False, soft_wrap=True)
     with Live(console=console, auto_refresh=False, transient=True) as live:
         while True:
             live.update(screen(scene), refresh=True)
@@ -211,9 +207,7 @@ def _report(
     console: Console,
 ) -> None:
     faults = scenario.faults(settings.seconds)
-    console.print(
-        report.table(scene.finished), *report.notes(scene.finished, settings), sep="\n", highlight=False
-    )
+    console.print(report.table(scene.finished), *report.notes(scene.finished, settings), sep="\n", highlight=False)
     mean_work_ms = float(arrivals["work_ms"].mean())
     figures = settings.output / "results.json"
     content = report.document(scene.finished, settings, load, FLEET, faults, mean_work_ms)
@@ -226,4 +220,4 @@ def _report(
         written = [figures, picture]
     else:
         console.print("no picture: matplotlib is not installed; pip install 'smartlb[demo]' brings it")
-    console.print("written:", *(str(path) for path in written), highlight=False)
+    console.print("written:", *(str(path) for path in written), highlight=False, soft_wrap=True)

@@ -41,8 +41,8 @@ class Fault:
 def faults(seconds: float) -> tuple[Fault, ...]:
     """The demo's faults within the `seconds` that are counted: a slow-down, then errors, never both."""
     return (
-        Fault("slow-down", "b4", 0.2 * seconds, 0.5 * seconds, slow=4.0),
-        Fault("errors", "b3", 0.6 * seconds, 0.85 * seconds, fail=0.5),
+        Fault("slow-down", "b4", 0.15 * seconds, 0.45 * seconds, slow=4.0),
+        Fault("errors", "b3", 0.55 * seconds, 0.75 * seconds, fail=0.5),
     )
 
 
@@ -51,9 +51,7 @@ def active(all_faults: Sequence[Fault], elapsed_s: float) -> Fault | None:
     return next((fault for fault in all_faults if fault.active(elapsed_s)), None)
 
 
-async def inject(
-    session: aiohttp.ClientSession, server: Server, slow: float = 1.0, fail: float = 0.0
-) -> None:
+async def inject(session: aiohttp.ClientSession, server: Server, slow: float = 1.0, fail: float = 0.0) -> None:
     """Set a server's fault; without arguments it recovers."""
     url = f"http://127.0.0.1:{server.port}/fault"
     async with session.post(url, json={"slow": slow, "fail": fail}) as response:

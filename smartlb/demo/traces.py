@@ -126,9 +126,7 @@ def read(path: Path, seconds: float, rate: float, seed: int) -> Workload:
             trace, entries = _entries(path, lines)
             recorded = list(islice(entries, max(1, round(seconds * rate))))
     except (OSError, EOFError) as error:
-        raise TraceError(
-            f"cannot read the trace {path}: {getattr(error, 'strerror', None) or error}"
-        ) from None
+        raise TraceError(f"cannot read the trace {path}: {getattr(error, 'strerror', None) or error}") from None
     return _workload(path, trace, recorded, seconds, rate, seed)
 
 
@@ -154,18 +152,14 @@ def _entries(path: Path, lines: Iterator[str]) -> tuple[Format, Iterator[Entry]]
     )
 
 
-def _workload(
-    path: Path, trace: Format, recorded: list[Entry], seconds: float, rate: float, seed: int
-) -> Workload:
+def _workload(path: Path, trace: Format, recorded: list[Entry], seconds: float, rate: float, seed: int) -> Workload:
     wanted = max(1, round(seconds * rate))
     at_s = np.array([entry.at_s for entry in recorded])
     at_s += np.random.default_rng(seed).uniform(0, trace.tick_s, len(at_s)) if trace.tick_s else 0.0
     order = np.argsort(at_s, kind="stable")
     at_s = at_s[order] - (at_s.min() if len(at_s) else 0.0)
     if len(at_s) < 2 or at_s[-1] <= 0:
-        raise TraceError(
-            f"{path}: {len(at_s)} requests in no time at all; a replay needs two or more, apart in time"
-        )
+        raise TraceError(f"{path}: {len(at_s)} requests in no time at all; a replay needs two or more, apart in time")
     # One mean gap follows the last request, so that a repetition goes on at the same rate.
     span_s = float(at_s[-1]) * len(at_s) / (len(at_s) - 1)
     rounds = -(-wanted // len(at_s))

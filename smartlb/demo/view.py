@@ -92,9 +92,7 @@ def _headline(scene: Scene) -> Text:
             "bold",
         ),
     )
-    return text.append(
-        f"▲ {scene.fault}" if scene.fault else "all servers well", "red" if scene.fault else "green"
-    )
+    return text.append(f"▲ {scene.fault}" if scene.fault else "all servers well", "red" if scene.fault else "green")
 
 
 def _backends(scene: Scene) -> Table:
@@ -142,8 +140,5 @@ def _state(status: Mapping[str, Any]) -> str:
 def _finished(scene: Scene) -> Text:
     if not scene.finished:
         return Text("+ after a server's speed: one class of requests runs 4 times faster there", "dim")
-    parts = [
-        f"{done.policy}: p99 {milliseconds(done.p99_ms)} ms, {done.failed:.2%} failed"
-        for done in scene.finished
-    ]
+    parts = [f"{done.policy}: p99 {milliseconds(done.p99_ms)} ms, {done.failed:.2%} failed" for done in scene.finished]
     return Text("so far  " + "  ·  ".join(parts), "dim")

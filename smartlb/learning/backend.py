@@ -9,25 +9,13 @@ from smartlb.learning.cells import Cell, Matrix
 from smartlb.learning.drift import error_surprise, latency_surprise
 from smartlb.learning.generations import Generation, Generations
 from smartlb.learning.model import DriftDetector, ErrorModel, LatencyModel, features
+from smartlb.learning.traffic import Scale
 
 RECENT_S = 0.6
 """How far back a backend that changed is learned anew: about what it takes to notice a change."""
 
 EVIDENCE_TO_DOUBT = 3.0
 """Requests of a class that a model must have seen before its surprise says anything of the backend."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """What is usual in the pool; models learn multiples of it, so that one set of constants suits all pools.
-
-    Attributes:
-        latency_s: mean latency.
-        in_flight: mean requests in flight at a backend at dispatch.
-    """
-
-    latency_s: float
-    in_flight: float
 
 
 class _Latency:
@@ -72,7 +60,7 @@ class BackendLearner:
         error_model: Callable[[], ErrorModel],
         drift_detector: Callable[[], DriftDetector],
     ) -> None:
-        self._scale = Scale(1.0, 1.0)
+        self._scale = Scale()
         self._drift_detector = drift_detector
         self._latency = Generations(lambda: _Latency(latency_model(), self._scale), classes)
         self._errors = Generations(error_model, classes)
@@ -139,10 +127,10 @@ class BackendLearner:
             self._learn(past)
         return changed
 
-    def forget(self, scale: Scale) -> None:
-        """Begin anew at a scale."""
+    def rescale(self, scale: Scale) -> None:
+        """Make the latency models anew at a scale, while they know nothing."""
         self._scale = scale
-        self._renew()
+        self._latency.renew()
 
     def _renew(self) -> None:
         self._latency.renew()
@@ -182,9 +170,9 @@ class BackendLearner:
                 continue
             expected_s = self.latency_s(cell.in_flight, cell.request_class)
             if isfinite(expected_s):
-                actual += cell.latency_s * cell.count
-                predicted += max(expected_s, 0.05 * self._scale.latency_s) * cell.count
-                count += cell.count
+                actual += cell.latency_s * cell.requests
+                predicted += max(expected_s, 0.05 * self._scale.latency_s) * cell.requests
+                count += cell.requests
         return latency_surprise(actual, predicted, count) if count else None
 
     def _error_surprise(self, tick: _Tick) -> float | None:
@@ -201,7 +189,7 @@ class BackendLearner:
 
 def _worth(cell: Cell) -> float:
     """How many requests at an idle backend say as much: waits add up the luck of all the requests ahead."""
-    return cell.count / sqrt(1.0 + cell.in_flight)
+    return cell.requests / sqrt(1.0 + cell.in_flight)
 
 
 def _learn_outcomes(errors: Generation[ErrorModel], outcomes: list[tuple[int, float, float]]) -> None:

@@ -29,13 +29,13 @@ class Cell(NamedTuple):
         request_class: of all of them.
         in_flight: mean at dispatch.
         latency_s: mean.
-        count: how many.
+        requests: how many.
     """
 
     request_class: int
     in_flight: float
     latency_s: float
-    count: float
+    requests: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +78,8 @@ def tally(records: Records, classes: int, longest_s: Matrix, latency: Latency) -
     # Written so that NaN is impossible too. A failure teaches no latency, so it needs none.
     possible = ((taken_s >= 0) & (taken_s <= _DAY_S) | failed) & (in_flight < _ABSURD_IN_FLIGHT)
     dropped = len(records) - int(possible.sum())
-    records, failed, taken_s, in_flight = (
-        column[possible] for column in (records, failed, taken_s, in_flight)
-    )
+    records, failed = records[possible], failed[possible]
+    taken_s, in_flight = taken_s[possible], in_flight[possible]
 
     backend = records["backend"].astype(np.int64)
     pair = records["request_class"].astype(np.int64) * backends + backend
@@ -99,9 +98,7 @@ def tally(records: Records, classes: int, longest_s: Matrix, latency: Latency) -
     )
 
 
-def _cells(
-    pair: npt.NDArray[np.int64], in_flight: Matrix, latency_s: Matrix, backends: int
-) -> list[list[Cell]]:
+def _cells(pair: npt.NDArray[np.int64], in_flight: Matrix, latency_s: Matrix, backends: int) -> list[list[Cell]]:
     bucket = np.searchsorted(_EDGES, in_flight, side="right") - 1
     keys, cell = np.unique(pair * len(_EDGES) + bucket, return_inverse=True)
     count = np.bincount(cell, minlength=len(keys))

@@ -53,3 +53,46 @@ class Generations(Generic[M]):
 
     def _new(self) -> Generation[M]:
         return Generation(self._make(), np.zeros(self._classes))
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRule:
+    """How often generations turn.
+
+    Attributes:
+        period_s: least time between turns.
+        starved_s: the same for a backend that gets less than half its fair share of requests.
+        requests: least requests per backend of the pool between turns, so that a quiet night forgets nothing.
+    """
+
+    period_s: float
+    starved_s: float
+    requests: float
+
+
+class Turn:
+    """When one backend's generations turn.
+
+    Args:
+        rule: how often.
+        backends: how many the pool has.
+    """
+
+    def __init__(self, rule: TurnRule, backends: int) -> None:
+        self._rule = rule
+        self._backends = backends
+        self._since_s = 0.0
+        self._pool = self._own = 0.0
+
+    def due(self, time_s: float, pool_requests: float, own_requests: float) -> bool:
+        """Take in a tick's requests; True begins the next turn."""
+        self._pool += pool_requests
+        self._own += own_requests
+        starved = self._own < self._pool / self._backends / 2.0
+        age_s = time_s - self._since_s
+        if age_s < (self._rule.starved_s if starved else self._rule.period_s):
+            return False
+        if self._pool < self._rule.requests * self._backends:
+            return False
+        self._since_s, self._pool, self._own = time_s, 0.0, 0.0
+        return True

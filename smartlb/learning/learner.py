@@ -14,10 +14,16 @@ from smartlb.learning.registry import DRIFT_DETECTORS, ERROR_MODELS, LATENCY_MOD
 
 @dataclass(frozen=True, slots=True)
 class LearnerSettings:
-    """How to learn; the configuration's `learner` section explains each.
+    """How to learn; names are those of `smartlb.learning.registry`.
 
-    Raises:
-        KeyError: by `Learner`, for a name that the registry does not have.
+    Attributes:
+        latency: which latency is learned: to the response's first byte, or to its end.
+        latency_model: a key of `LATENCY_MODELS`.
+        error_model: a key of `ERROR_MODELS`.
+        drift_detector: a key of `DRIFT_DETECTORS`.
+        exploration_floor: least weight of a backend, as a share of its fair share; above 0, at most 1.
+        error_penalty_s: what a failed request costs beside its latency.
+        seed: of the learner's random draws.
     """
 
     latency: Latency = "first_byte"
@@ -42,9 +48,7 @@ class Learner:
         dropped: records left out because their latency or in-flight count is impossible.
     """
 
-    def __init__(
-        self, pools: Sequence[range], classes: int, settings: LearnerSettings, version: int = 0
-    ) -> None:
+    def __init__(self, pools: Sequence[range], classes: int, settings: LearnerSettings, version: int = 0) -> None:
         self._classes = classes
         self._backends = sum(len(members) for members in pools)
         self._latency: Latency = settings.latency

@@ -1,6 +1,7 @@
 """Every model and drift detector by its name; river is imported when one is made, not before."""
 
 from collections.abc import Callable
+from typing import Any
 
 from smartlb.learning.model import DriftDetector, ErrorModel, LatencyModel
 
@@ -50,16 +51,18 @@ def _page_hinkley() -> DriftDetector:
 
 
 def _adwin() -> DriftDetector:
-    from river.drift import ADWIN
+    from river import drift
 
-    detector: DriftDetector = ADWIN(delta=0.002, clock=1, min_window_length=3, grace_period=6)
+    untyped: Any = drift
+    detector: DriftDetector = untyped.ADWIN(delta=0.002, clock=1, min_window_length=3, grace_period=6)
     return detector
 
 
 def _none() -> DriftDetector:
-    from river.drift import NoDrift
+    from river import drift
 
-    detector: DriftDetector = NoDrift()
+    untyped: Any = drift
+    detector: DriftDetector = untyped.NoDrift()
     return detector
 
 

@@ -40,7 +40,7 @@ def split(cost: Matrix, mix: Matrix, start: Matrix) -> Matrix:
         gradient = cost * np.maximum(load, 1e-9) ** (EVENNESS - 1.0)
         share *= (gradient / gradient.min(axis=1, keepdims=True)) ** (-1.0 / EVENNESS)
         share = np.maximum(share / share.sum(axis=1, keepdims=True), _LEAST)
-    return share / share.sum(axis=1, keepdims=True)
+    return np.asarray(share / share.sum(axis=1, keepdims=True))
 
 
 def step(weight: Matrix, target: Matrix, floor: float, factor: float) -> Matrix:

@@ -97,9 +97,7 @@ def _points(name: str, count: int) -> Any:
     return np.frombuffer(b"".join(digests), dtype="<u8")[:count].astype(np.uint64)
 
 
-def pick(
-    pool: PoolView, memory: Memory, _request_class: int, key: int, _now_s: float, _draws: Sequence[float]
-) -> int:
+def pick(pool: PoolView, memory: Memory, _request_class: int, key: int, _now_s: float, _draws: Sequence[float]) -> int:
     """The first eligible backend at or after `key` on the ring that has room."""
     points, owners, weight, load_bound = memory
     barred, in_flight = pool.barred, pool.in_flight

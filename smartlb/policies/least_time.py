@@ -68,9 +68,7 @@ def score(in_flight: Any, weight: Any, rounded_ms: Any) -> Any:
     return rounded_ms * (in_flight + 1) / weight
 
 
-def pick(
-    pool: PoolView, memory: Memory, _request_class: int, _key: int, now_s: float, draws: Sequence[float]
-) -> int:
+def pick(pool: PoolView, memory: Memory, _request_class: int, _key: int, now_s: float, draws: Sequence[float]) -> int:
     """The eligible backend with the least estimated time; ties by random start."""
     second = int(now_s)
     if memory.second[0] != second:

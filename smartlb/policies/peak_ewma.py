@@ -54,9 +54,7 @@ def remember(members: Members, options: Options) -> Memory:
     return Memory(array("d", zeros), array("d", zeros), options.decay_s)
 
 
-def pick(
-    pool: PoolView, memory: Memory, _request_class: int, _key: int, now_s: float, draws: Sequence[float]
-) -> int:
+def pick(pool: PoolView, memory: Memory, _request_class: int, _key: int, now_s: float, draws: Sequence[float]) -> int:
     """The less loaded of two distinct uniform draws; the first drawn on ties."""
     eligible = pool.eligible
     count = len(eligible)
@@ -66,9 +64,7 @@ def pick(
     j = int(draws[1] * (count - 1))
     j += j >= i
     first, second = eligible[i], eligible[j]
-    if load(memory, second, now_s, pool.in_flight[second]) < load(
-        memory, first, now_s, pool.in_flight[first]
-    ):
+    if load(memory, second, now_s, pool.in_flight[second]) < load(memory, first, now_s, pool.in_flight[first]):
         return second
     return first
 

@@ -10,9 +10,7 @@ from smartlb.core.pool import PoolView
 from smartlb.policies.policy import Policy
 
 
-def pick(
-    pool: PoolView, _memory: Any, _request_class: int, _key: int, _now_s: float, draws: Sequence[float]
-) -> int:
+def pick(pool: PoolView, _memory: Any, _request_class: int, _key: int, _now_s: float, draws: Sequence[float]) -> int:
     """The less loaded of two uniform draws; the first drawn on ties."""
     eligible = pool.eligible
     count = len(eligible)

@@ -37,9 +37,7 @@ def remember(members: Members, _options: Any) -> Memory:
     return Memory(weight_units(members.weight), array("q", bytes(8 * len(members.weight))))
 
 
-def pick(
-    pool: PoolView, memory: Memory, request_class: int, key: int, now_s: float, draws: Sequence[float]
-) -> int:
+def pick(pool: PoolView, memory: Memory, request_class: int, key: int, now_s: float, draws: Sequence[float]) -> int:
     """The eligible backend with the greatest current weight, the first of equals."""
     if len(pool.weight) < VECTOR_FROM:
         return pick_by_loop(pool, memory, request_class, key, now_s, draws)

@@ -17,9 +17,7 @@ def score(in_flight: Any, weight: Any, _cost: Any) -> Any:
     return (in_flight + 1) / weight
 
 
-def pick(
-    pool: PoolView, _memory: Any, _request_class: int, _key: int, _now_s: float, draws: Sequence[float]
-) -> int:
+def pick(pool: PoolView, _memory: Any, _request_class: int, _key: int, _now_s: float, draws: Sequence[float]) -> int:
     """The eligible backend with the shortest expected delay; ties by random start."""
     return lowest(pool, score, pool.weight, draws[0])
 

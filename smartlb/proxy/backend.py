@@ -75,9 +75,7 @@ class BackendConnection(asyncio.Protocol):
         if self._in_body and self._left == UNTIL_CLOSE and exc is None:
             exchange.response_complete()
         elif self._in_body or exchange.response_started:
-            exchange.broken(
-                Outcome.TRUNCATED, "the backend closed the connection in the middle of its response"
-            )
+            exchange.broken(Outcome.TRUNCATED, "the backend closed the connection in the middle of its response")
         elif self.reused and not self._buffer:
             exchange.stale()
         else:
@@ -128,9 +126,7 @@ class BackendConnection(asyncio.Protocol):
                     raise MalformedResponse(f"its head is longer than {_LONGEST_HEAD} bytes")
                 self._buffer = data
                 return
-            head, status, length, keep_alive = parse_response(
-                data if end == len(data) else data[:end], exchange.method
-            )
+            head, status, length, keep_alive = parse_response(data if end == len(data) else data[:end], exchange.method)
             if status >= 200:
                 break
             exchange.interim(head)
@@ -144,8 +140,11 @@ class BackendConnection(asyncio.Protocol):
         if length == len(data) - end:
             # The whole response came at once, as small ones do.
             exchange.response_bytes = length
-            self._write(exchange, head, data, end)
-            self._complete(exchange, reusable=keep_alive)
+            if length < _COPY_BELOW:
+                exchange.client.transport.write(head + data[end:])
+            else:
+                exchange.client.transport.writelines((head, memoryview(data)[end:]))
+            self._complete(exchange, keep_alive)
             return
         self._keep_alive = keep_alive
         self._left = length
@@ -186,9 +185,9 @@ class BackendConnection(asyncio.Protocol):
 
         self._write(exchange, head, data, at)
         if complete:
-            self._complete(exchange, reusable=self._keep_alive and not excess)
+            self._complete(exchange, self._keep_alive and not excess)
 
-    def _complete(self, exchange: "Exchange", *, reusable: bool) -> None:
+    def _complete(self, exchange: "Exchange", reusable: bool) -> None:
         self.exchange = None
         self._in_body = False
         self._chunked = None

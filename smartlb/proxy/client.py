@@ -180,9 +180,7 @@ class ClientConnection(asyncio.Protocol):
         limits = worker.limits
         raw = data if end == len(data) else data[:end]
         if end > 4 * limits.header_count and raw.count(b"\r\n") - 2 > limits.header_count:
-            raise RequestRefused(
-                Outcome.HEADER_TOO_LARGE, f"there are more than {limits.header_count} headers"
-            )
+            raise RequestRefused(Outcome.HEADER_TOO_LARGE, f"there are more than {limits.header_count} headers")
         method, target, block = parse_request(raw, self._last_method, self._last_block)
         length = block.length
         if length > limits.body_bytes:

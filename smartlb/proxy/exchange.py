@@ -37,21 +37,35 @@ class Exchange:
         keep_alive: whether the client's connection stays open afterwards.
     """
 
-    # Defaults on the class: most exchanges change few of them, and an exchange is made for every request.
-    request_complete = False
-    request_bytes = 0
-    response_started = False
-    response_bytes = 0
-    first_byte_s = 0.0
-    _status = 0
-    _attempt = 1
-    _position = NOBODY
-    _in_flight = 0
-    _tried: tuple[int, ...] = ()
-    _connection: "BackendConnection | None" = None
-    _unsent: bytes | None = None
-    _replay: bytes | None = None
-    _over = False
+    __slots__ = (
+        "_attempt",
+        "_connection",
+        "_dispatched_s",
+        "_in_flight",
+        "_key",
+        "_over",
+        "_position",
+        "_replay",
+        "_status",
+        "_tried",
+        "_unsent",
+        "arrived_s",
+        "client",
+        "deadline_s",
+        "first_byte_s",
+        "http10",
+        "keep_alive",
+        "method",
+        "pool",
+        "request_bytes",
+        "request_class",
+        "request_complete",
+        "request_id",
+        "response_bytes",
+        "response_started",
+        "route",
+        "target",
+    )
 
     def __init__(
         self,
@@ -78,6 +92,20 @@ class Exchange:
         self.arrived_s = self._dispatched_s = arrived_s
         self.deadline_s = arrived_s + pool.request_s
         self.keep_alive = block.keep_alive
+        self.request_complete = False
+        self.request_bytes = 0
+        self.response_started = False
+        self.response_bytes = 0
+        self.first_byte_s = 0.0
+        self._status = 0
+        self._attempt = 1
+        self._position = NOBODY
+        self._in_flight = 0
+        self._tried: tuple[int, ...] = ()
+        self._connection: BackendConnection | None = None
+        self._unsent: bytes | None = None
+        self._replay: bytes | None = None
+        self._over = False
 
     # The request
 
@@ -86,7 +114,16 @@ class Exchange:
         if self.request_complete:
             self._replay = data
         self._unsent = data
-        self._dispatch(self.arrived_s)
+        now_s = self.arrived_s
+        position = self.pool.choose(self.request_class, self._key, now_s)
+        if position >= 0:
+            self._send_to(position, now_s)
+        elif position == NOBODY:
+            self._refuse(Outcome.NO_BACKEND, f"pool {self.pool.name} has no healthy backend")
+        elif self.pool.wait(self):
+            self.client.deadline_s = min(self.deadline_s, now_s + self.pool.settings.queue.timeout_s)
+        else:
+            self._refuse(Outcome.QUEUE_FULL, f"all backends of pool {self.pool.name} are busy, and its queue is full")
 
     def send(self, data: bytes) -> None:
         """Forward a further piece of the request's body."""
@@ -101,24 +138,6 @@ class Exchange:
     def takes_body(self) -> bool:
         """Whether more of the body may be read from the client now."""
         return self._unsent is None and self._connection is not None and not self._connection.write_paused
-
-    def _dispatch(self, now_s: float) -> bool:
-        """Pick a backend and send; False when every backend is full and the request waits or is refused."""
-        position = self.pool.choose(self.request_class, self._key, now_s, self._tried)
-        if position >= 0:
-            self._send_to(position, now_s)
-            return True
-        if position == ALL_FULL:
-            if self.pool.wait(self):
-                self.client.deadline_s = min(self.deadline_s, now_s + self.pool.settings.queue.timeout_s)
-            else:
-                self._refuse(
-                    Outcome.QUEUE_FULL,
-                    f"all backends of pool {self.pool.name} are busy, and its queue is full",
-                )
-        else:
-            self._refuse(Outcome.NO_BACKEND, f"pool {self.pool.name} has no healthy backend")
-        return False
 
     def dispatch_from_queue(self) -> bool:
         """Try again now that there may be room; False when there is none yet."""
@@ -144,7 +163,6 @@ class Exchange:
             self.client.deadline_s = self.deadline_s  # connecting has a timeout of its own
             pool.connect(position, self)
         else:
-            self.client.worker.reused += 1
             self._carry_on(connection, now_s)
 
     def connected(self, connection: "BackendConnection") -> bool:
@@ -177,14 +195,15 @@ class Exchange:
         if self._over:
             return
         now_s = monotonic()
-        self._settle(outcome, 0, now_s)
+        again = NOBODY
         if self._attempt < _MOST_ATTEMPTS:
-            self._attempt += 1
             self._tried = (*self._tried, position)
             again = self.pool.choose(self.request_class, self._key, now_s, self._tried)
-            if again >= 0:
-                self._send_to(again, now_s)
-                return
+        self._settle(outcome, 0 if again >= 0 else status_of(outcome), now_s)
+        if again >= 0:
+            self._attempt += 1
+            self._send_to(again, now_s)
+            return
         backend = self.pool.settings.backends[position].label
         self._answer(outcome, f"cannot connect to backend {backend}: {reason}")
 
@@ -192,9 +211,7 @@ class Exchange:
         """An idle connection was closed under the request: the backend may not have seen it."""
         self._connection = None
         if self._replay is None or self.method not in IDEMPOTENT:
-            self.broken(
-                Outcome.RESET, "the backend closed the connection, and the request may not be sent twice"
-            )
+            self.broken(Outcome.RESET, "the backend closed the connection, and the request may not be sent twice")
             return
         self.client.worker.stale_retries += 1
         self._unsent = self._replay

@@ -12,9 +12,7 @@ class TrustedNetworks:
     """The peers whose X-Forwarded-* headers are believed."""
 
     def __init__(self, networks: Sequence[str]) -> None:
-        self._networks: list[IPv4Network | IPv6Network] = [
-            ip_network(text, strict=False) for text in networks
-        ]
+        self._networks: list[IPv4Network | IPv6Network] = [ip_network(text, strict=False) for text in networks]
 
     def __contains__(self, address: str) -> bool:
         if not self._networks:

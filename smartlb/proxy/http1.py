@@ -174,9 +174,7 @@ def _read_block(raw: bytes, *, http10: bool) -> HeaderBlock:
             block.length = int(value)
         elif name == b"transfer-encoding":
             if value.lower() != b"chunked" or http10:
-                raise RequestRefused(
-                    Outcome.BAD_REQUEST, "the only transfer coding accepted is chunked, in HTTP/1.1"
-                )
+                raise RequestRefused(Outcome.BAD_REQUEST, "the only transfer coding accepted is chunked, in HTTP/1.1")
             block.length = CHUNKED
         elif name == b"expect":
             if value.lower() != b"100-continue":

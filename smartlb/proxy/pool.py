@@ -71,9 +71,47 @@ class Pool:
         observe, memory: of the policy, where it measures; called with each outcome.
         view: what the policy may look at.
         on_fallback: whether a learned pool is served by `FALLBACK` now.
+        connects: connections opened to backends, successfully or not, so far.
         waiting: requests that wait for room, first come first.
         key: of what in a request the policy wants a hash: ``none``, ``client_ip`` or ``url``.
     """
+
+    __slots__ = (
+        "_address",
+        "_alone",
+        "_connecting",
+        "_draws",
+        "_fallback",
+        "_idle",
+        "_in_flight",
+        "_in_flight_sum",
+        "_learned",
+        "_limit",
+        "_limited",
+        "_loop",
+        "_own",
+        "_pick",
+        "_pick_memory",
+        "_primary",
+        "_refresh_at_s",
+        "_segment",
+        "_shared_matrix",
+        "_slice",
+        "_snapshot",
+        "_weight",
+        "connects",
+        "first",
+        "key",
+        "memory",
+        "name",
+        "observe",
+        "on_fallback",
+        "request_s",
+        "response_header_s",
+        "settings",
+        "view",
+        "waiting",
+    )
 
     def __init__(
         self,
@@ -104,9 +142,7 @@ class Pool:
         self._learned = chosen.name == "learned"
         fallback = POLICIES[FALLBACK]
         self._fallback = (
-            _Chooser(fallback, fallback.options(), described, random.random)
-            if self._learned
-            else self._primary
+            _Chooser(fallback, fallback.options(), described, random.random) if self._learned else self._primary
         )
         self._use(self._fallback)
         self.observe, self.memory = self._primary.observe, self._primary.memory
@@ -129,6 +165,7 @@ class Pool:
         self._address = [_host_and_port(backend.address) for backend in settings.backends]
         self._idle: list[deque[BackendConnection]] = [deque() for _ in range(size)]
         self._connecting: set[asyncio.Task[None]] = set()
+        self.connects = 0
 
     # Choosing
 
@@ -169,17 +206,19 @@ class Pool:
 
     def _make_view(self, eligible: Any) -> PoolView:
         snapshot = self._snapshot
-        size = len(self._weight)
+        draw: Sequence[float]
+        base_s: Sequence[float]
+        slope_s: Sequence[float]
         if snapshot is None:
             # The fallback does not look at the learned rows; a learned policy is not asked without a snapshot.
-            draw = base_s = slope_s = array("d")
+            draw = base_s = slope_s = ()
         else:
             weight = np.where(eligible, snapshot.weight[:, self._slice], 0.0)
             bare = weight.sum(axis=1) <= 0.0
             weight[bare] = eligible
-            draw = array("d", weight.cumsum(axis=1).tobytes())
-            base_s = array("d", snapshot.base_s[:, self._slice].tobytes())
-            slope_s = array("d", snapshot.slope_s[:, self._slice].tobytes())
+            draw = weight.cumsum(axis=1).ravel().tolist()
+            base_s = snapshot.base_s[:, self._slice].ravel().tolist()
+            slope_s = snapshot.slope_s[:, self._slice].ravel().tolist()
         barred = np.where(eligible, 0.0, np.inf)
         return PoolView(
             eligible=array("i", np.flatnonzero(eligible).astype(np.int32).tobytes()),
@@ -274,6 +313,7 @@ class Pool:
 
     def connect(self, position: int, exchange: "Exchange") -> None:
         """Open a connection for a request; `Exchange.connected` or `Exchange.connect_failed` hears of it."""
+        self.connects += 1
         task = self._loop.create_task(self._connect(position, exchange))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)

@@ -32,10 +32,7 @@ def canonical_path(target: bytes) -> bytes:
 
 def _header_tests(headers: dict[str, str]) -> list[re.Pattern[bytes]]:
     return [
-        re.compile(
-            rb"\r\n(?i:%s):[ \t]*%s[ \t]*\r\n"
-            % (re.escape(name.encode()), re.escape(value.encode("latin-1")))
-        )
+        re.compile(rb"\r\n(?i:%s):[ \t]*%s[ \t]*\r\n" % (re.escape(name.encode()), re.escape(value.encode("latin-1"))))
         for name, value in headers.items()
     ]
 
@@ -80,6 +77,8 @@ class _ClassTest:
 
 class Routing:
     """The routes and request classes of a configuration, ready to be asked for every request."""
+
+    __slots__ = ("_catch_all", "_classes", "_routes")
 
     def __init__(self, config: Config) -> None:
         self._routes = [_RouteTest(route.match) for route in config.routes]

@@ -47,9 +47,33 @@ class Worker:
         write_record: appends a telemetry record.
         logs: whether there is an access log.
         draining: whether connections are closed after their present exchange.
-        reused: requests sent over idle connections, so far.
         stale_retries: requests sent again because an idle connection was closed under them, so far.
     """
+
+    __slots__ = (
+        "_access_log",
+        "_eligibility_version",
+        "_log_entries",
+        "_log_lines_dropped",
+        "_loop",
+        "_number",
+        "_pools",
+        "_refused",
+        "_request_number",
+        "_request_prefix",
+        "_segment",
+        "_snapshot",
+        "_stale_after_s",
+        "client_timeouts",
+        "clients",
+        "draining",
+        "limits",
+        "logs",
+        "route_pools",
+        "routing",
+        "stale_retries",
+        "write_record",
+    )
 
     def __init__(
         self,
@@ -66,7 +90,6 @@ class Worker:
         self.routing = Routing(config)
         self.clients: set[ClientConnection] = set()
         self.draining = False
-        self.reused = 0
         self.stale_retries = 0
         self._pools = {
             name: Pool(name, settings, numbering, segment, number, random, loop)
@@ -178,7 +201,7 @@ class Worker:
         gauges[Gauge.SNAPSHOT_VERSION] = self._snapshot.version if self._snapshot else 0
         gauges[Gauge.FALLBACK] = any(pool.on_fallback for pool in self._pools.values())
         gauges[Gauge.LOG_LINES_DROPPED] = self._log_lines_dropped
-        gauges[Gauge.REUSED] = self.reused
+        gauges[Gauge.CONNECTS] = sum(pool.connects for pool in self._pools.values())
         gauges[Gauge.STALE_RETRIES] = self.stale_retries
 
     def drain(self) -> None:

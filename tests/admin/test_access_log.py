@@ -96,9 +96,7 @@ def test_a_request_that_came_nowhere_has_nulls(tmp_path: Path, numbering: Number
         (b"/\x00\x1b[31m", "/\x00\x1b[31m"),
     ],
 )
-def test_a_target_never_breaks_its_line(
-    tmp_path: Path, numbering: Numbering, target: bytes, shown: str
-) -> None:
+def test_a_target_never_breaks_its_line(tmp_path: Path, numbering: Numbering, target: bytes, shown: str) -> None:
     path = tmp_path / "log"
     (line,) = written(path, numbering, entry(target, request_id=b"\xff"))
     assert line["target"] == shown
@@ -161,9 +159,7 @@ def test_a_path_that_cannot_be_opened_is_an_error_at_the_start(tmp_path: Path, n
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a disk that is always full")
-def test_a_full_disk_is_counted_and_told_once_a_minute(
-    numbering: Numbering, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_full_disk_is_counted_and_told_once_a_minute(numbering: Numbering, caplog: pytest.LogCaptureFixture) -> None:
     times = iter([0.0, 59.0, 60.0, 61.0])
     log = AccessLog("/dev/full", numbering, OFFSET_S, clock=lambda: next(times))
     for _ in range(4):
@@ -210,9 +206,7 @@ class _Pipe:
         os.close(self._reader)
 
 
-def test_a_blocked_pipe_stops_nobody_and_what_is_too_much_is_counted(
-    tmp_path: Path, numbering: Numbering
-) -> None:
+def test_a_blocked_pipe_stops_nobody_and_what_is_too_much_is_counted(tmp_path: Path, numbering: Numbering) -> None:
     path = tmp_path / "pipe"
     pipe = _Pipe(path)
     log = AccessLog(str(path), numbering, OFFSET_S)

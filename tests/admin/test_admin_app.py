@@ -115,9 +115,7 @@ async def test_status_of_a_router_at_work(
     state.segment.in_flight[:, 0] = [2, 3]
     state.eligibility.set_health(1, False, "answered 500")
     refused = {"backend": NO_BACKEND, "outcome": Outcome.QUEUE_TIMEOUT}
-    state.traffic.add(
-        make_records(*[{"total_s": 0.1}] * 3, {"backend": 1, "outcome": Outcome.RESET}, refused), 100.0
-    )
+    state.traffic.add(make_records(*[{"total_s": 0.1}] * 3, {"backend": 1, "outcome": Outcome.RESET}, refused), 100.0)
     status = await (await client.get("/status")).json()
     assert status["version"] == __version__
     assert status["telemetry_lost"] == 7

@@ -40,9 +40,7 @@ class Scraped:
         return self._samples.get((name, tuple(sorted(labels.items()))))
 
 
-def test_requests_carry_route_pool_backend_and_status_class(
-    state: RouterState, make_records: MakeRecords
-) -> None:
+def test_requests_carry_route_pool_backend_and_status_class(state: RouterState, make_records: MakeRecords) -> None:
     refused = {"backend": NO_BACKEND, "status": 503, "outcome": Outcome.QUEUE_FULL, "route": 1}
     lost = {"backend": NO_BACKEND, "status": 404, "outcome": Outcome.NO_ROUTE, "route": NO_ROUTE}
     state.traffic.add(make_records({}, {}, {"backend": 2, "route": 1, "status": 301}, refused, lost), 100.0)
@@ -55,9 +53,7 @@ def test_requests_carry_route_pool_backend_and_status_class(
     assert sum(sample.value for sample in value.families["smartlb_requests"].samples) == 5
 
 
-def test_failures_name_cause_and_blame_and_start_at_zero(
-    state: RouterState, make_records: MakeRecords
-) -> None:
+def test_failures_name_cause_and_blame_and_start_at_zero(state: RouterState, make_records: MakeRecords) -> None:
     state.traffic.add(make_records({"outcome": Outcome.RESET}, {"status": 500}), 100.0)
     value = Scraped(state)
     assert value("smartlb_failures_total", cause="reset", blame="backend") == 1
@@ -75,9 +71,7 @@ def test_bytes(state: RouterState, make_records: MakeRecords) -> None:
     assert value("smartlb_response_bytes_total", pool="web", backend="a") == 70
 
 
-def test_histograms_are_cumulative_and_end_with_the_count(
-    state: RouterState, make_records: MakeRecords
-) -> None:
+def test_histograms_are_cumulative_and_end_with_the_count(state: RouterState, make_records: MakeRecords) -> None:
     state.traffic.add(
         make_records(
             {"request_class": 1, "total_s": 0.004, "first_byte_s": 0.002},
@@ -120,9 +114,7 @@ def test_backends(state: RouterState, make_records: MakeRecords) -> None:
     assert value("smartlb_backend_healthy", pool="api", backend="127.0.0.1:3") is None
 
 
-def test_predictions_are_exported_for_learned_pools_with_a_snapshot(
-    state: RouterState, snapshot: Snapshot
-) -> None:
+def test_predictions_are_exported_for_learned_pools_with_a_snapshot(state: RouterState, snapshot: Snapshot) -> None:
     labels = {"pool": "web", "backend": "b", "request_class": "search"}
     assert Scraped(state)("smartlb_backend_weight", **labels) is None
     state.segment.snapshot.publish(snapshot)
@@ -150,9 +142,7 @@ def test_the_learner(state: RouterState, snapshot: Snapshot) -> None:
     assert not any(name.startswith("smartlb_learner") for name in Scraped(state).families)
 
 
-def test_a_snapshot_that_is_being_replaced_leaves_the_last_one(
-    state: RouterState, snapshot: Snapshot
-) -> None:
+def test_a_snapshot_that_is_being_replaced_leaves_the_last_one(state: RouterState, snapshot: Snapshot) -> None:
     state.segment.snapshot.publish(snapshot)
     assert state.snapshot() is not None
     state.segment.snapshot._header["sequence"] += 1  # as while a writer is at work

@@ -104,9 +104,7 @@ def test_every_cause_is_documented_with_its_blame_and_status() -> None:
         ("pools.NAME.idle_connections", IdleConnections),
     ],
 )
-def test_every_timeout_and_limit_is_documented_with_its_default(
-    prefix: str, section: type[BaseModel]
-) -> None:
+def test_every_timeout_and_limit_is_documented_with_its_default(prefix: str, section: type[BaseModel]) -> None:
     documented = rows("## Timeouts and limits")
     for name, field in section.model_fields.items():
         assert float(documented.pop(f"{prefix}.{name}")[0]) == field.default

@@ -24,9 +24,7 @@ def traffic(numbering: Numbering) -> Traffic:
     return Traffic(numbering)
 
 
-def test_requests_are_counted_by_route_backend_and_status_class(
-    traffic: Traffic, make_records: MakeRecords
-) -> None:
+def test_requests_are_counted_by_route_backend_and_status_class(traffic: Traffic, make_records: MakeRecords) -> None:
     traffic.add(
         make_records(
             {"route": 0, "backend": 1, "status": 200},

@@ -92,8 +92,7 @@ def test_a_paced_load_has_every_request_answered(answering: str) -> None:
 
 def test_a_paced_load_sends_the_same_number_for_the_same_seed(answering: str) -> None:
     counts = {
-        drive(answering, SHAPES["small"], rate_per_s=300, seconds=0.2, connections=4, seed=7).requests
-        for _ in range(2)
+        drive(answering, SHAPES["small"], rate_per_s=300, seconds=0.2, connections=4, seed=7).requests for _ in range(2)
     }
     assert len(counts) == 1
 
@@ -130,9 +129,7 @@ def test_a_request_goes_over_the_wire_as_its_shape_says() -> None:
         (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 38),
     ],
 )
-def test_the_length_of_a_response_is_known_once_its_head_is_there(
-    received: bytes, length: int | None
-) -> None:
+def test_the_length_of_a_response_is_known_once_its_head_is_there(received: bytes, length: int | None) -> None:
     assert message_length(received) == length
 
 

@@ -78,9 +78,7 @@ def test_a_stat_line_is_read_behind_the_command() -> None:
     assert usage.pid == 42
     assert usage.parent == 7
     assert usage.cpu_s > 0
-    assert usage.cpu_s == pytest.approx(
-        parse_stat("1 (x) S 1 1 1 0 -1 0 0 0 0 0 200 0 0 0 20 0 1 0 1 0 0").cpu_s
-    )
+    assert usage.cpu_s == pytest.approx(parse_stat("1 (x) S 1 1 1 0 -1 0 0 0 0 0 200 0 0 0 20 0 1 0 1 0 0").cpu_s)
 
 
 def test_cpu_is_the_difference_and_all_of_a_new_process() -> None:
@@ -94,9 +92,7 @@ def test_a_process_that_ended_meanwhile_is_an_error() -> None:
         cpu_between({1: Usage(1, 0, 2.0), 2: Usage(2, 1, 1.0)}, {1: Usage(1, 0, 3.0)})
 
 
-@pytest.mark.parametrize(
-    "arguments", [["--rounds", "0"], ["--shape", "huge"], ["--only", "squid"], ["--seconds", "x"]]
-)
+@pytest.mark.parametrize("arguments", [["--rounds", "0"], ["--shape", "huge"], ["--only", "squid"], ["--seconds", "x"]])
 def test_bad_options_are_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(arguments)

@@ -41,8 +41,7 @@ def test_valid_configuration_with_defaults() -> None:
 def test_unknown_policy_is_said_as_documented() -> None:
     (line,) = problems(in_web("policy: lest_connections"))
     assert line.startswith(
-        "6:13: pools.web.policy: "
-        "policy 'lest_connections' unknown; did you mean 'least_connections'? (one of: i"
+        "6:13: pools.web.policy: policy 'lest_connections' unknown; did you mean 'least_connections'? (one of: i"
     )
     assert "round_robin" in line
 
@@ -299,9 +298,7 @@ def test_load_names_the_file(tmp_path: Path) -> None:
         load(path)
 
 
-@pytest.mark.parametrize(
-    ("name", "reason"), [("none.yaml", "No such file or directory"), ("", "Is a directory")]
-)
+@pytest.mark.parametrize(("name", "reason"), [("none.yaml", "No such file or directory"), ("", "Is a directory")])
 def test_load_of_what_cannot_be_read(tmp_path: Path, name: str, reason: str) -> None:
     with pytest.raises(ConfigError) as raised:
         load(tmp_path / name)

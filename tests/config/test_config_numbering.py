@@ -16,9 +16,11 @@ request_classes: [{name: upload, match: {methods: [PUT]}}]
             "f.yaml",
         )
     )
-    assert [
-        (member.index, member.pool, member.position, member.settings.label) for member in numbering.backends
-    ] == [(0, "web", 0, "a:1"), (1, "web", 1, "b"), (2, "api", 0, "c:1")]
+    assert [(member.index, member.pool, member.position, member.settings.label) for member in numbering.backends] == [
+        (0, "web", 0, "a:1"),
+        (1, "web", 1, "b"),
+        (2, "api", 0, "c:1"),
+    ]
     assert numbering.pools == {"web": range(2), "api": range(2, 3)}
     assert numbering.classes == ["default", "upload"]
     assert numbering.routes == ["api", "rest"]

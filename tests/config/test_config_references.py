@@ -41,9 +41,7 @@ def test_class_of_an_unknown_route() -> None:
 
 
 def test_class_of_the_route_that_is_made_by_itself() -> None:
-    text = router(classes="[{name: up, match: {route: all}}]").replace(
-        "routes: [{name: all, pool: web}]\n", ""
-    )
+    text = router(classes="[{name: up, match: {route: all}}]").replace("routes: [{name: all, pool: web}]\n", "")
     assert parse(text, "f").request_classes[0].match.route == "all"
 
 
@@ -53,9 +51,7 @@ def test_names_that_must_differ() -> None:
         routes="[{name: all, pool: web}, {name: all, pool: web}]",
         classes="[{name: up, match: {}}, {name: up, match: {}}]",
     )
-    assert [
-        (line, place, message.removesuffix("; names must differ")) for line, place, message in problems(text)
-    ] == [
+    assert [(line, place, message.removesuffix("; names must differ")) for line, place, message in problems(text)] == [
         (2, "pools.web.backends[1].address", "backend 'a:1' is there twice, first as pools.web.backends[0]"),
         (2, "pools.web.backends[3].name", "backend 'b' is there twice, first as pools.web.backends[2].name"),
         (3, "routes[1].name", "route 'all' is there twice, first as routes[0].name"),
@@ -71,9 +67,7 @@ def test_class_named_like_the_rest() -> None:
 
 @pytest.mark.parametrize("routes", ["", "routes: []\n"])
 def test_several_pools_need_routes(routes: str) -> None:
-    text = (
-        "listeners: [{bind: h:80}]\n" + routes + "pools: {web: {backends: [a:1]}, api: {backends: [a:1]}}\n"
-    )
+    text = "listeners: [{bind: h:80}]\n" + routes + "pools: {web: {backends: [a:1]}, api: {backends: [a:1]}}\n"
     assert [(place, message) for _, place, message in problems(text)] == [
         ("pools", "there are 2 pools, so `routes` must say which requests go where")
     ]

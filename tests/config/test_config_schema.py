@@ -108,9 +108,7 @@ def test_reference_has_every_key_described() -> None:
     table = list(rows(reference()))
     schema = json_schema()
     sections = [schema, *(section for section in schema["$defs"].values() if "properties" in section)]
-    assert {key for section in sections for key in section["properties"]} <= {
-        row[0].strip("`") for row in table
-    }
+    assert {key for section in sections for key in section["properties"]} <= {row[0].strip("`") for row in table}
     assert [row for row in table if len(row) != 5 or not row[1] or not row[2] or not row[4]] == []
 
 

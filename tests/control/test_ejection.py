@@ -24,9 +24,7 @@ def records(*rows: dict[str, Any]) -> Records:
 
 
 def failures(count: int, backend: int = 0, at_s: float = 0.0) -> Records:
-    return records(
-        *[{"backend": backend, "status": 502, "outcome": Outcome.RESET, "arrived_s": at_s}] * count
-    )
+    return records(*[{"backend": backend, "status": 502, "outcome": Outcome.RESET, "arrived_s": at_s}] * count)
 
 
 def ejector(backends: int = 2, settings: Ejection | None = SETTINGS) -> Ejector:
@@ -172,9 +170,7 @@ def test_pools_have_their_own_settings_and_room() -> None:
 
 STEP = st.tuples(
     st.integers(0, 6),
-    st.sampled_from(
-        [(Outcome.COMPLETE, 200), (Outcome.COMPLETE, 500), (Outcome.RESET, 0), (Outcome.CLIENT_GONE, 0)]
-    ),
+    st.sampled_from([(Outcome.COMPLETE, 200), (Outcome.COMPLETE, 500), (Outcome.RESET, 0), (Outcome.CLIENT_GONE, 0)]),
     st.sampled_from([0.0, 0.5, 4.0]),
 )
 
@@ -187,9 +183,7 @@ STEP = st.tuples(
 def test_the_cap_holds_and_every_ejection_ends(
     share: float, sizes: tuple[int, int], steps: list[tuple[int, tuple[Outcome, int], float]]
 ) -> None:
-    settings = Ejection(
-        consecutive_failures=2, base_ejection_s=2.0, max_ejection_s=7.0, max_ejected_share=share
-    )
+    settings = Ejection(consecutive_failures=2, base_ejection_s=2.0, max_ejection_s=7.0, max_ejected_share=share)
     pools = [range(sizes[0]), range(sizes[0], sum(sizes))]
     subject = Ejector([(members, settings) for members in pools])
     now_s = 0.0

@@ -57,9 +57,7 @@ def test_any_reason_is_enough_and_all_must_go(eligibility: Eligibility, segment:
     assert eligibility.eligible(1)
 
 
-def test_the_version_rises_with_each_change_of_a_bit_and_only_then(
-    eligibility: Eligibility, segment: Segment
-) -> None:
+def test_the_version_rises_with_each_change_of_a_bit_and_only_then(eligibility: Eligibility, segment: Segment) -> None:
     versions = []
     for unhealthy, ejected in [(True, False), (True, True), (False, True), (False, False), (False, False)]:
         eligibility.set_health(0, not unhealthy)

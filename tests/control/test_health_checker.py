@@ -55,9 +55,7 @@ async def raw_server(
 async def checking(settings: Config) -> AsyncIterator[tuple[HealthChecker, Callable[[], Awaitable[Change]]]]:
     """Runs a checker; the second value waits for the next change."""
     changes: asyncio.Queue[Change] = asyncio.Queue()
-    checker = HealthChecker(
-        settings, Numbering(settings), lambda *change: changes.put_nowait(change), Random(1)
-    )
+    checker = HealthChecker(settings, Numbering(settings), lambda *change: changes.put_nowait(change), Random(1))
     task = asyncio.create_task(checker.run())
     try:
         yield checker, lambda: asyncio.wait_for(changes.get(), 10)

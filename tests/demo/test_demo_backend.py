@@ -139,6 +139,4 @@ def _best_by_hand(ordinary: float, affine: float) -> float:
 
 @pytest.mark.parametrize("affine", [0.0, 0.2, 0.4, 0.8, 1.0])
 def test_highest_load_is_that_of_the_best_split(affine: float) -> None:
-    assert highest_load(FLEET, 1 - affine, affine) == pytest.approx(
-        _best_by_hand(1 - affine, affine), rel=2e-3
-    )
+    assert highest_load(FLEET, 1 - affine, affine) == pytest.approx(_best_by_hand(1 - affine, affine), rel=2e-3)

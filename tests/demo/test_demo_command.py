@@ -42,9 +42,7 @@ def test_what_makes_no_sense_is_refused(
     assert says in " ".join(capsys.readouterr().err.split())
 
 
-def test_a_bad_trace_is_one_line_on_standard_error(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_bad_trace_is_one_line_on_standard_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     trace = tmp_path / "notes.txt"
     trace.write_text("hello\n")
     status = command.run(_parse("--trace", str(trace), "--output", str(tmp_path / "out")))

@@ -15,9 +15,7 @@ def _python(code: str) -> list[str]:
 
 
 async def test_a_child_reports_and_ends_with_its_standard_input() -> None:
-    async with child(
-        _python("import sys; print('{\"port\": 7}', flush=True); sys.stdin.read()"), LOG
-    ) as process:
+    async with child(_python("import sys; print('{\"port\": 7}', flush=True); sys.stdin.read()"), LOG) as process:
         assert await process.report() == {"port": 7}
         with pytest.raises(DemoError, match="ended early with status 0"):
             async with child(_python("pass"), LOG) as other:

@@ -107,9 +107,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not RECORDED.is_dir(), reason="SMARTLB_TRACES names no folder with recorded traces")
-@pytest.mark.parametrize(
-    "name", ["azure-llm-2023/AzureLLMInferenceTrace_conv.csv", "nasa-http-1995/access.log.gz"]
-)
+@pytest.mark.parametrize("name", ["azure-llm-2023/AzureLLMInferenceTrace_conv.csv", "nasa-http-1995/access.log.gz"])
 def test_recorded_traces_replay(name: str) -> None:
     path = RECORDED / name
     if not path.exists():

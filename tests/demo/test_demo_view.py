@@ -21,9 +21,7 @@ def _status(name: str, **changes: Any) -> dict[str, Any]:
 
 
 def _scene() -> Scene:
-    return Scene(
-        fleet=FLEET, classes=("page", "analytics"), source="a test", policies=("learned", "round_robin")
-    )
+    return Scene(fleet=FLEET, classes=("page", "analytics"), source="a test", policies=("learned", "round_robin"))
 
 
 def _drawn(scene: Scene) -> str:
@@ -70,6 +68,4 @@ def test_a_line_says_where_the_run_stands() -> None:
     scene = _scene()
     scene.policy, scene.phase, scene.left_s = "round_robin", "measuring", 7.4
     scene.progress = {"sent": 12, "done": 11, "failed": 1, "p50_ms": 8.25, "p99_ms": 1234.0}
-    assert (
-        line(scene) == "[2/2] round_robin: measuring, 7 s left; 11 answered, 1 failed, p50 8.2, p99 1,234 ms"
-    )
+    assert line(scene) == "[2/2] round_robin: measuring, 7 s left; 11 answered, 1 failed, p50 8.2, p99 1,234 ms"

@@ -21,6 +21,7 @@ from smartlb.policies.registry import POLICIES
 
 TICK_S = 0.2
 REFUSAL_S = 0.001
+DEFAULTS = LearnerSettings()
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def simulate(
     options: Mapping[str, float] = MappingProxyType({}),
     mix: Sequence[float] = (1.0,),
     mean_s: Sequence[float] = (0.02,),
-    settings: LearnerSettings = LearnerSettings(),
+    settings: LearnerSettings = DEFAULTS,
     seed: int = 1,
     draw_service: Callable[[random.Random], float] = lambda rng: rng.expovariate(1.0),
 ) -> Run:

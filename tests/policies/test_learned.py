@@ -53,9 +53,7 @@ def test_a_row_of_next_to_no_weight_still_gives_an_eligible_backend(weight: floa
 
 
 def test_the_candidate_with_the_lower_cost_at_its_load_wins() -> None:
-    pool = pool_view(
-        [0, 4, 1], learned=[[1.0, 1.0, 1.0]], base_s=[[0.050, 0.010, 0.030]], slope_s=[[0.0, 0.012, 0.01]]
-    )
+    pool = pool_view([0, 4, 1], learned=[[1.0, 1.0, 1.0]], base_s=[[0.050, 0.010, 0.030]], slope_s=[[0.0, 0.012, 0.01]])
     # Costs 0.050, 0.058, 0.040.
     assert pick(pool, (0.1, 0.5)) == 0
     assert pick(pool, (0.1, 0.9)) == 2

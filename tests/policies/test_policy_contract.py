@@ -28,6 +28,8 @@ VARIANTS: dict[str, tuple[Policy, dict[str, Any]]] = {
     "learned candidates=8": (POLICIES["learned"], {"candidates": 8}),
 }
 
+PAGE = (Path(__file__).parents[2] / "docs" / "policies.md").read_text()
+
 every_variant = pytest.mark.parametrize(("policy", "given_options"), VARIANTS.values(), ids=VARIANTS.keys())
 measuring_variant = pytest.mark.parametrize(
     ("policy", "given_options"),
@@ -36,12 +38,8 @@ measuring_variant = pytest.mark.parametrize(
 )
 contract = settings(deadline=None, max_examples=60, derandomize=True)
 
-draw_values = st.one_of(
-    st.just(0.0), st.just(BELOW_ONE), st.floats(min_value=0.0, max_value=1.0, exclude_max=True)
-)
-learned_weights = st.one_of(
-    st.just(0.0), st.just(5e-324), st.just(1.0), st.floats(min_value=0.0, max_value=1.0)
-)
+draw_values = st.one_of(st.just(0.0), st.just(BELOW_ONE), st.floats(min_value=0.0, max_value=1.0, exclude_max=True))
+learned_weights = st.one_of(st.just(0.0), st.just(5e-324), st.just(1.0), st.floats(min_value=0.0, max_value=1.0))
 costs = st.one_of(st.floats(min_value=0.0), st.just(0.0), st.just(float("nan")))
 latencies = st.one_of(
     st.sampled_from([0.0, 5e-324, 1e-9, 1e12, 1.7e308]), st.floats(min_value=0.0, allow_infinity=False)
@@ -87,7 +85,7 @@ def situations(draw: st.DrawFn, policy: Policy, options: Any) -> Situation:
     )
     pool = pool_view(
         per_backend(st.integers(0, 1_000_000)),
-        weight=per_backend(st.floats(min_value=0.001, max_value=256.0)),
+        weight=per_backend(st.floats(min_value=0.001, max_value=8.0)),
         barred=set(range(size)) - eligible,
         learned=[per_backend(learned_weights) for _ in range(classes)],
         base_s=[per_backend(costs) for _ in range(classes)],
@@ -111,9 +109,7 @@ def serve(policy: Policy, options: Any, situation: Situation) -> tuple[list[int]
     memory = policy.remember(members(situation.pool.weight), options)
     picked = []
     for request in situation.requests:
-        at = policy.pick(
-            situation.pool, memory, request.request_class, request.key, request.now_s, request.draws
-        )
+        at = policy.pick(situation.pool, memory, request.request_class, request.key, request.now_s, request.draws)
         picked.append(at)
         if policy.observe:
             policy.observe(memory, at, request.now_s, request.latency_s, request.failed)
@@ -131,9 +127,7 @@ def numbers(memory: Any) -> Iterator[float]:
 
 
 @every_variant
-def test_picks_an_eligible_backend_whatever_the_situation(
-    policy: Policy, given_options: dict[str, Any]
-) -> None:
+def test_picks_an_eligible_backend_whatever_the_situation(policy: Policy, given_options: dict[str, Any]) -> None:
     options = policy.options.model_validate(given_options)
 
     @contract
@@ -148,9 +142,7 @@ def test_picks_an_eligible_backend_whatever_the_situation(
 
 @every_variant
 @pytest.mark.parametrize("size", [1, 2, 10, VECTOR_FROM, 100])
-def test_the_only_eligible_backend_is_picked(
-    policy: Policy, given_options: dict[str, Any], size: int
-) -> None:
+def test_the_only_eligible_backend_is_picked(policy: Policy, given_options: dict[str, Any], size: int) -> None:
     options = policy.options.model_validate(given_options)
     for only in {0, size // 2, size - 1}:
         pool = pool_view([3] * size, barred=set(range(size)) - {only})
@@ -161,9 +153,7 @@ def test_the_only_eligible_backend_is_picked(
 
 
 @every_variant
-def test_equal_inputs_and_memories_give_equal_picks_and_memories(
-    policy: Policy, given_options: dict[str, Any]
-) -> None:
+def test_equal_inputs_and_memories_give_equal_picks_and_memories(policy: Policy, given_options: dict[str, Any]) -> None:
     options = policy.options.model_validate(given_options)
 
     @contract
@@ -198,11 +188,7 @@ def test_memory_stays_finite_whatever_the_latencies(policy: Policy, given_option
     assert observe is not None
 
     @contract
-    @given(
-        st.lists(
-            st.tuples(st.integers(0, 2), st.floats(min_value=0.0, max_value=1e9), latencies, st.booleans())
-        )
-    )
+    @given(st.lists(st.tuples(st.integers(0, 2), st.floats(min_value=0.0, max_value=1e9), latencies, st.booleans())))
     def check(endings: Sequence[tuple[int, float, float, bool]]) -> None:
         memory = policy.remember(members([1.0] * 3), options)
         for backend, now_s, latency_s, failed in endings:
@@ -234,8 +220,7 @@ class TestOptions:
             policy.options.model_validate({"no_such_option": 1})
 
     def test_are_in_the_documentation(self, policy: Policy) -> None:
-        page = (Path(__file__).parents[2] / "docs" / "policies.md").read_text()
-        row = next((line for line in page.splitlines() if line.startswith(f"| `{policy.name}` ")), None)
+        row = next((line for line in PAGE.splitlines() if line.startswith(f"| `{policy.name}` ")), None)
         assert row is not None, f"docs/policies.md has no row for {policy.name}"
         for name in policy.options.model_fields:
             assert f"`{name}`" in row, f"docs/policies.md does not tell of {policy.name}'s {name}"
@@ -243,3 +228,12 @@ class TestOptions:
 
 def test_policies_are_registered_under_their_names() -> None:
     assert all(name == policy.name for name, policy in POLICIES.items())
+
+
+def test_the_documented_example_is_a_policy() -> None:
+    source = PAGE.partition("```python\n")[2].partition("```")[0]
+    module: dict[str, Any] = {}
+    exec(compile(source, "docs/policies.md", "exec"), module)
+    lightest: Policy = module["POLICY"]
+    pool = pool_view([0, 9, 0], weight=[3.0, 2.0, 1.0], barred={2})
+    assert lightest.pick(pool, lightest.remember(members(pool.weight), lightest.options()), 0, 0, 0.0, (0.9,)) == 1

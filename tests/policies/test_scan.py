@@ -9,9 +9,7 @@ from smartlb.policies import least_connections, least_time, weighted_least_conne
 from smartlb.policies.scan import VECTOR_FROM, lowest, lowest_by_loop, lowest_by_numpy
 from tests.policies.pools import BELOW_ONE, pool_view
 
-SCORES = {
-    module.POLICY.name: module.score for module in (least_connections, weighted_least_connections, least_time)
-}
+SCORES = {module.POLICY.name: module.score for module in (least_connections, weighted_least_connections, least_time)}
 
 
 def floats(size: int, low: float, high: float) -> st.SearchStrategy[list[float]]:
@@ -39,9 +37,7 @@ def test_loop_and_numpy_agree(score: Any) -> None:
 @pytest.mark.parametrize("size", [5, VECTOR_FROM])
 def test_equals_share_by_random_start(size: int) -> None:
     pool = pool_view([1] * size)
-    picks = Counter(
-        lowest(pool, least_connections.score, pool.weight, (turn + 0.5) / size) for turn in range(size)
-    )
+    picks = Counter(lowest(pool, least_connections.score, pool.weight, (turn + 0.5) / size) for turn in range(size))
     assert picks == dict.fromkeys(range(size), 1)
 
 

@@ -5,6 +5,7 @@ requests ahead of it whatever their class.
 """
 
 from math import sqrt
+from typing import Any
 
 from river.linear_model import BayesianLinearRegression
 
@@ -23,7 +24,7 @@ class BayesianLinear:
     """
 
     def __init__(self) -> None:
-        self._model = BayesianLinearRegression(alpha=PRECISION, beta=1.0)
+        self._model: Any = BayesianLinearRegression(alpha=PRECISION, beta=1.0)
 
     def learn_one(self, x: Features, y: float, w: float) -> None:
         """Learn `w` examples at once: least squares scaled by the root of the weight."""

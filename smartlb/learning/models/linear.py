@@ -1,5 +1,7 @@
 """linear: the same line as bayesian_linear by stochastic gradient descent, which takes time linear in the features."""
 
+from typing import Any
+
 from river.linear_model import LinearRegression
 from river.optim import SGD
 from river.preprocessing import StandardScaler
@@ -15,8 +17,8 @@ class Linear:
     """River's `LinearRegression` behind its `StandardScaler`."""
 
     def __init__(self) -> None:
-        self._scaler = StandardScaler()
-        self._model = LinearRegression(optimizer=SGD(0.02), intercept_init=1.0, intercept_lr=0.02)
+        self._scaler: Any = StandardScaler()
+        self._model: Any = LinearRegression(optimizer=SGD(0.02), intercept_init=1.0, intercept_lr=0.02)
 
     def learn_one(self, x: Features, y: float, w: float) -> None:
         """One step of gradient descent."""

@@ -1,5 +1,7 @@
 """logistic: the odds of failure by class and in-flight count, for backends that fail under load."""
 
+from typing import Any
+
 from river.linear_model import LogisticRegression
 from river.optim import SGD
 
@@ -14,7 +16,7 @@ class Logistic:
     """River's `LogisticRegression`, starting from rare failures."""
 
     def __init__(self) -> None:
-        self._model = LogisticRegression(optimizer=SGD(0.05), intercept_init=-4.0, intercept_lr=0.05)
+        self._model: Any = LogisticRegression(optimizer=SGD(0.05), intercept_init=-4.0, intercept_lr=0.05)
 
     def learn_one(self, x: Features, y: bool, w: float) -> None:
         """One step of gradient descent."""
