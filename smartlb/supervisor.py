@@ -9,6 +9,7 @@ import signal
 import socket
 import tempfile
 from collections.abc import Coroutine
+from functools import partial
 from pathlib import Path
 from random import Random
 from time import monotonic, time
@@ -92,7 +93,7 @@ class Supervisor:
                     tuple(sockets[number].detach() for sockets in listeners),
                     handover.access_log_fd,
                 ),
-                on_exit=lambda number=number: self._clear_worker(number),
+                on_exit=partial(self._clear_worker, number),
             )
             for number in range(workers)
         ]

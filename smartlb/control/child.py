@@ -1,6 +1,7 @@
 """A process that the supervisor keeps running."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -46,12 +47,12 @@ class Child:
         self._module = module
         self._handover = handover
         self._on_exit = on_exit
-        self._stopping = False
+        self._stopping = asyncio.Event()
 
     async def run(self) -> None:
         """Keep the process running until `stop` is called."""
         pause_s = _FIRST_PAUSE_S
-        while not self._stopping:
+        while not self._stopping.is_set():
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
@@ -62,12 +63,12 @@ class Child:
                 env={**os.environ, **_ENVIRONMENT},
             )
             self.pid, self.since_s = process.pid, monotonic()
-            if self._stopping:
+            if self._stopping.is_set():
                 process.terminate()
             code = await process.wait()
             self.pid = None
             self.last_exit = _in_words(code)
-            if self._stopping:
+            if self._stopping.is_set():
                 return
             self.restarts += 1
             self._on_exit()
@@ -78,7 +79,7 @@ class Child:
 
     def stop(self) -> None:
         """Ask the process to end, and do not start it again."""
-        self._stopping = True
+        self._stopping.set()
         self.signal(signal.SIGTERM)
 
     def kill(self) -> None:
@@ -88,10 +89,8 @@ class Child:
     def signal(self, number: signal.Signals) -> None:
         """Send a signal if the process runs."""
         if self.pid is not None:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
-            except ProcessLookupError:
-                pass
 
 
 def _in_words(code: int) -> str:

@@ -3,7 +3,6 @@
 import os
 import socket
 
-
 _BACKLOG = 4096
 
 

@@ -76,7 +76,7 @@ class ClientConnection(asyncio.Protocol):
         """Take the connection, or close it at once when there are too many."""
         self.transport = cast(asyncio.Transport, transport)
         self._peer = Peer(transport.get_extra_info("peername"), self._trusted)
-        self.deadline_s = monotonic() + self.worker.client_timeouts.idle_s
+        self.deadline_s = monotonic() + self.worker.idle_s
         if not self.worker.admit(self):
             self._closing = True
             self.transport.abort()
@@ -145,7 +145,7 @@ class ClientConnection(asyncio.Protocol):
                 # RFC 9112 section 2.2: an empty line before a request is ignored.
                 data = data.lstrip(b"\r\n")
             end = data.find(b"\r\n\r\n") + 4
-            if end < 4 or end > self.worker.limits.header_bytes:
+            if end < 4 or end > self.worker.header_bytes:
                 self._incomplete(data)
                 return
             self._buffer = b""
@@ -164,27 +164,26 @@ class ClientConnection(asyncio.Protocol):
 
     def _incomplete(self, data: bytes) -> None:
         """Keep the beginning of a head, if it can become one."""
-        limit = self.worker.limits.header_bytes
+        limit = self.worker.header_bytes
         if len(data) > limit:
             raise RequestRefused(Outcome.HEADER_TOO_LARGE, f"the request's head is longer than {limit} bytes")
         if data and not (65 <= data[0] <= 90):
             # It is no method: a TLS greeting, say. No head will come of it.
             raise RequestRefused(Outcome.BAD_REQUEST, "this is not an HTTP/1.1 request")
         if data and not self._buffer:
-            self.deadline_s = monotonic() + self.worker.client_timeouts.header_s
+            self.deadline_s = monotonic() + self.worker.header_s
         self._buffer = data
 
     def _begin(self, data: bytes, end: int) -> int:
         """Start the exchange for the head at ``data[:end]``; returns how much of `data` belongs to the request."""
         worker = self.worker
-        limits = worker.limits
         raw = data if end == len(data) else data[:end]
-        if end > 4 * limits.header_count and raw.count(b"\r\n") - 2 > limits.header_count:
-            raise RequestRefused(Outcome.HEADER_TOO_LARGE, f"there are more than {limits.header_count} headers")
+        if end > 4 * worker.header_count and raw.count(b"\r\n") - 2 > worker.header_count:
+            raise RequestRefused(Outcome.HEADER_TOO_LARGE, f"there are more than {worker.header_count} headers")
         method, target, block = parse_request(raw, self._last_method, self._last_block)
         length = block.length
-        if length > limits.body_bytes:
-            raise RequestRefused(Outcome.BODY_TOO_LARGE, f"the body is longer than {limits.body_bytes} bytes")
+        if length > worker.body_bytes:
+            raise RequestRefused(Outcome.BODY_TOO_LARGE, f"the body is longer than {worker.body_bytes} bytes")
         now_s = monotonic()
         route = worker.routing.route(method, target, block)
         if route == NO_ROUTE:
@@ -237,7 +236,7 @@ class ClientConnection(asyncio.Protocol):
             raise RequestRefused(Outcome.BAD_REQUEST, f"the request's body is malformed: {error}") from None
         exchange.request_bytes = chunked.received
         exchange.request_complete = chunked.complete
-        limit = self.worker.limits.body_bytes
+        limit = self.worker.body_bytes
         if chunked.received > limit:
             raise RequestRefused(Outcome.BODY_TOO_LARGE, f"the body is longer than {limit} bytes")
         return body, end
@@ -256,7 +255,7 @@ class ClientConnection(asyncio.Protocol):
     def expect_body(self, now_s: float) -> None:
         """More of the request's body has to come in time."""
         if self.exchange is not None:
-            self.deadline_s = min(self.exchange.deadline_s, now_s + self.worker.client_timeouts.idle_s)
+            self.deadline_s = min(self.exchange.deadline_s, now_s + self.worker.idle_s)
 
     # Answers
 
@@ -277,7 +276,7 @@ class ClientConnection(asyncio.Protocol):
         if not keep_alive:
             self._close(linger=unread)
             return
-        self.deadline_s = now_s + self.worker.client_timeouts.idle_s
+        self.deadline_s = now_s + self.worker.idle_s
         if self._buffer and not self._beginning and not self.write_paused:
             self._serve_buffered()
 

@@ -46,6 +46,8 @@ _RESPONSE_HEADERS = re.compile(
     rb"connection|content-length|keep-alive|proxy-connection|te|transfer-encoding|upgrade)):([^\r\n]*))"
 )
 
+_KEPT_ALIVE = b"\r\nConnection: keep-alive"
+_KEPT_ALIVE_LINE = _KEPT_ALIVE + b"\r\n"
 _HOP_BY_HOP = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"te", b"upgrade"))
 # Naming these in Connection would take away what frames or routes the message.
 _NOT_NOMINATED = frozenset(
@@ -268,6 +270,11 @@ def parse_response(raw: bytes, method: bytes) -> tuple[bytes, int, int, bool]:
     keep_alive = not http10
     length = UNTIL_CLOSE
     for whole, spelled, untrimmed in _RESPONSE_HEADERS.findall(raw):
+        if whole == _KEPT_ALIVE:
+            # So most servers spell it.
+            raw = raw.replace(_KEPT_ALIVE_LINE, b"\r\n")
+            keep_alive = True
+            continue
         name = spelled.lower()
         if name == b"content-length":
             length = int(untrimmed)

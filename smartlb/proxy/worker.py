@@ -7,8 +7,9 @@ import marshal
 import os
 import signal
 import socket
-from time import monotonic
+from functools import partial
 from random import Random
+from time import monotonic
 from typing import Any
 
 import uvloop
@@ -40,7 +41,8 @@ class Worker:
     """Everything that the connections of one worker share.
 
     Attributes:
-        limits, client_timeouts: of the configuration.
+        header_bytes, header_count, body_bytes: limits, of the configuration.
+        header_s, idle_s: timeouts, of the configuration.
         routing: routes and request classes.
         route_pools: the pool of each route.
         clients: open connections.
@@ -56,6 +58,7 @@ class Worker:
         "_log_entries",
         "_log_lines_dropped",
         "_loop",
+        "_most_connections",
         "_number",
         "_pools",
         "_refused",
@@ -64,10 +67,13 @@ class Worker:
         "_segment",
         "_snapshot",
         "_stale_after_s",
-        "client_timeouts",
+        "body_bytes",
         "clients",
         "draining",
-        "limits",
+        "header_bytes",
+        "header_count",
+        "header_s",
+        "idle_s",
         "logs",
         "route_pools",
         "routing",
@@ -85,8 +91,12 @@ class Worker:
         access_log: socket.socket | None = None,
     ) -> None:
         numbering = Numbering(config)
-        self.limits = config.limits
-        self.client_timeouts = config.timeouts
+        self.header_bytes = config.limits.header_bytes
+        self.header_count = config.limits.header_count
+        self.body_bytes = config.limits.body_bytes
+        self.header_s = config.timeouts.header_s
+        self.idle_s = config.timeouts.idle_s
+        self._most_connections = config.limits.connections
         self.routing = Routing(config)
         self.clients: set[ClientConnection] = set()
         self.draining = False
@@ -113,7 +123,7 @@ class Worker:
 
     def admit(self, client: ClientConnection) -> bool:
         """Count a connection in; False when there are too many."""
-        if len(self.clients) >= self.limits.connections:
+        if len(self.clients) >= self._most_connections:
             self._refused += 1
             return False
         self.clients.add(client)
@@ -228,7 +238,7 @@ async def _run(handover: Handover, parent: int) -> None:
         trusted = TrustedNetworks(listener.trusted_proxies)
         servers.append(
             await loop.create_server(
-                lambda trusted=trusted: ClientConnection(worker, trusted),
+                partial(ClientConnection, worker, trusted),
                 sock=socket.socket(fileno=fd),
                 backlog=4096,
             )
