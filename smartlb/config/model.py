@@ -235,7 +235,7 @@ class Learner(Section):
         default="bayesian_linear", description="Latency by in-flight count and class, one per backend."
     )
     error_model: Annotated[str, Known("error model", ERROR_MODELS)] = Field(
-        default="ewm_rate", description="Share of failed requests, one per backend and class."
+        default="ewm_rate", description="Share of failed requests by class, one per backend."
     )
     drift_detector: Annotated[str, Known("drift detector", DRIFT_DETECTORS)] = Field(
         default="page_hinkley", description="Finds changes of a backend, after which it is learned anew."

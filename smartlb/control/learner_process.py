@@ -22,7 +22,7 @@ def make_learner(config: Config, numbering: Numbering, version: int) -> Learner:
     """A learner for the pools of `config` that use the learned policy; `version` is the last snapshot's."""
     pools = [members for name, members in numbering.pools.items() if config.pools[name].policy.name == "learned"]
     settings = LearnerSettings(**config.learner.model_dump(exclude={"interval_s", "stale_after_s"}))
-    return Learner(pools, len(numbering.classes), settings, version)
+    return Learner(pools, len(numbering.classes), settings, version, len(numbering.backends))
 
 
 def _run(config: Config, numbering: Numbering, segment: Segment, parent: int, stop: threading.Event) -> None:

@@ -87,7 +87,9 @@ def _preamble(settings: Settings, load: Workload, arrivals: Array) -> list[str]:
         f"Load: {settings.load:.0%} of what the fleet could carry if every request were placed perfectly.",
     ]
     if load.speedup is not None:
-        lines.append(f"Time: the trace is replayed {load.speedup:.3g} times as fast as it was recorded.")
+        lines.append(
+            f"Time: the trace is replayed {load.speedup:,.{0 if load.speedup >= 100 else 1}f} times as fast as it was recorded."
+        )
     return lines
 
 

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from math import isfinite, sqrt
 
 from smartlb.learning.cells import Cell, Matrix
-from smartlb.learning.drift import error_surprise, latency_surprise
+from smartlb.learning.drift import LatencyWatch, error_surprise
 from smartlb.learning.generations import Generation, Generations
 from smartlb.learning.model import DriftDetector, ErrorModel, LatencyModel, features
 from smartlb.learning.traffic import Scale
 
 RECENT_S = 0.6
-"""How far back a backend that changed is learned anew: about what it takes to notice a change."""
+"""How far back a backend that changed is learned anew, about what it takes to notice a change; twice the usual
+latency where that is longer."""
 
 EVIDENCE_TO_DOUBT = 3.0
 """Requests of a class that a model must have seen before its surprise says anything of the backend."""
@@ -65,6 +66,7 @@ class BackendLearner:
         self._latency = Generations(lambda: _Latency(latency_model(), self._scale), classes)
         self._errors = Generations(error_model, classes)
         self._detectors = (drift_detector(), drift_detector())
+        self._watch = LatencyWatch()
         self._recent: deque[_Tick] = deque()
 
     @property
@@ -119,7 +121,8 @@ class BackendLearner:
         changed = self._changed(tick)
         if outcomes:
             self._recent.append(tick)
-        while self._recent and self._recent[0].time_s < time_s - RECENT_S:
+        recent_s = max(RECENT_S, 2.0 * scale.latency_s)
+        while self._recent and self._recent[0].time_s < time_s - recent_s:
             self._recent.popleft()
         if changed:
             self._renew()
@@ -136,6 +139,7 @@ class BackendLearner:
         self._latency.renew()
         self._errors.renew()
         self._detectors = (self._drift_detector(), self._drift_detector())
+        self._watch = LatencyWatch()
 
     def turn_latency(self) -> None:
         """Let the younger latency model take over."""
@@ -173,7 +177,7 @@ class BackendLearner:
                 actual += cell.latency_s * cell.requests
                 predicted += max(expected_s, 0.05 * self._scale.latency_s) * cell.requests
                 count += cell.requests
-        return latency_surprise(actual, predicted, count) if count else None
+        return self._watch.add(actual, predicted, count, tick.time_s, self._scale.latency_s)
 
     def _error_surprise(self, tick: _Tick) -> float | None:
         failures = expected = variance = 0.0

@@ -1,6 +1,6 @@
 """What drift detectors watch: how much a tick's requests surprised the model, in standard deviations."""
 
-from math import log, sqrt
+from math import inf, log, sqrt
 
 WIDEST = 4.0
 """Surprises are cut here, so that no single tick is a drift by itself."""
@@ -38,6 +38,29 @@ def error_surprise(failures: float, expected: float, variance: float) -> float:
         variance: of that number, by the model.
     """
     return _cut((failures - expected) / sqrt(variance + LEAST_VARIANCE))
+
+
+class LatencyWatch:
+    """Latency surprises over spans no shorter than the usual latency.
+
+    Within a shorter span requests that took long are missing, and neighbouring spans share their luck.
+    """
+
+    def __init__(self) -> None:
+        self._since_s = -inf
+        self._actual = self._predicted = self._requests = 0.0
+
+    def add(self, actual: float, predicted: float, requests: float, time_s: float, span_s: float) -> float | None:
+        """Take in a tick's total latencies as for `latency_surprise`; a surprise when a span is over."""
+        self._actual += actual
+        self._predicted += predicted
+        self._requests += requests
+        if time_s - self._since_s < span_s or not self._requests:
+            return None
+        surprise = latency_surprise(self._actual, self._predicted, self._requests)
+        self._since_s = time_s
+        self._actual = self._predicted = self._requests = 0.0
+        return surprise
 
 
 def _cut(surprise: float) -> float:

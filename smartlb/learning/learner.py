@@ -39,18 +39,22 @@ class Learner:
     """Learns every pool's backends from telemetry; owns no clock, and the same input gives the same snapshots.
 
     Args:
-        pools: the index ranges of each pool's backends, adjacent and from 0.
+        pools: the index range of each pool's backends.
         classes: how many request classes there are.
         settings: how to learn.
         version: of the last snapshot that a predecessor published.
+        backends: how many there are; those of no pool in `pools` are not learned, and get zeros. Where not given, the
+            last pool's end.
 
     Attributes:
         dropped: records left out because their latency or in-flight count is impossible.
     """
 
-    def __init__(self, pools: Sequence[range], classes: int, settings: LearnerSettings, version: int = 0) -> None:
+    def __init__(
+        self, pools: Sequence[range], classes: int, settings: LearnerSettings, version: int = 0, backends: int = 0
+    ) -> None:
         self._classes = classes
-        self._backends = sum(len(members) for members in pools)
+        self._backends = backends or max(members.stop for members in pools)
         self._latency: Latency = settings.latency
         self._version = version
         self._samples = 0
@@ -84,16 +88,15 @@ class Learner:
         elapsed_s = 0.0 if self._last_s is None else max(0.0, now_s - self._last_s)
         self._last_s = now_s
         shape = (self._classes, self._backends)
-        longest_s = np.empty(self._backends)
+        longest_s = np.zeros(self._backends)
         for members, pool in self._pools:
             longest_s[members.start : members.stop] = pool.longest_s
         batch = tally(records, self._classes, longest_s, self._latency)
         self.dropped += batch.dropped
-        self._samples += int(batch.requests.sum())
-
-        weight, base_s, slope_s, error_rate = (np.empty(shape) for _ in range(4))
+        weight, base_s, slope_s, error_rate = (np.zeros(shape) for _ in range(4))
         for members, pool in self._pools:
             own = slice(members.start, members.stop)
+            self._samples += int(batch.requests[:, own].sum())
             claims = pool.update(batch.requests[:, own], batch.failures[:, own], batch.cells[own], elapsed_s)
             weight[:, own] = claims.weight
             base_s[:, own] = claims.base_s

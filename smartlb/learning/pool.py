@@ -36,9 +36,9 @@ FREE_S = 1.0
 START_S = 3.0
 """For how long after the first requests they do."""
 
-LEAST_QUEUE = 0.2
-"""Least share of the cost at the pool's usual load that is due to load. It breaks ties between equal backends by
-their load; without it the luck of the estimates would."""
+LEAST_QUEUE = 0.5
+"""Least share of the cost at the pool's usual load that is due to load. Backends with cores to spare show none; but
+choosing by latency alone, the luck of the estimates would send waves of traffic from one to the next."""
 
 MOST_QUEUE = 0.95
 """Largest such share: a line through a busy backend's latencies may meet zero load below zero."""

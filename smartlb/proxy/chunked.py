@@ -6,27 +6,36 @@ _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t -~\x80-\xff]*)?")
 _TRAILER_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[\t -~\x80-\xff]*")
 _LONGEST_SIZE_LINE = 1_024
 _LONGEST_TRAILERS = 8_192
+_MOST_EXCESS = 16_384  # bytes by which chunk extensions may outweigh their chunks (RFC 9112 section 7.1.1)
 
-# What frames, routes or authenticates a message has no place after it (RFC 9110 section 6.5.1).
+# What frames, routes or authenticates a message, or says how to read it, has no place after it
+# (RFC 9110 section 6.5.1).
 _NOT_IN_TRAILERS = frozenset(
     (
         b"authorization",
+        b"cache-control",
         b"connection",
         b"content-encoding",
         b"content-length",
+        b"content-range",
         b"content-type",
         b"cookie",
         b"expect",
         b"forwarded",
         b"host",
+        b"keep-alive",
+        b"max-forwards",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"range",
         b"set-cookie",
         b"te",
         b"trailer",
         b"transfer-encoding",
         b"upgrade",
-        b"x-forwarded-for",
-        b"x-forwarded-host",
-        b"x-forwarded-proto",
+        b"www-authenticate",
+        b"x-request-id",
     )
 )
 
@@ -48,13 +57,14 @@ class ChunkedBody:
         received: content bytes so far.
     """
 
-    __slots__ = ("_in_trailers", "_kept", "_left", "_trailer_bytes", "_unframed", "complete", "received")
+    __slots__ = ("_excess", "_in_trailers", "_kept", "_left", "_trailer_bytes", "_unframed", "complete", "received")
 
     def __init__(self, unframed: bool = False) -> None:
         self.complete = False
         self.received = 0
         self._unframed = unframed
         self._left = 0  # bytes of the present chunk, its CRLF included
+        self._excess = 0
         self._in_trailers = False
         self._trailer_bytes = 0
         self._kept = b""  # the beginning of a line
@@ -113,7 +123,13 @@ class ChunkedBody:
         found = _SIZE_LINE.fullmatch(line)
         if found is None or len(line) > _LONGEST_SIZE_LINE:
             raise BadChunk(f"not a chunk size: {line[:32]!r}")
-        size = int(found[1], 16)
+        digits = found[1]
+        size = int(digits, 16)
+        excess = len(line) - len(digits) - size
+        if excess > 0:
+            self._excess += excess
+            if self._excess > _MOST_EXCESS:
+                raise BadChunk("there are more chunk extensions than content")
         if size == 0:
             self._in_trailers = True
             if not self._unframed:
@@ -121,7 +137,7 @@ class ChunkedBody:
             return
         self._left = size + 2
         if not self._unframed:
-            out.append(found[1] + b"\r\n")
+            out.append(digits + b"\r\n")
 
     def _trailer(self, line: bytes, out: list[bytes]) -> None:
         if not line:
@@ -133,7 +149,8 @@ class ChunkedBody:
         found = _TRAILER_LINE.fullmatch(line)
         if found is None or self._trailer_bytes > _LONGEST_TRAILERS:
             raise BadChunk(f"not a trailer: {line[:32]!r}")
-        if not self._unframed and found[1].lower() not in _NOT_IN_TRAILERS:
+        name = found[1].lower().replace(b"_", b"-")  # as many backends read it
+        if not self._unframed and name not in _NOT_IN_TRAILERS and not name.startswith(b"x-forwarded-"):
             out.append(line + b"\r\n")
 
     def _keep(self, piece: bytes) -> None:

@@ -81,7 +81,7 @@ class ClientConnection(asyncio.Protocol):
             self._closing = True
             self.transport.abort()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _exc: Exception | None) -> None:
         """The client went away, or we closed."""
         self.worker.clients.discard(self)
         self._closing = True

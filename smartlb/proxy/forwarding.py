@@ -7,6 +7,9 @@ from typing import Any
 
 from smartlb.proxy.http1 import HeaderBlock
 
+_MADE_HERE = frozenset((b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-request-id"))
+_IPV4_IN_IPV6 = "::ffff:"
+
 
 class TrustedNetworks:
     """The peers whose X-Forwarded-* headers are believed."""
@@ -28,7 +31,7 @@ class Peer:
     """The other end of a client's connection.
 
     Attributes:
-        address: its IP address; empty where the system gave none.
+        address: its IP address, an IPv4 one in its own form; empty where the system gave none.
         trusted: whether its own claims are passed on.
     """
 
@@ -36,6 +39,9 @@ class Peer:
 
     def __init__(self, peername: Any, trusted: TrustedNetworks) -> None:
         self.address: str = peername[0] if isinstance(peername, tuple) else ""
+        if "." in self.address:
+            # A listener on [::] sees IPv4 clients as ::ffff:192.0.2.1.
+            self.address = self.address.removeprefix(_IPV4_IN_IPV6)
         self.trusted = self.address in trusted
         self._ip_key = -1
 
@@ -48,19 +54,23 @@ class Peer:
         """
         claims = block.claims if self.trusted else {}
         forwarded_for = self.address.encode()
-        if b"x-forwarded-for" in claims:
+        if claims.get(b"x-forwarded-for"):
             forwarded_for = claims[b"x-forwarded-for"] + b", " + forwarded_for
+        host = claims.get(b"x-forwarded-host") or block.host
         lines = [
             block.kept,
             b"x-forwarded-for: " + forwarded_for,
-            b"x-forwarded-proto: " + claims.get(b"x-forwarded-proto", b"http"),
-            b"x-forwarded-host: " + claims.get(b"x-forwarded-host", block.host),
+            b"x-forwarded-proto: " + (claims.get(b"x-forwarded-proto") or b"http"),
             b"via: 1.0 smartlb" if block.http10 else b"via: 1.1 smartlb",
         ]
-        if b"forwarded" in claims:
-            lines.append(b"forwarded: " + claims[b"forwarded"])
+        if host:
+            lines.append(b"x-forwarded-host: " + host)
+        for name, value in claims.items():
+            if name not in _MADE_HERE:
+                lines.append(name + b": " + value)
         if not block.host and b"\r\nhost:" not in block.kept.lower():
             lines.append(b"host: " + pool.encode())
+            block.raw = b""  # the next request may be for another pool
         lines.append(b"x-request-id: ")
         block.outgoing = b"\r\n".join(lines)
         block.request_id = claims.get(b"x-request-id")

@@ -7,7 +7,7 @@ RFC 9110 (semantics) and RFC 9112 (HTTP/1.1) say what is refused here.
 """
 
 import re
-from functools import lru_cache
+from collections.abc import Set
 from typing import Final
 
 from httptools import (
@@ -29,17 +29,19 @@ UNTIL_CLOSE: Final = -2
 IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"))
 """Methods that may be sent again (RFC 9110 section 9.2.2)."""
 
-_REQUEST_LINE = re.compile(rb"([A-Z-]+) ([!-~]+) HTTP/1\.([01])\r\n")
+# A fragment (#) has no place in a target: routes and backends could disagree on where the path ends.
+_REQUEST_LINE = re.compile(rb"([A-Z-]+) ([!\"$-~]+) HTTP/1\.([01])\r\n")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [\t -~\x80-\xff]*)?\r\n")
 _SLASH = ord("/")
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]*)?")
-_ABSOLUTE_FORM = re.compile(rb"(?i:https?)://([^/?#@]+)([^#]*)")
+_ABSOLUTE_FORM = re.compile(rb"(?i:https?)://([^/?]+)((?:[/?].*)?)")
 
-# The look-ahead spares most lines the list of names.
+# The look-ahead spares most lines the list of names. Many backends take _ in a name for -, so claims are found by
+# either spelling.
 _REQUEST_HEADERS = re.compile(
     rb"(\r\n(?=[cCeEfFhHkKpPtTuUxX])((?i:"
     rb"connection|content-length|expect|forwarded|host|keep-alive|proxy-connection|te|transfer-encoding|upgrade"
-    rb"|x-forwarded-for|x-forwarded-host|x-forwarded-proto|x-request-id)):([^\r\n]*))"
+    rb"|x[-_]forwarded[-_][^:\r\n]*|x[-_]request[-_]id)):([^\r\n]*))"
 )
 _RESPONSE_HEADERS = re.compile(
     rb"(\r\n(?=[cCkKpPtTuU])((?i:"
@@ -48,11 +50,13 @@ _RESPONSE_HEADERS = re.compile(
 
 _KEPT_ALIVE = b"\r\nConnection: keep-alive"
 _KEPT_ALIVE_LINE = _KEPT_ALIVE + b"\r\n"
-_HOP_BY_HOP = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"te", b"upgrade"))
-# Naming these in Connection would take away what frames or routes the message.
+# Not forwarded; an expectation, only where an HTTP/1.0 client has one (RFC 9110 section 10.1.1).
+_NOT_FORWARDED = frozenset((b"expect", b"keep-alive", b"proxy-connection", b"te", b"upgrade"))
+# What a Connection header cannot take away: its own options, and what frames or routes the message.
 _NOT_NOMINATED = frozenset(
-    (b"close", b"keep-alive", b"host", b"content-length", b"transfer-encoding", b"content-type", b"via")
+    (b"", b"close", b"keep-alive", b"host", b"content-length", b"transfer-encoding", b"content-type", b"via")
 )
+_FRAMING = frozenset((b"content-length", b"transfer-encoding"))
 
 
 class RequestRefused(Exception):
@@ -91,8 +95,8 @@ class HeaderBlock:
         http10: whether the client speaks HTTP/1.0.
         keep_alive: whether the client wants its connection to stay open.
         length: of the body in bytes, or `CHUNKED`.
-        claims: what the client says of itself: forwarded, x-forwarded-for, -host, -proto and x-request-id, by
-            lower-case name; repeated headers are joined by a comma.
+        claims: what the client says of itself: forwarded, x-forwarded-* and x-request-id, by lower-case name;
+            repeated headers are joined by a comma.
         outgoing: what `Peer.complete` makes of `kept`: all but the request's id.
         request_id: the client's own, where it is trusted.
     """
@@ -144,13 +148,20 @@ def parse_request(
     method, target, minor = line.groups()
     in_origin_form = target[0] == _SLASH
     headers = raw[line.end() - 2 :]
-    if last_block is not None and headers == last_block.raw and method == last_method and in_origin_form:
-        if last_block.http10 == (minor == b"0"):
-            return method, target, last_block
+    if (
+        last_block is not None
+        and headers == last_block.raw
+        and method == last_method
+        and in_origin_form
+        and last_block.http10 == (minor == b"0")
+    ):
+        return method, target, last_block
     try:
         HttpRequestParser(_SILENT).feed_data(raw)
     except HttpParserUpgrade:
-        pass  # a wish to upgrade is not passed on, so the request is an ordinary one
+        # A wish to upgrade is not passed on, so the request is an ordinary one; CONNECT is none.
+        if method == b"CONNECT":
+            raise RequestRefused(Outcome.METHOD_REFUSED, "CONNECT is for forward proxies; this is a gateway") from None
     except HttpParserInvalidMethodError:
         raise RequestRefused(Outcome.METHOD_REFUSED, "the method is not known") from None
     except HttpParserError as error:
@@ -165,33 +176,39 @@ def _read_block(raw: bytes, *, http10: bool) -> HeaderBlock:
     block = HeaderBlock(raw, http10)
     kept = raw
     host: bytes | None = None
+    connection = b""
     for whole, spelled, untrimmed in _REQUEST_HEADERS.findall(raw):
         name = spelled.lower()
-        value = untrimmed.strip()
+        value = untrimmed.strip(b" \t")
         if name == b"host":
             if host is not None:
                 raise RequestRefused(Outcome.BAD_REQUEST, "there is more than one Host header")
             host = value
         elif name == b"content-length":
-            block.length = int(value)
+            try:
+                block.length = int(value)
+            except ValueError:  # thousands of digits, all but the last of them 0
+                raise RequestRefused(Outcome.BAD_REQUEST, "the Content-Length has too many digits") from None
         elif name == b"transfer-encoding":
-            if value.lower() != b"chunked" or http10:
+            if value.lower() != b"chunked" or http10 or block.length:
                 raise RequestRefused(Outcome.BAD_REQUEST, "the only transfer coding accepted is chunked, in HTTP/1.1")
             block.length = CHUNKED
-        elif name == b"expect":
+        elif name == b"expect" and not http10:
             if value.lower() != b"100-continue":
                 raise RequestRefused(Outcome.BAD_REQUEST, "the only expectation known is 100-continue")
         else:
             kept = kept.replace(whole + b"\r\n", b"\r\n")
             if name == b"connection":
-                kept, block.keep_alive = _connection(kept, value, block.keep_alive)
-            elif name not in _HOP_BY_HOP:
+                connection = connection + b"," + value if connection else value
+            elif name not in _NOT_FORWARDED and b"_" not in name:
                 claims = block.claims
                 claims[name] = claims[name] + b", " + value if name in claims else value
     if host is None and not http10:
         raise RequestRefused(Outcome.BAD_REQUEST, "the Host header is missing")
     if host and not _HOST.fullmatch(host):
         raise RequestRefused(Outcome.BAD_REQUEST, "the Host header is not HOST or HOST:PORT")
+    if connection:
+        kept, block.keep_alive = _connection(kept, connection, block.keep_alive)
     block.host = (host or b"").lower()
     block.kept = kept[:-4]
     return block
@@ -199,8 +216,6 @@ def _read_block(raw: bytes, *, http10: bool) -> HeaderBlock:
 
 def _origin_form(method: bytes, target: bytes, block: HeaderBlock) -> bytes:
     """The path of an absolute target, whose authority replaces the Host header (RFC 9112 section 3.2.2)."""
-    if method == b"CONNECT":
-        raise RequestRefused(Outcome.METHOD_REFUSED, "CONNECT is for forward proxies; this is a gateway")
     if target == b"*" and method == b"OPTIONS":
         return target
     absolute = _ABSOLUTE_FORM.fullmatch(target)
@@ -210,35 +225,36 @@ def _origin_form(method: bytes, target: bytes, block: HeaderBlock) -> bytes:
     if not _HOST.fullmatch(authority):
         raise RequestRefused(Outcome.BAD_REQUEST, "the target's authority is not HOST or HOST:PORT")
     block.host = authority.lower()
-    block.kept = b"\r\nhost: " + authority + _named(b"host").sub(b"", block.kept)
+    block.kept = b"\r\nhost: " + authority + without_header(block.kept, b"host")
     block.raw = b""  # made for this target: not to be taken for the next request's
+    if not path and method == b"OPTIONS":
+        return b"*"  # RFC 9112 section 3.2.4
     return path if path[:1] == b"/" else b"/" + path
 
 
-def _connection(raw: bytes, value: bytes, keep_alive: bool) -> tuple[bytes, bool]:
-    """Apply a Connection header: whether to keep the connection, and the headers it takes away."""
+def _connection(head: bytes, value: bytes, keep_alive: bool) -> tuple[bytes, bool]:
+    """Apply a Connection header: the headers it takes away, and whether the connection stays open."""
     value = value.lower()
     if value == b"keep-alive":
-        return raw, True
-    for part in value.split(b","):
-        token = part.strip()
-        if token == b"close":
-            keep_alive = False
-        elif token == b"keep-alive":
-            keep_alive = True
-        elif token and token not in _NOT_NOMINATED:
-            raw = _named(token).sub(b"", raw)
-    return raw, keep_alive
+        return head, True
+    if value == b"close":
+        return head, False
+    options = {option.strip(b" \t") for option in value.split(b",")}
+    nominated = options - _NOT_NOMINATED
+    if nominated:
+        head = _without(head, nominated)
+    # RFC 9112 section 9.3: close wins.
+    return head, b"close" not in options and (keep_alive or b"keep-alive" in options)
 
 
-@lru_cache(maxsize=64)
-def _named(name: bytes) -> re.Pattern[bytes]:
-    return re.compile(rb"\r\n(?i:" + re.escape(name) + rb"):[^\r\n]*")
-
-
-def without_header(raw: bytes, name: bytes) -> bytes:
+def without_header(head: bytes, name: bytes) -> bytes:
     """A head without the lines of one header; `name` is lower case."""
-    return _named(name).sub(b"", raw)
+    return _without(head, {name})
+
+
+def _without(head: bytes, names: Set[bytes]) -> bytes:
+    start, *lines = head.split(b"\r\n")
+    return b"\r\n".join([start, *(line for line in lines if line.partition(b":")[0].lower() not in names)])
 
 
 def parse_response(raw: bytes, method: bytes) -> tuple[bytes, int, int, bool]:
@@ -258,17 +274,18 @@ def parse_response(raw: bytes, method: bytes) -> tuple[bytes, int, int, bool]:
     line = _STATUS_LINE.match(raw)
     if line is None:
         raise MalformedResponse("the status line is not HTTP/1.1 STATUS REASON")
+    status = int(line[2])
+    if status == 101:
+        raise MalformedResponse("the backend switched protocols unasked")
     try:
         HttpResponseParser(_SILENT).feed_data(raw)
-    except HttpParserUpgrade:
-        raise MalformedResponse("the backend switched protocols unasked") from None
     except HttpParserError as error:
         raise MalformedResponse(str(error)) from None
 
-    status = int(line[2])
     http10 = line[1] == b"0"
     keep_alive = not http10
     length = UNTIL_CLOSE
+    connection = b""
     for whole, spelled, untrimmed in _RESPONSE_HEADERS.findall(raw):
         if whole == _KEPT_ALIVE:
             # So most servers spell it.
@@ -277,18 +294,26 @@ def parse_response(raw: bytes, method: bytes) -> tuple[bytes, int, int, bool]:
             continue
         name = spelled.lower()
         if name == b"content-length":
-            length = int(untrimmed)
+            try:
+                length = int(untrimmed)
+            except ValueError:
+                raise MalformedResponse("the Content-Length has too many digits") from None
         elif name == b"transfer-encoding":
-            if untrimmed.strip().lower() != b"chunked" or http10:
+            if untrimmed.strip(b" \t").lower() != b"chunked" or http10 or length != UNTIL_CLOSE:
                 raise MalformedResponse("the only transfer coding accepted is chunked, in HTTP/1.1")
             length = CHUNKED
         else:
             raw = raw.replace(whole + b"\r\n", b"\r\n")
             if name == b"connection":
-                raw, keep_alive = _connection(raw, untrimmed.strip(), keep_alive)
+                value = untrimmed.strip(b" \t")
+                connection = connection + b"," + value if connection else value
+    if connection:
+        raw, keep_alive = _connection(raw, connection, keep_alive)
     if status < 200 or status == 204 or status == 304 or method == b"HEAD":
-        if status == 101:
-            raise MalformedResponse("the backend switched protocols unasked")
+        if length != UNTIL_CLOSE and (status < 200 or status == 204):
+            # RFC 9112 section 6.3: there is no body, whatever the head says; a backend may send one all the same.
+            raw = _without(raw, _FRAMING)
+            keep_alive = keep_alive and length == 0
         length = 0
     head = b"HTTP/1.1" + raw[8:-2] if http10 else raw[:-2]
     return head, status, length, keep_alive and length != UNTIL_CLOSE

@@ -30,20 +30,29 @@ def canonical_path(target: bytes) -> bytes:
     return b"/" + b"/".join(kept) + slash
 
 
+def _host_name(host: bytes) -> bytes:
+    """A host without its port and without the dot that may end a full domain name."""
+    if host[:1] == b"[":
+        return host[: host.find(b"]") + 1]
+    return host.partition(b":")[0].removesuffix(b".")
+
+
 def _header_tests(headers: dict[str, str]) -> list[re.Pattern[bytes]]:
+    line = rb"\r\n(?i:%s):[ \t]*+%s[ \t]*+\r\n"
     return [
-        re.compile(rb"\r\n(?i:%s):[ \t]*%s[ \t]*\r\n" % (re.escape(name.encode()), re.escape(value.encode("latin-1"))))
+        re.compile(line % (re.escape(name.encode()), re.escape(value.encode("latin-1"))))
         for name, value in headers.items()
     ]
 
 
 class _RouteTest:
     def __init__(self, match: RouteMatch) -> None:
-        host = match.host.lower().encode() if match.host else None
+        host = match.host.encode() if match.host else None
         self.suffix = host[1:] if host is not None and host.startswith(b"*.") else None
         self.host = host if self.suffix is None else None
-        self.prefix = match.path_prefix.rstrip("/").encode() if match.path_prefix is not None else None
-        self.regex = re.compile(match.path_regex.encode()) if match.path_regex is not None else None
+        self.prefix = match.path_prefix.rstrip("/").encode() if match.path_prefix else b""
+        # The dot takes a line feed too: %0A is no way around a route.
+        self.regex = re.compile(match.path_regex.encode(), re.DOTALL) if match.path_regex is not None else None
         self.methods = frozenset(method.encode() for method in match.methods)
         self.headers = _header_tests(match.headers)
 
@@ -54,7 +63,7 @@ class _RouteTest:
             return False
         if self.methods and method not in self.methods:
             return False
-        if self.prefix is not None and path != self.prefix and not path.startswith(self.prefix + b"/"):
+        if self.prefix and path != self.prefix and not path.startswith(self.prefix + b"/"):
             return False
         if self.regex is not None and not self.regex.fullmatch(path):
             return False
@@ -92,8 +101,7 @@ class Routing:
         """The number of the first route that matches; `NO_ROUTE` where none does."""
         if self._catch_all:
             return 0
-        host = block.host
-        host = host if host.endswith(b"]") else host.partition(b":")[0]
+        host = _host_name(block.host)
         path = canonical_path(target)
         for number, test in enumerate(self._routes):
             if test.holds(method, host, path, block.headers):

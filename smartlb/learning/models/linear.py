@@ -9,23 +9,29 @@ from river.preprocessing import StandardScaler
 from smartlb.learning.model import Features
 from smartlb.learning.models.one_hot import one_hot
 
+RATE = 0.02
+"""Learning rate."""
+
 HEAVIEST = 8.0
-"""Largest weight of an example: with learning rate 0.02 and standardised features a step stays stable."""
+"""Largest weight of an example, so that with this rate and standardised loads a step stays stable."""
 
 
 class Linear:
-    """River's `LinearRegression` behind its `StandardScaler`."""
+    """River's `LinearRegression` over standardised loads; classes are indicators already."""
 
     def __init__(self) -> None:
         self._scaler: Any = StandardScaler()
-        self._model: Any = LinearRegression(optimizer=SGD(0.02), intercept_init=1.0, intercept_lr=0.02)
+        self._model: Any = LinearRegression(optimizer=SGD(RATE), intercept_init=1.0, intercept_lr=RATE)
 
     def learn_one(self, x: Features, y: float, w: float) -> None:
         """One step of gradient descent."""
-        encoded = one_hot(x)
-        self._scaler.learn_one(encoded)
-        self._model.learn_one(self._scaler.transform_one(encoded), y, w=min(w, HEAVIEST))
+        self._scaler.learn_one({"in_flight": x["in_flight"]})
+        self._model.learn_one(self._encoded(x), y, w=min(w, HEAVIEST))
 
     def predict_one(self, x: Features) -> float:
         """The line's value."""
-        return float(self._model.predict_one(self._scaler.transform_one(one_hot(x))))
+        return float(self._model.predict_one(self._encoded(x)))
+
+    def _encoded(self, x: Features) -> dict[str, float]:
+        encoded: dict[str, float] = self._scaler.transform_one({"in_flight": x["in_flight"]})
+        return one_hot(x) | encoded
