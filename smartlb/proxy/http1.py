@@ -190,7 +190,7 @@ def _read_block(raw: bytes, *, http10: bool) -> HeaderBlock:
             except ValueError:  # thousands of digits, all but the last of them 0
                 raise RequestRefused(Outcome.BAD_REQUEST, "the Content-Length has too many digits") from None
         elif name == b"transfer-encoding":
-            if value.lower() != b"chunked" or http10 or block.length:
+            if value.lower() != b"chunked" or http10:
                 raise RequestRefused(Outcome.BAD_REQUEST, "the only transfer coding accepted is chunked, in HTTP/1.1")
             block.length = CHUNKED
         elif name == b"expect" and not http10:

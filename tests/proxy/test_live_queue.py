@@ -1,0 +1,196 @@
+"""max_in_flight, and the queue of requests that wait for room."""
+
+import asyncio
+from typing import Any
+
+from smartlb.core.outcome import Outcome
+from smartlb.core.segment import Gauge
+from smartlb.core.telemetry import NO_BACKEND
+from tests.eventually import eventually
+from tests.proxy.live import Client, Live, LiveRouter, request
+from tests.proxy.origin import Link, Origin, answering, ok
+
+GET = request()
+
+
+class Gate:
+    """A script that answers when told: one request for each `open`."""
+
+    def __init__(self) -> None:
+        self.seen: list[bytes] = []
+        self._passes = asyncio.Semaphore(0)
+
+    async def script(self, link: Link) -> None:
+        while True:
+            message = await link.request()
+            self.seen.append(message.start.split(b" ")[1])
+            await self._passes.acquire()
+            await link.send(ok(message.body))
+
+    def open(self, times: int = 1) -> None:
+        for _ in range(times):
+            self._passes.release()
+
+
+async def _limited(live: Live, gate: Gate, **queue: Any) -> tuple[Origin, LiveRouter]:
+    origin = await live.origin(gate.script)
+    backend = {"address": origin.address, "max_in_flight": 1}
+    return origin, await live.router(backend, pool={"queue": queue})
+
+
+async def _ask_in_order(live: Live, router: LiveRouter, paths: list[str]) -> list[Client]:
+    """One client for each path; each has sent, and the router has read, before the next begins."""
+    clients = []
+    for number, path in enumerate(paths):
+        client = await live.client(router)
+        await client.send(request("GET", path))
+        clients.append(client)
+        await eventually(lambda n=number: router.gauge(Gauge.WAITING) + sum(router.in_flight) == n + 1)
+    return clients
+
+
+async def test_requests_wait_in_order(live: Live) -> None:
+    gate = Gate()
+    origin, router = await _limited(live, gate)
+    paths = [f"/{number}" for number in range(6)]
+    clients = await _ask_in_order(live, router, paths)
+    assert router.in_flight == [1]
+    assert router.gauge(Gauge.WAITING) == 5
+    for client in clients:
+        gate.open()
+        assert (await client.response()).status == 200
+        assert router.in_flight in ([1], [0])
+    assert gate.seen == [path.encode() for path in paths]
+    assert len(origin.links) == 1
+    records = await router.records(6)
+    assert all(record["in_flight"] == 0 for record in records)
+    assert [record["queued_s"] > 0 for record in records] == [False, *[True] * 5]
+
+
+async def test_a_body_waits_at_its_client(live: Live) -> None:
+    """What is read before there is room is kept; the rest is read once the request is on its way."""
+    gate = Gate()
+    _origin, router = await _limited(live, gate)
+    (first,) = await _ask_in_order(live, router, ["/"])
+    second = await live.client(router)
+    await second.send(request("POST", "/", "content-length: 5") + b"he")
+    await eventually(lambda: router.gauge(Gauge.WAITING) == 1)
+    await second.send(b"llo" + GET)
+    gate.open(3)
+    assert (await first.response()).status == 200
+    assert (await second.response()).body == b"hello"
+    assert (await second.response()).status == 200
+
+
+async def test_the_queue_is_full(live: Live) -> None:
+    gate = Gate()
+    _origin, router = await _limited(live, gate, max_waiting=1)
+    clients = await _ask_in_order(live, router, ["/1", "/2"])
+    third = await live.client(router)
+    for _ in range(2):
+        response = await third.ask(GET)
+        assert (response.status, response.error, response.header(b"connection")) == (503, "queue_full", None)
+    records = await router.records(2)
+    assert all((r["outcome"], r["backend"]) == (Outcome.QUEUE_FULL, NO_BACKEND) for r in records)
+    gate.open(2)
+    assert [(await client.response()).status for client in clients] == [200, 200]
+
+
+async def test_no_queue(live: Live) -> None:
+    gate = Gate()
+    _origin, router = await _limited(live, gate, max_waiting=0)
+    (first,) = await _ask_in_order(live, router, ["/"])
+    assert (await (await live.client(router)).ask(GET)).error == "queue_full"
+    gate.open()
+    assert (await first.response()).status == 200
+
+
+async def test_waiting_too_long(live: Live) -> None:
+    gate = Gate()
+    _origin, router = await _limited(live, gate, timeout_s=5)
+    first, second = await _ask_in_order(live, router, ["/1", "/2"])
+    router.sweep(ahead_s=4)
+    assert router.gauge(Gauge.WAITING) == 1
+    router.sweep(ahead_s=6)
+    response = await second.response()
+    assert (response.status, response.error, response.header(b"connection")) == (503, "queue_timeout", None)
+    assert router.gauge(Gauge.WAITING) == 0
+    assert (await router.record())["outcome"] is Outcome.QUEUE_TIMEOUT
+    gate.open(2)
+    assert (await first.response()).status == 200
+    assert (await second.ask(GET)).status == 200
+    assert gate.seen == [b"/1", b"/"]
+
+
+async def test_a_client_that_waits_may_leave(live: Live) -> None:
+    gate = Gate()
+    _origin, router = await _limited(live, gate)
+    first, second, third = await _ask_in_order(live, router, ["/1", "/2", "/3"])
+    await second.close()
+    await eventually(lambda: router.gauge(Gauge.WAITING) == 1)
+    assert (await router.record())["outcome"] is Outcome.CLIENT_GONE
+    gate.open(2)
+    assert (await first.response()).status == (await third.response()).status == 200
+    assert gate.seen == [b"/1", b"/3"]
+
+
+async def test_room_at_another_backend_is_used(live: Live) -> None:
+    gate = Gate()
+    origin, free = await live.origin(gate.script), await live.origin()
+    router = await live.router({"address": origin.address, "max_in_flight": 1}, free)
+    (first,) = await _ask_in_order(live, router, ["/"])
+    other = await live.client(router)
+    for _ in range(3):
+        assert (await other.ask(GET)).status == 200
+    assert len(free.requests) == 3
+    gate.open()
+    assert (await first.response()).status == 200
+
+
+async def test_those_who_wait_get_503_when_the_last_backend_goes(live: Live) -> None:
+    gate = Gate()
+    _origin, router = await _limited(live, gate)
+    first, second = await _ask_in_order(live, router, ["/1", "/2"])
+    router.set_eligible(0)
+    router.sweep()
+    assert (await second.response()).error == "no_backend"
+    gate.open()
+    assert (await first.response()).status == 200
+
+
+async def test_a_broken_exchange_makes_room(live: Live) -> None:
+    broken = asyncio.Event()
+
+    async def script(link: Link) -> None:
+        await link.request()
+        await broken.wait()
+
+    origin = await live.origin(script)
+    router = await live.router({"address": origin.address, "max_in_flight": 1})
+    first, second = await _ask_in_order(live, router, ["/1", "/2"])
+    origin.script = answering
+    broken.set()
+    assert (await first.response()).status == 502
+    assert (await second.response()).status == 200
+
+
+async def test_a_stale_connection_keeps_its_place(live: Live) -> None:
+    """A retry on a fresh connection is the same request: nobody else may take its place at the backend."""
+    gate = Gate()
+
+    async def stale(link: Link) -> None:
+        await link.send(ok((await link.request()).body))
+        await link.head()
+        await close.wait()
+
+    close = asyncio.Event()
+    origin = await live.origin(stale)
+    router = await live.router({"address": origin.address, "max_in_flight": 1})
+    await (await live.client(router)).ask(GET)
+    first, second = await _ask_in_order(live, router, ["/1", "/2"])
+    origin.script = gate.script
+    close.set()
+    await eventually(lambda: gate.seen)
+    assert (gate.seen, router.in_flight) == ([b"/1"], [1])
+    gate.open(2)
+    assert (await first.response()).status == (await second.response()).status == 200

@@ -1,0 +1,271 @@
+"""What the worker does around requests: policies, snapshots, eligibility, drain, access log."""
+
+import asyncio
+import marshal
+import socket
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from smartlb.core.outcome import Outcome
+from smartlb.core.segment import Gauge
+from smartlb.core.telemetry import NO_BACKEND, NO_ROUTE, RECORD
+from smartlb.policies.registry import POLICIES
+from tests.eventually import eventually
+from tests.proxy.live import Live, LiveRouter, request
+from tests.proxy.origin import Link, ok, saying
+
+GET = request()
+
+
+async def _shares(live: Live, router: LiveRouter, requests: int = 40) -> Counter[int]:
+    """How many of some requests each backend had."""
+    client = await live.client(router)
+    for number in range(requests):
+        assert (await client.ask(request("GET", f"/{number}"))).status == 200
+    records = await router.records(requests)
+    assert {record["outcome"] for record in records} == {Outcome.COMPLETE}
+    return Counter(record["backend"] for record in records)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+async def test_every_policy_serves(live: Live, policy: str) -> None:
+    origins = [await live.origin() for _ in range(3)]
+    router = await live.router(*origins, pool={"policy": policy})
+    router.publish(1, [0.2, 0.3, 0.5])
+    shares = await _shares(live, router)
+    assert shares.keys() <= {0, 1, 2}
+    if POLICIES[policy].key != "client_ip":
+        assert len(shares) > 1
+    router.set_eligible(0, 1, 0)
+    assert (await _shares(live, router)).keys() == {1}
+    router.set_eligible(1, 1, 1)
+    assert (await _shares(live, router)).total() == 40
+
+
+async def test_learned_weights_and_the_fallback(live: Live) -> None:
+    origins = [await live.origin() for _ in range(2)]
+    router = await live.router(*origins, pool={"policy": "learned"}, learner={"stale_after_s": 2})
+    assert router.gauge(Gauge.FALLBACK) == 1
+    fair = await _shares(live, router)
+    assert min(fair[0], fair[1]) > 5
+
+    router.publish(7, [0.0, 1.0])
+    assert (router.gauge(Gauge.FALLBACK), router.gauge(Gauge.SNAPSHOT_VERSION)) == (0, 7)
+    assert await _shares(live, router) == {1: 40}
+
+    router.tick(ahead_s=1.5)
+    assert router.gauge(Gauge.FALLBACK) == 0
+    router.tick(ahead_s=3)
+    assert (router.gauge(Gauge.FALLBACK), router.gauge(Gauge.SNAPSHOT_VERSION)) == (1, 0)
+    assert (await _shares(live, router))[0] > 5
+
+    router.publish(8, [1.0, 0.0])
+    assert (router.gauge(Gauge.FALLBACK), router.gauge(Gauge.SNAPSHOT_VERSION)) == (0, 8)
+    assert await _shares(live, router) == {0: 40}
+
+
+async def test_a_learned_weight_of_nothing_is_no_trap(live: Live) -> None:
+    """When only backends without learned weight are left, they serve."""
+    origins = [await live.origin() for _ in range(3)]
+    router = await live.router(*origins, pool={"policy": "learned"})
+    router.publish(1, [1.0, 0.0, 0.0])
+    router.set_eligible(0, 1, 1)
+    assert (await _shares(live, router)).keys() <= {1, 2}
+
+
+async def test_nobody_is_eligible(live: Live) -> None:
+    origin, router, client = await live.pair()
+    router.set_eligible(0)
+    response = await client.ask(GET)
+    assert (response.status, response.error, response.header(b"connection")) == (503, "no_backend", None)
+    record = await router.record()
+    assert (record["outcome"], record["backend"]) == (Outcome.NO_BACKEND, NO_BACKEND)
+    router.set_eligible(1)
+    assert (await client.ask(GET)).status == 200
+    assert len(origin.requests) == 1
+
+
+async def test_a_request_under_way_stays_with_its_backend(live: Live) -> None:
+    finish = asyncio.Event()
+
+    async def script(link: Link) -> None:
+        await link.request()
+        await finish.wait()
+        await link.send(ok(b"late"))
+        await link.end()
+
+    origin, router, client = await live.pair(script)
+    await client.send(GET)
+    await eventually(lambda: origin.requests)
+    router.set_eligible(0)
+    finish.set()
+    assert (await client.response()).body == b"late"
+
+
+async def test_routes_lead_to_pools_and_classes_are_told_apart(live: Live) -> None:
+    a, b = await live.origin(saying(ok(b"a"))), await live.origin(saying(ok(b"b")))
+    router = await live.router(
+        pools={name: {"backends": [o.address], "policy": "round_robin"} for name, o in (("pa", a), ("pb", b))},
+        routes=[
+            {"name": "ra", "pool": "pa", "match": {"path_prefix": "/a"}},
+            {"name": "rb", "pool": "pb", "match": {"methods": ["GET", "POST"]}},
+        ],
+        request_classes=[
+            {"name": "write", "match": {"methods": ["POST"]}},
+            {"name": "big", "match": {"route": "rb", "headers": {"x-size": "big"}}},
+        ],
+    )
+    client = await live.client(router)
+    assert (await client.ask(request("GET", "/a/x"))).body == b"a"
+    assert (await client.ask(request("GET", "/x"))).body == b"b"
+    assert (await client.ask(request("GET", "/x", "X-Size: big"))).body == b"b"
+    assert (await client.ask(request("POST", "/x", body=b"1"))).body == b"b"
+    assert (await client.ask(request("DELETE", "/x"))).status == 404
+    records = await router.records(5)
+    assert [(r["route"], r["backend"], r["request_class"]) for r in records] == [
+        (0, 0, 0),
+        (1, 1, 0),
+        (1, 1, 2),
+        (1, 1, 1),
+        (NO_ROUTE, NO_BACKEND, 0),
+    ]
+
+
+# Drain
+
+
+async def test_drain(live: Live) -> None:
+    finish = asyncio.Event()
+
+    async def script(link: Link) -> None:
+        while True:
+            await link.request()
+            await finish.wait()
+            await link.send(ok(b"late"))
+
+    origin, router, busy = await live.pair(script)
+    idle, half = await live.client(router), await live.client(router)
+    await busy.send(GET + GET)
+    await half.send(GET[:20])
+    await eventually(lambda: origin.requests and len(router.worker.clients) == 3)
+    await asyncio.sleep(0.02)
+    router.worker.drain()
+    assert await idle.rest() == b""
+    await half.send(GET[20:])
+    finish.set()
+    for client in (busy, half):
+        response = await client.response()
+        assert (response.body, response.header(b"connection")) == (b"late", b"close")
+        assert await client.cut() == b""
+    await eventually(lambda: not router.worker.clients)
+    assert len(origin.requests) == 2
+
+
+async def test_drain_in_the_middle_of_a_response(live: Live) -> None:
+    finish = asyncio.Event()
+
+    async def script(link: Link) -> None:
+        await link.request()
+        await link.send(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhe")
+        await finish.wait()
+        await link.send(b"llo")
+        await link.end()
+
+    _origin, router, client = await live.pair(script)
+    await client.send(GET)
+    await client.reader.readuntil(b"he")
+    router.worker.drain()
+    finish.set()
+    # The head, sent before, promised an open connection; it is closed all the same, as any idle one may be.
+    assert await client.rest() == b"llo"
+
+
+async def test_drain_answers_what_has_no_route(live: Live) -> None:
+    _origin, router, client = await live.pair(routes=[{"name": "r", "pool": "web", "match": {"path_prefix": "/a"}}])
+    await client.send(GET[:20])
+    await eventually(lambda: router.worker.clients)
+    await asyncio.sleep(0.02)
+    router.worker.drain()
+    response = await client.ask(GET[20:])
+    assert (response.status, response.header(b"connection")) == (404, b"close")
+    assert await client.rest() == b""
+
+
+# Access log
+
+
+class _Log:
+    """The supervisor's end of the access log."""
+
+    def __init__(self) -> None:
+        self.end, self.workers_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        for end in (self.end, self.workers_end):
+            end.setblocking(False)
+
+    def batch(self) -> list[tuple[Any, ...]]:
+        entries: list[tuple[Any, ...]] = marshal.loads(self.end.recv(1_000_000))
+        return entries
+
+    def close(self) -> None:
+        self.end.close()
+        self.workers_end.close()
+
+
+async def test_the_access_log(live: Live) -> None:
+    log = _Log()
+    origin = await live.origin()
+    router = await live.router(origin, access_log=log.workers_end)
+    client = await live.client(router)
+    await client.ask(request("POST", "/a?b", body=b"12345"))
+    await client.ask(b"nonsense\r\n\r\n")
+    records = await router.records(2)
+    router.tick()
+    posted, refused = log.batch()
+    fields = RECORD.names or ()
+    assert posted[:3] == (b"POST", b"/a?b", "127.0.0.1")
+    assert posted[3] == origin.requests[0].header(b"x-request-id")
+    logged = dict(zip(fields, posted[4:], strict=True))
+    assert logged["request_bytes"] == logged["response_bytes"] == 5
+    assert {name: logged[name] for name in ("status", "outcome", "attempt")} == {
+        name: records[0][name] for name in ("status", "outcome", "attempt")
+    }
+    assert refused[2] == "127.0.0.1"
+    assert dict(zip(fields, refused[4:], strict=True))["outcome"] == Outcome.BAD_REQUEST
+    router.tick()
+    with pytest.raises(BlockingIOError):
+        log.batch()
+    log.close()
+
+
+async def test_a_full_batch_is_sent_at_once(live: Live) -> None:
+    log = _Log()
+    router = await live.router(await live.origin(), access_log=log.workers_end)
+    client = await live.client(router)
+    for _ in range(64):
+        await client.ask(GET)
+    await eventually(lambda: log.end.recv(1, socket.MSG_PEEK))
+    assert len(log.batch()) == 64
+    log.close()
+
+
+async def test_a_log_that_nobody_reads_stops_nothing(live: Live) -> None:
+    log = _Log()
+    router = await live.router(await live.origin(), access_log=log.workers_end)
+    client = await live.client(router)
+    target = "/" + "a" * 20_000
+    for _ in range(1_500):
+        assert (await client.ask(request("GET", target))).status == 200
+    await router.records(1_500)
+    router.tick()
+    dropped = router.gauge(Gauge.LOG_LINES_DROPPED)
+    received = 0
+    try:
+        while True:
+            received += len(log.batch())
+    except BlockingIOError:
+        pass
+    assert dropped > 0
+    assert dropped + received == 1_500
+    log.close()
