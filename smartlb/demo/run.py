@@ -87,9 +87,8 @@ def _preamble(settings: Settings, load: Workload, arrivals: Array) -> list[str]:
         f"Load: {settings.load:.0%} of what the fleet could carry if every request were placed perfectly.",
     ]
     if load.speedup is not None:
-        lines.append(
-            f"Time: the trace is replayed {load.speedup:,.{0 if load.speedup >= 100 else 1}f} times as fast as it was recorded."
-        )
+        times = f"{load.speedup:,.{0 if load.speedup >= 100 else 1}f}"
+        lines.append(f"Time: the trace is replayed {times} times as fast as it was recorded.")
     return lines
 
 

@@ -18,7 +18,7 @@ from smartlb.policies.policy import Policy, PolicyOptions
 class Options(PolicyOptions):
     """Options of the learned policy."""
 
-    candidates: int = Field(default=2, ge=1, le=8, description="How many backends are drawn by learned weight.")
+    candidates: int = Field(default=3, ge=1, le=8, description="How many backends are drawn by learned weight.")
 
 
 def pick(pool: PoolView, _memory: Any, request_class: int, _key: int, _now_s: float, draws: Sequence[float]) -> int:

@@ -26,7 +26,7 @@ class BackendConnection(asyncio.Protocol):
         position: of the backend in its pool.
         transport: set once connected.
         exchange: the one under way; None when idle.
-        reused: whether an exchange has been completed on this connection before.
+        reused: whether it has been idle before; the backend may close it just when a request is sent.
         idle_since_s: when it last became idle.
         write_paused: whether the backend takes the request more slowly than the client sends it.
     """
@@ -73,7 +73,7 @@ class BackendConnection(asyncio.Protocol):
             return
         self.exchange = None
         if self._in_body and self._left == UNTIL_CLOSE and exc is None:
-            exchange.response_complete()
+            exchange.response_complete(monotonic())
         elif self._in_body or exchange.response_started:
             exchange.broken(Outcome.TRUNCATED, "the backend closed the connection in the middle of its response")
         elif self.reused and not self._buffer:
@@ -133,6 +133,7 @@ class BackendConnection(asyncio.Protocol):
             data = data[end:]
             if not data:
                 self._buffer = b""
+                exchange.first_byte_s = 0.0  # that of the final response counts
                 return
         if self._buffer:
             self._buffer = b""
@@ -191,11 +192,13 @@ class BackendConnection(asyncio.Protocol):
         self.exchange = None
         self._in_body = False
         self._chunked = None
+        now_s = monotonic()
         if reusable and exchange.request_complete and not self.transport.is_closing():
-            self.reused = True
             if exchange.client.write_paused:
                 self.transport.resume_reading()
-            self._pool.keep(self, exchange.response_complete())
+            # Before the exchange's end, which may let a waiting request have it.
+            self._pool.keep(self, now_s)
         else:
-            self.transport.close()
-            exchange.response_complete()
+            # Not `close`, which would wait until the backend has taken all of a request that it has answered.
+            self.transport.abort()
+        exchange.response_complete(now_s)

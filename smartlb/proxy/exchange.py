@@ -131,7 +131,7 @@ class Exchange:
             self._unsent += data
         elif self._connection is not None:
             self._connection.transport.write(data)
-        if self.request_complete and self._unsent is None:
+        if self.request_complete and self._unsent is None and not self.response_started:
             self._expect_response(monotonic())
 
     @property
@@ -153,24 +153,26 @@ class Exchange:
             self._send_to(position, now_s)
         return True
 
-    def _send_to(self, position: int, now_s: float, *, fresh: bool = False) -> None:
+    def _send_to(self, position: int, now_s: float) -> None:
         pool = self.pool
         self._position = position
         self._dispatched_s = now_s
         self._in_flight = pool.began(position)
-        connection = None if fresh else pool.idle_connection(position)
+        connection = pool.idle_connection(position)
         if connection is None:
-            self.client.deadline_s = self.deadline_s  # connecting has a timeout of its own
-            pool.connect(position, self)
+            self._connect()
         else:
             self._carry_on(connection, now_s)
+
+    def _connect(self) -> None:
+        self.client.deadline_s = self.deadline_s  # connecting has a timeout of its own
+        self.pool.connect(self._position, self)
 
     def connected(self, connection: "BackendConnection") -> bool:
         """A connection is there; False when it is no longer needed."""
         if self._over:
             return False
         self._carry_on(connection, monotonic())
-        self.client.adjust_reading()
         return True
 
     def _carry_on(self, connection: "BackendConnection", now_s: float) -> None:
@@ -183,6 +185,7 @@ class Exchange:
             self._expect_response(now_s)
         else:
             self.client.expect_body(now_s)
+            self.client.adjust_reading()
 
     def _expect_response(self, now_s: float) -> None:
         due_s = now_s + self.pool.response_header_s
@@ -215,8 +218,8 @@ class Exchange:
             return
         self.client.worker.stale_retries += 1
         self._unsent = self._replay
-        self.pool.ended(self._position)
-        self._send_to(self._position, monotonic(), fresh=True)
+        self._dispatched_s = monotonic()
+        self._connect()
 
     def broken(self, outcome: Outcome, reason: str) -> None:
         """The exchange with the backend failed."""
@@ -244,23 +247,21 @@ class Exchange:
         self._status = status
         self.client.deadline_s = self.deadline_s
         http10 = self.http10
-        if not self.request_complete or length == UNTIL_CLOSE or self.client.worker.draining:
-            self.keep_alive = False
-        elif length == CHUNKED and http10:
+        if length == CHUNKED and http10:
             self.keep_alive = False
             raw = without_header(raw, b"transfer-encoding")
+        elif not self.request_complete or length == UNTIL_CLOSE or self.client.worker.draining:
+            self.keep_alive = False
         if not self.keep_alive:
             return raw + b"connection: close\r\n\r\n"
         return raw + (b"connection: keep-alive\r\n\r\n" if http10 else b"\r\n")
 
-    def response_complete(self) -> float:
-        """The whole response has been relayed; returns the time."""
+    def response_complete(self, now_s: float) -> None:
+        """The whole response has been relayed."""
         self._connection = None
-        now_s = monotonic()
         self._settle(COMPLETE, self._status, now_s)
         self._over = True
         self.client.exchange_over(self.keep_alive and self.request_complete, now_s)
-        return now_s
 
     def pause_response(self) -> None:
         """The client reads too slowly: read no more from the backend."""
@@ -290,13 +291,16 @@ class Exchange:
     def timed_out(self, now_s: float) -> None:
         """The deadline of the present phase has passed."""
         timeouts = self.pool.settings.timeouts
+        late = now_s >= self.deadline_s
         if self._position == NOBODY:
             wait_s = self.pool.settings.queue.timeout_s
             self._refuse(Outcome.QUEUE_TIMEOUT, f"waited {wait_s:g} s for a backend of pool {self.pool.name}")
-        elif self._connection is not None and not self.request_complete and now_s < self.deadline_s:
-            self.refused_midway(Outcome.CLIENT_TIMEOUT, "the request body stopped coming")
+        elif self.client.write_paused or (self.takes_body and not self.request_complete):
+            self.refused_midway(Outcome.CLIENT_TIMEOUT, "the request's body did not come in time")
+        elif not late and not self.request_complete:
+            # The backend is slow to take the body, for which it has as long as for all of the request.
+            self.client.deadline_s = self.deadline_s
         else:
-            late = now_s >= self.deadline_s
             outcome = Outcome.REQUEST_TIMEOUT if late else Outcome.RESPONSE_TIMEOUT
             reason = (
                 f"no complete response within {timeouts.request_s:g} s"
@@ -331,7 +335,7 @@ class Exchange:
 
     def _answer(self, outcome: Outcome, reason: str) -> None:
         self._over = True
-        keep_alive = self.keep_alive and self.request_complete
+        keep_alive = self.keep_alive and self.request_complete and not self.http10
         self.client.answer(outcome, reason, keep_alive=keep_alive, body=self.method != b"HEAD")
 
     def _settle(self, outcome: int, status: int, now_s: float) -> None:

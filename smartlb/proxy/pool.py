@@ -290,7 +290,8 @@ class Pool:
         return None
 
     def keep(self, connection: BackendConnection, now_s: float) -> None:
-        """Keep a connection whose exchange is over for the next one."""
+        """Keep a connection that nobody needs now for the next exchange."""
+        connection.reused = True
         idle = self._idle[connection.position]
         if len(idle) >= self.settings.idle_connections.max_per_backend:
             connection.transport.close()
@@ -330,7 +331,9 @@ class Pool:
         except OSError as error:
             exchange.connect_failed(position, Outcome.CONNECT_FAILED, error.strerror or str(error))
         else:
-            if not exchange.connected(connection):
+            if connection.transport.is_closing():
+                exchange.connect_failed(position, Outcome.CONNECT_FAILED, "it closed the connection at once")
+            elif not exchange.connected(connection):
                 self.keep(connection, self._loop.time())
 
 

@@ -64,7 +64,7 @@ class Client:
             try:
                 while piece := await self.reader.read(65_536):
                     received += piece
-            except ConnectionError:
+            except OSError:
                 pass
         return received
 
