@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import socket
+import struct
 from time import monotonic
 from typing import TYPE_CHECKING, cast
 
@@ -17,6 +19,11 @@ if TYPE_CHECKING:
     from smartlb.proxy.worker import Worker
 
 log = logging.getLogger(__name__)
+
+_NO_ROUTE = "no route matches this request"
+
+_RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER: on, for no time at all."""
 
 _LINGER_S = 1.0
 """How long a refused client may go on sending before its connection is closed. Closing with unread bytes would
@@ -95,6 +102,7 @@ class ClientConnection(asyncio.Protocol):
         self.write_paused = True
         if self.exchange is not None:
             self.exchange.pause_response()
+        self.adjust_reading()
 
     def resume_writing(self) -> None:
         """The client has read on."""
@@ -103,13 +111,19 @@ class ClientConnection(asyncio.Protocol):
             self.exchange.resume_response()
         elif self._buffer and not self._closing:
             self._serve_buffered()
+        self.adjust_reading()
 
     def adjust_reading(self) -> None:
         """Read from the client only what there is a use for now."""
         exchange = self.exchange
-        if exchange is None or (exchange.takes_body and not exchange.request_complete):
+        if exchange is not None and not exchange.request_complete:
+            wanted = exchange.takes_body
+        else:
+            # No further request before the client has read the responses that it has.
+            wanted = not self.write_paused and (exchange is None or not self._buffer)
+        if wanted:
             self.transport.resume_reading()
-        elif self._buffer or not exchange.request_complete:
+        else:
             self.transport.pause_reading()
 
     # Requests
@@ -167,7 +181,7 @@ class ClientConnection(asyncio.Protocol):
         limit = self.worker.header_bytes
         if len(data) > limit:
             raise RequestRefused(Outcome.HEADER_TOO_LARGE, f"the request's head is longer than {limit} bytes")
-        if data and not (65 <= data[0] <= 90):
+        if data and not (65 <= data[0] <= 90) and data != b"\r":
             # It is no method: a TLS greeting, say. No head will come of it.
             raise RequestRefused(Outcome.BAD_REQUEST, "this is not an HTTP/1.1 request")
         if data and not self._buffer:
@@ -187,7 +201,9 @@ class ClientConnection(asyncio.Protocol):
         now_s = monotonic()
         route = worker.routing.route(method, target, block)
         if route == NO_ROUTE:
-            self._no_route(block.keep_alive and length == 0, method != b"HEAD")
+            if length:
+                raise RequestRefused(Outcome.NO_ROUTE, _NO_ROUTE)
+            self._no_route(block.keep_alive and not block.http10, method, target)
             return end
         pool = worker.route_pools[route]
         if not block.outgoing:
@@ -273,10 +289,10 @@ class ClientConnection(asyncio.Protocol):
         self.exchange = None
         if self._closing:
             return
+        self.deadline_s = now_s + self.worker.idle_s
         if not keep_alive:
             self._close(linger=unread)
             return
-        self.deadline_s = now_s + self.worker.idle_s
         if self._buffer and not self._beginning and not self.write_paused:
             self._serve_buffered()
 
@@ -284,6 +300,8 @@ class ClientConnection(asyncio.Protocol):
         """The response broke off: the client must not take it for complete."""
         self.exchange = None
         self._closing = True
+        # Where the end of the connection is the end of the response, only a reset tells the difference.
+        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.transport.abort()
 
     def timed_out(self, now_s: float) -> None:
@@ -298,12 +316,15 @@ class ClientConnection(asyncio.Protocol):
 
     def drain(self) -> None:
         """Close if nothing is under way; otherwise after the present exchange."""
-        if self.exchange is None and not self._buffer:
+        if self.exchange is not None:
+            self.exchange.keep_alive = False
+        elif not self._buffer:
             self._close(linger=False)
 
-    def _no_route(self, keep_alive: bool, body: bool) -> None:
-        self.worker.record_refused(Outcome.NO_ROUTE, status_of(Outcome.NO_ROUTE), self._peer.address)
-        self.answer(Outcome.NO_ROUTE, "no route matches this request", keep_alive=keep_alive, body=body)
+    def _no_route(self, keep_alive: bool, method: bytes, target: bytes) -> None:
+        outcome = Outcome.NO_ROUTE
+        self.worker.record_refused(outcome, status_of(outcome), self._peer.address, method, target)
+        self.answer(outcome, _NO_ROUTE, keep_alive=keep_alive, body=method != b"HEAD")
 
     def _refuse(self, outcome: Outcome, reason: str) -> None:
         """Answer a request that is wrong, and close: where the next one begins is not known."""

@@ -57,6 +57,8 @@ def _draws(count: int, random: Callable[[], float]) -> Callable[[], tuple[float,
         return lambda: (random(),)
     if count == 2:
         return lambda: (random(), random())
+    if count == 3:
+        return lambda: (random(), random(), random())
     return lambda: tuple(random() for _ in range(count))
 
 

@@ -139,8 +139,10 @@ class Worker:
         target = exchange.target[:_LONGEST_LOGGED_TARGET]
         self._log((exchange.method, target, exchange.client.address, exchange.request_id), fields)
 
-    def record_refused(self, outcome: Outcome, status: int, client: str) -> None:
-        """Write the record of a request that came to no pool."""
+    def record_refused(
+        self, outcome: Outcome, status: int, client: str, method: bytes = b"", target: bytes = b""
+    ) -> None:
+        """Write the record of a request that came to no pool; method and target where they were read."""
         fields = (
             monotonic(),
             0.0,
@@ -158,7 +160,7 @@ class Worker:
         )
         self.write_record(fields)
         if self.logs:
-            self._log((b"", b"", client, b""), fields)
+            self._log((method, target[:_LONGEST_LOGGED_TARGET], client, b""), fields)
 
     def _log(self, request: tuple[bytes, bytes, str, bytes], fields: tuple[Any, ...]) -> None:
         self._log_entries.append((*request, *fields[:-2], int(fields[-2]), fields[-1]))

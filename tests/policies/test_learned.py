@@ -66,7 +66,7 @@ def test_the_first_drawn_wins_ties() -> None:
 
 
 def test_candidates_is_the_number_of_draws() -> None:
-    assert POLICY.draws(options_of("learned")) == 2
+    assert POLICY.draws(options_of("learned")) == 3
     assert POLICY.draws(options_of("learned", candidates=5)) == 5
 
 

@@ -182,6 +182,18 @@ async def test_drain_in_the_middle_of_a_response(live: Live) -> None:
     assert await client.rest() == b"llo"
 
 
+async def test_drain_unframes_chunks_for_an_http10_client(live: Live) -> None:
+    chunked = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+    origin, router, client = await live.pair(saying(chunked))
+    await client.send(b"GET / HTTP/1.0\r\n")
+    await eventually(lambda: router.worker.clients)
+    await asyncio.sleep(0.02)
+    router.worker.drain()
+    response = await client.ask(b"\r\n")
+    assert (response.body, response.header(b"transfer-encoding")) == (b"hello", None)
+    assert len(origin.requests) == 1
+
+
 async def test_drain_answers_what_has_no_route(live: Live) -> None:
     _origin, router, client = await live.pair(routes=[{"name": "r", "pool": "web", "match": {"path_prefix": "/a"}}])
     await client.send(GET[:20])
@@ -216,13 +228,15 @@ class _Log:
 async def test_the_access_log(live: Live) -> None:
     log = _Log()
     origin = await live.origin()
-    router = await live.router(origin, access_log=log.workers_end)
+    routes = [{"name": "a", "pool": "web", "match": {"path_prefix": "/a"}}]
+    router = await live.router(origin, access_log=log.workers_end, routes=routes)
     client = await live.client(router)
     await client.ask(request("POST", "/a?b", body=b"12345"))
+    await client.ask(request("GET", "/elsewhere"))
     await client.ask(b"nonsense\r\n\r\n")
-    records = await router.records(2)
+    records = await router.records(3)
     router.tick()
-    posted, refused = log.batch()
+    posted, unrouted, refused = log.batch()
     fields = RECORD.names or ()
     assert posted[:3] == (b"POST", b"/a?b", "127.0.0.1")
     assert posted[3] == origin.requests[0].header(b"x-request-id")
@@ -231,6 +245,7 @@ async def test_the_access_log(live: Live) -> None:
     assert {name: logged[name] for name in ("status", "outcome", "attempt")} == {
         name: records[0][name] for name in ("status", "outcome", "attempt")
     }
+    assert unrouted[:3] == (b"GET", b"/elsewhere", "127.0.0.1")
     assert refused[2] == "127.0.0.1"
     assert dict(zip(fields, refused[4:], strict=True))["outcome"] == Outcome.BAD_REQUEST
     router.tick()
