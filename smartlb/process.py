@@ -8,7 +8,7 @@ import mmap
 import os
 import signal
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from smartlb.config.model import Config
 from smartlb.config.numbering import Numbering
@@ -30,6 +30,7 @@ class Handover:
         listen_fds: bound sockets, one per listener. The supervisor keeps them open too, so that connections wait in
             their queue while a dead worker is replaced.
         access_log_fd: datagram socket for batches of access log entries; -1 for none.
+        supervisor: process id of the supervisor, which makes the handover.
     """
 
     config_fd: int
@@ -38,6 +39,7 @@ class Handover:
     worker: int = -1
     listen_fds: tuple[int, ...] = ()
     access_log_fd: int = -1
+    supervisor: int = field(default_factory=os.getpid)
 
     @property
     def fds(self) -> tuple[int, ...]:
@@ -83,14 +85,19 @@ def set_up_logging(name: str) -> None:
     )
 
 
-def tie_to_parent() -> int:
-    """End with the supervisor even if it is killed; returns its pid, for `os.getppid` to be compared with.
+def tie_to(supervisor: int) -> None:
+    """End with the supervisor even if it is killed.
 
-    The kernel's signal exists on Linux only; elsewhere the processes look at their parent at intervals.
+    The kernel's signal exists on Linux only; elsewhere the processes look at `orphaned` at intervals.
     """
-    parent = os.getppid()
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     # A terminal's Ctrl-C reaches the whole group; the supervisor decides what to do.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return parent
+    if orphaned(supervisor):
+        sys.exit("the supervisor ended before this process was ready")
+
+
+def orphaned(supervisor: int) -> bool:
+    """Whether the supervisor is gone."""
+    return os.getppid() != supervisor

@@ -1,11 +1,7 @@
 """The learner's process: telemetry in, snapshots out, at an interval."""
 
 import logging
-import os
-import signal
-import threading
-from time import monotonic
-from types import FrameType
+from time import monotonic, sleep
 
 import numpy as np
 
@@ -13,7 +9,7 @@ from smartlb.config.model import Config
 from smartlb.config.numbering import Numbering
 from smartlb.core.segment import Segment
 from smartlb.learning.learner import Learner, LearnerSettings
-from smartlb.process import Handover, set_up_logging, tie_to_parent
+from smartlb.process import Handover, orphaned, set_up_logging, tie_to
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +21,7 @@ def make_learner(config: Config, numbering: Numbering, version: int) -> Learner:
     return Learner(pools, len(numbering.classes), settings, version, len(numbering.backends))
 
 
-def _run(config: Config, numbering: Numbering, segment: Segment, parent: int, stop: threading.Event) -> None:
+def _run(config: Config, numbering: Numbering, segment: Segment, supervisor: int) -> None:
     readers = [segment.ring_reader(worker) for worker in range(segment.layout.workers)]
     # A writer that died while it published left a version that a reader may have seen: go on beyond it.
     learner = make_learner(config, numbering, segment.snapshot.version)
@@ -33,7 +29,7 @@ def _run(config: Config, numbering: Numbering, segment: Segment, parent: int, st
     interval_s = config.learner.interval_s
     lost = 0
     due_s = monotonic()
-    while not stop.wait(max(0.0, due_s - monotonic())) and os.getppid() == parent:
+    while not orphaned(supervisor):
         # A tick that took too long is not made up for.
         due_s = max(due_s, monotonic()) + interval_s
         records = np.concatenate([reader.read() for reader in readers])
@@ -41,22 +37,17 @@ def _run(config: Config, numbering: Numbering, segment: Segment, parent: int, st
         if (now_lost := sum(reader.lost for reader in readers)) != lost:
             log.warning("%d telemetry records were overwritten before the learner read them", now_lost - lost)
             lost = now_lost
+        sleep(max(0.0, due_s - monotonic()))
 
 
 def main() -> None:
-    """Run the learner until SIGTERM or the supervisor's end."""
-    parent = tie_to_parent()
-    set_up_logging("learner")
-    stop = threading.Event()
-
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGTERM, on_signal)
+    """Run the learner until the supervisor's end, or SIGTERM, which ends it at once: there is nothing to put away."""
     handover = Handover.from_command_line("The learner of the router.")
+    tie_to(handover.supervisor)
+    set_up_logging("learner")
     config = handover.config()
     numbering = Numbering(config)
-    _run(config, numbering, handover.segment(config, numbering), parent, stop)
+    _run(config, numbering, handover.segment(config, numbering), handover.supervisor)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ class Settings:
     """
 
     policies: tuple[str, ...] = ("learned", "round_robin", "least_connections")
-    seconds: float = 17.0
+    seconds: float = 14.0
     rate: float = 400.0
     seed: int = 1
     trace: Path | None = None

@@ -192,12 +192,14 @@ class ClientConnection(asyncio.Protocol):
         """Start the exchange for the head at ``data[:end]``; returns how much of `data` belongs to the request."""
         worker = self.worker
         raw = data if end == len(data) else data[:end]
-        if end > 4 * worker.header_count and raw.count(b"\r\n") - 2 > worker.header_count:
-            raise RequestRefused(Outcome.HEADER_TOO_LARGE, f"there are more than {worker.header_count} headers")
         method, target, block = parse_request(raw, self._last_method, self._last_block)
         length = block.length
-        if length > worker.body_bytes:
-            raise RequestRefused(Outcome.BODY_TOO_LARGE, f"the body is longer than {worker.body_bytes} bytes")
+        if block is not self._last_block:
+            # A block that is known again has passed before.
+            if raw.count(b"\r\n") - 2 > worker.header_count:
+                raise RequestRefused(Outcome.HEADER_TOO_LARGE, f"there are more than {worker.header_count} headers")
+            if length > worker.body_bytes:
+                raise RequestRefused(Outcome.BODY_TOO_LARGE, f"the body is longer than {worker.body_bytes} bytes")
         now_s = monotonic()
         route = worker.routing.route(method, target, block)
         if route == NO_ROUTE:

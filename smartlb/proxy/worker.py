@@ -20,7 +20,7 @@ from smartlb.core.outcome import Outcome
 from smartlb.core.segment import Gauge, Segment
 from smartlb.core.snapshot import Snapshot
 from smartlb.core.telemetry import NO_BACKEND, NO_ROUTE
-from smartlb.process import Handover, set_up_logging, tie_to_parent
+from smartlb.process import Handover, orphaned, set_up_logging, tie_to
 from smartlb.proxy.client import ClientConnection
 from smartlb.proxy.exchange import Exchange
 from smartlb.proxy.forwarding import TrustedNetworks
@@ -223,7 +223,7 @@ class Worker:
             client.drain()
 
 
-async def _run(handover: Handover, parent: int) -> None:
+async def _run(handover: Handover) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
@@ -258,7 +258,7 @@ async def _run(handover: Handover, parent: int) -> None:
         ticks += 1
         if ticks % _TICKS_A_SWEEP == 0:
             worker.sweep(now_s)
-            if os.getppid() != parent:
+            if orphaned(handover.supervisor):
                 stop.set()
         if stop.is_set() and not worker.draining:
             drained_by_s = now_s + config.shutdown_s
@@ -274,9 +274,10 @@ async def _run(handover: Handover, parent: int) -> None:
 
 def main() -> None:
     """Run a worker until SIGTERM or the supervisor's end."""
-    parent = tie_to_parent()
+    handover = Handover.from_command_line("A worker of the router.")
+    tie_to(handover.supervisor)
     set_up_logging("worker")
-    uvloop.run(_run(Handover.from_command_line("A worker of the router."), parent))
+    uvloop.run(_run(handover))
 
 
 if __name__ == "__main__":

@@ -41,11 +41,11 @@ async def _limited(live: Live, gate: Gate, **queue: Any) -> tuple[Origin, LiveRo
 async def _ask_in_order(live: Live, router: LiveRouter, paths: list[str]) -> list[Client]:
     """One client for each path; each has sent, and the router has read, before the next begins."""
     clients = []
-    for number, path in enumerate(paths):
+    for path in paths:
         client = await live.client(router)
         await client.send(request("GET", path))
         clients.append(client)
-        await eventually(lambda n=number: router.gauge(Gauge.WAITING) + sum(router.in_flight) == n + 1)
+        await eventually(lambda: router.gauge(Gauge.WAITING) + sum(router.in_flight) == len(clients))
     return clients
 
 
