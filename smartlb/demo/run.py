@@ -78,10 +78,10 @@ def _make_folder(folder: Path) -> None:
 
 
 def _preamble(settings: Settings, load: Workload, arrivals: Array) -> list[str]:
-    count, names = len(settings.policies), ", ".join(settings.policies)
+    names = ", ".join(settings.policies)
     warmup_s, seconds = settings.warmup_s, settings.seconds
     lines = [
-        f"The same {len(arrivals):,} requests for {count} policies, one after the other: {names}.",
+        f"The same {len(arrivals):,} requests for each policy, one after the other: {names}.",
         f"Requests: {load.source}; seed {settings.seed}.",
         f"Rate: {settings.rate:g}/s; {warmup_s:g} s to warm up, then {seconds:g} s that count.",
         f"Load: {settings.load:.0%} of what the fleet could carry if every request were placed perfectly.",

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from pydantic import Field
 
 from smartlb.core.pool import PoolView
+from smartlb.policies.pair import pair
 from smartlb.policies.policy import Members, Policy, PolicyOptions
 
 PENALTY_S = ((1 << 63) - 1 >> 16) * 1e-9
@@ -56,14 +57,7 @@ def remember(members: Members, options: Options) -> Memory:
 
 def pick(pool: PoolView, memory: Memory, _request_class: int, _key: int, now_s: float, draws: Sequence[float]) -> int:
     """The less loaded of two distinct uniform draws; the first drawn on ties."""
-    eligible = pool.eligible
-    count = len(eligible)
-    if count == 1:
-        return eligible[0]
-    i = int(draws[0] * count)
-    j = int(draws[1] * (count - 1))
-    j += j >= i
-    first, second = eligible[i], eligible[j]
+    first, second = pair(pool.eligible, draws)
     if load(memory, second, now_s, pool.in_flight[second]) < load(memory, first, now_s, pool.in_flight[first]):
         return second
     return first

@@ -7,19 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from smartlb.core.pool import PoolView
+from smartlb.policies.pair import pair
 from smartlb.policies.policy import Policy
 
 
 def pick(pool: PoolView, _memory: Any, _request_class: int, _key: int, _now_s: float, draws: Sequence[float]) -> int:
     """The less loaded of two uniform draws; the first drawn on ties."""
-    eligible = pool.eligible
-    count = len(eligible)
-    if count == 1:
-        return eligible[0]
-    i = int(draws[0] * count)
-    j = int(draws[1] * (count - 1))
-    j += j >= i
-    first, second = eligible[i], eligible[j]
+    first, second = pair(pool.eligible, draws)
     in_flight, weight = pool.in_flight, pool.weight
     if (in_flight[second] + 1) / weight[second] < (in_flight[first] + 1) / weight[first]:
         return second

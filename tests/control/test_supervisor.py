@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
+from aiohttp.test_utils import BaseTestServer, TestServer
 
 from tests.served import configuration, serving, spawn
 
@@ -18,7 +18,7 @@ from tests.served import configuration, serving, spawn
 class Backend:
     """A server that answers at once, or when `release` is set where the path is /slow."""
 
-    def __init__(self, server: TestServer, slow: asyncio.Event, release: asyncio.Event) -> None:
+    def __init__(self, server: BaseTestServer, slow: asyncio.Event, release: asyncio.Event) -> None:
         self.address = f"127.0.0.1:{server.port}"
         self.slow = slow
         self.release = release
@@ -108,13 +108,13 @@ async def test_a_slow_request_is_finished(tmp_path: Path, backend: Backend, numb
 
 
 async def test_a_request_that_never_ends_does_not_hold_up_the_end(tmp_path: Path, backend: Backend) -> None:
-    async with serving(configuration([backend.address], shutdown_s=0.2), tmp_path) as router:
-        async with aiohttp.ClientSession() as session:
-            asking = asyncio.create_task(session.get(f"{router.url}slow"))
-            await backend.slow.wait()
-            assert await router.stopped() == 0
-            with pytest.raises(aiohttp.ClientError):
-                await asking
+    config = configuration([backend.address], shutdown_s=0.2)
+    async with serving(config, tmp_path) as router, aiohttp.ClientSession() as session:
+        asking = asyncio.create_task(session.get(f"{router.url}slow"))
+        await backend.slow.wait()
+        assert await router.stopped() == 0
+        with pytest.raises(aiohttp.ClientError):
+            await asking
 
 
 async def test_everything_ends_with_a_killed_supervisor(tmp_path: Path, backend: Backend) -> None:

@@ -113,6 +113,25 @@ async def test_a_client_that_does_not_read_stops_the_backend(live: Live) -> None
     assert len(origin.links) == 1
 
 
+async def test_a_response_until_close_for_a_client_that_reads_late(live: Live) -> None:
+    """The backend's end comes long before the client has read; nothing is lost."""
+
+    async def script(link: Link) -> None:
+        await link.request()
+        await link.send(b"HTTP/1.1 200 OK\r\n\r\n", *pieces())
+
+    origin = await live.origin(script)
+    router = await live.router(origin)
+    client = await slow_client(live, router)
+    await client.send(request())
+    await eventually(lambda: any(client.write_paused for client in router.worker.clients))
+    await client.reader.readuntil(b"\r\n\r\n")
+    assert await digest(client.reader, SIZE) == DIGEST
+    assert await client.rest() == b""
+    record = await router.record()
+    assert (record["outcome"], record["response_bytes"]) == (Outcome.COMPLETE, SIZE)
+
+
 async def test_a_backend_that_does_not_read_stops_the_client(live: Live) -> None:
     read_on = asyncio.Event()
 
