@@ -33,7 +33,8 @@ def _run(config: Config, numbering: Numbering, segment: Segment, supervisor: int
         # A tick that took too long is not made up for.
         due_s = max(due_s, monotonic()) + interval_s
         records = np.concatenate([reader.read() for reader in readers])
-        segment.snapshot.publish(learner.update(records, monotonic()))
+        in_flight = segment.in_flight.sum(axis=0, dtype=np.float64)
+        segment.snapshot.publish(learner.update(records, monotonic(), in_flight))
         if (now_lost := sum(reader.lost for reader in readers)) != lost:
             log.warning("%d telemetry records were overwritten before the learner read them", now_lost - lost)
             lost = now_lost

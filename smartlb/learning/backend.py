@@ -9,6 +9,7 @@ from smartlb.learning.cells import Cell, Matrix
 from smartlb.learning.drift import LatencyWatch, error_surprise
 from smartlb.learning.generations import Generation, Generations
 from smartlb.learning.model import DriftDetector, ErrorModel, LatencyModel, features
+from smartlb.learning.pace import NOW_S, Pace, Ratio
 from smartlb.learning.traffic import Scale
 
 RECENT_S = 0.6
@@ -17,6 +18,18 @@ latency where that is longer."""
 
 EVIDENCE_TO_DOUBT = 3.0
 """Requests of a class that a model must have seen before its surprise says anything of the backend."""
+
+SLOWED_EVIDENCE = 3.0
+"""How many requests a backend's former latencies count as, times its slow-down, once it has slowed down."""
+
+STALL = 1.0
+"""Standard deviations by which the pace of a backend may lag without being counted as a stall."""
+
+LONGEST_TICK_S = 5.0
+"""In a longer one, what was in flight meanwhile is not known by what was at its ends."""
+
+LEAST_LATENCY = 0.05
+"""Least prediction that surprises are measured against, as a share of the pool's usual latency."""
 
 
 class _Latency:
@@ -65,9 +78,10 @@ class BackendLearner:
         self._drift_detector = drift_detector
         self._latency = Generations(lambda: _Latency(latency_model(), self._scale), classes)
         self._errors = Generations(error_model, classes)
-        self._detectors = (drift_detector(), drift_detector())
-        self._watch = LatencyWatch()
+        self._pace = Pace()
+        self._time_s = self._load = 0.0
         self._recent: deque[_Tick] = deque()
+        self._watch_anew()
 
     @property
     def latency_evidence(self) -> Matrix:
@@ -97,7 +111,13 @@ class BackendLearner:
         return min(max(rate, 0.0), 1.0) if isfinite(rate) else 0.0
 
     def update(
-        self, cells: list[Cell], requests: list[float], failures: list[float], time_s: float, scale: Scale
+        self,
+        cells: list[Cell],
+        requests: list[float],
+        failures: list[float],
+        time_s: float,
+        scale: Scale,
+        load: float | None = None,
     ) -> bool:
         """Learn from a tick.
 
@@ -107,6 +127,7 @@ class BackendLearner:
             failures: per class, how many of the requests failed.
             time_s: of the tick; never decreasing.
             scale: for models made from now on.
+            load: mean in flight since the last tick, where known.
 
         Returns:
             Whether the backend has changed and is learned anew.
@@ -118,7 +139,16 @@ class BackendLearner:
             if count
         ]
         tick = _Tick(time_s, cells, outcomes)
-        changed = self._changed(tick)
+        elapsed_s, self._time_s = time_s - self._time_s, time_s
+        self._load = load or 0.0
+        stalled = load is not None and self._stalled(load, sum(requests), elapsed_s)
+        changed = self._latency_changed(tick, elapsed_s) or stalled
+        failing = self._errors_changed(tick)
+        slowness = self._pace.slowness if stalled else self._slowness.value
+        if changed and not failing and slowness > 1.0:
+            self._learn(self._slowed(slowness, tick))
+            return True
+        changed = changed or failing
         if outcomes:
             self._recent.append(tick)
         recent_s = max(RECENT_S, 2.0 * scale.latency_s)
@@ -138,11 +168,33 @@ class BackendLearner:
     def _renew(self) -> None:
         self._latency.renew()
         self._errors.renew()
-        self._detectors = (self._drift_detector(), self._drift_detector())
+        self._watch_anew()
+
+    def _watch_anew(self) -> None:
+        self._latency_detector, self._error_detector, self._stall_detector = (self._drift_detector() for _ in range(3))
         self._watch = LatencyWatch()
+        self._slowness = Ratio(NOW_S)
+
+    def _slowed(self, slowness: float, tick: _Tick) -> _Tick:
+        """Forget the latencies, and make of them what the backend is to be learned anew from.
+
+        Its latest requests would not do: those that took long are still missing.
+        """
+        cells = [
+            Cell(request_class, in_flight, slowness * expected_s, SLOWED_EVIDENCE)
+            for request_class in self.latency_evidence.nonzero()[0].tolist()
+            for in_flight in (0.0, max(self._load, self._scale.in_flight))
+            if isfinite(expected_s := self._expected_s(in_flight, request_class))
+        ]
+        self._latency.renew()
+        self._recent.clear()
+        self._watch_anew()
+        return _Tick(tick.time_s, cells, tick.outcomes)
 
     def turn_latency(self) -> None:
-        """Let the younger latency model take over."""
+        """Let the younger latency model take over, unless all it knows is that requests do not end."""
+        if self._load >= 1.0 and not self._latency.younger.evidence.any():
+            return
         self._latency.turn()
 
     def turn_errors(self) -> None:
@@ -157,26 +209,44 @@ class BackendLearner:
         for errors in (self._errors.elder, self._errors.younger):
             _learn_outcomes(errors, tick.outcomes)
 
-    def _changed(self, tick: _Tick) -> bool:
-        for detector, surprise in zip(
-            self._detectors, (self._latency_surprise(tick), self._error_surprise(tick)), strict=True
-        ):
-            if surprise is not None:
-                detector.update(surprise)
-                if detector.drift_detected:
-                    return True
-        return False
+    def _expected_s(self, in_flight: float, request_class: int) -> float:
+        """As `latency_s`, but never next to nothing."""
+        predicted_s = self.latency_s(in_flight, request_class)
+        return max(predicted_s, LEAST_LATENCY * self._scale.latency_s) if isfinite(predicted_s) else predicted_s
 
-    def _latency_surprise(self, tick: _Tick) -> float | None:
+    def _latency_changed(self, tick: _Tick, elapsed_s: float) -> bool:
+        return _fires(self._latency_detector, self._latency_surprise(tick, elapsed_s))
+
+    def _errors_changed(self, tick: _Tick) -> bool:
+        return _fires(self._error_detector, self._error_surprise(tick))
+
+    def _stalled(self, load: float, ended: float, elapsed_s: float) -> bool:
+        """Whether requests have all but ceased to end, though there are some; `load` is the mean in flight."""
+        evidence = self.latency_evidence
+        total = float(evidence.sum())
+        if total < EVIDENCE_TO_DOUBT or not load + ended or elapsed_s > LONGEST_TICK_S:
+            return False
+        expected_s = sum(
+            seen / total * self._expected_s(max(load - 1.0, 0.0), request_class)
+            for request_class, seen in enumerate(evidence.tolist())
+            if seen
+        )
+        if not isfinite(expected_s):
+            return False
+        surprise = self._pace.add(load * elapsed_s / expected_s, ended, elapsed_s, self._scale.latency_s)
+        return surprise is not None and _fires(self._stall_detector, max(surprise - STALL, 0.0))
+
+    def _latency_surprise(self, tick: _Tick, elapsed_s: float) -> float | None:
         actual = predicted = count = 0.0
         for cell in tick.cells:
             if self._latency.elder.evidence[cell.request_class] < EVIDENCE_TO_DOUBT:
                 continue
-            expected_s = self.latency_s(cell.in_flight, cell.request_class)
+            expected_s = self._expected_s(cell.in_flight, cell.request_class)
             if isfinite(expected_s):
                 actual += cell.latency_s * cell.requests
-                predicted += max(expected_s, 0.05 * self._scale.latency_s) * cell.requests
+                predicted += expected_s * cell.requests
                 count += cell.requests
+        self._slowness.add(actual / self._scale.latency_s, predicted / self._scale.latency_s, elapsed_s)
         return self._watch.add(actual, predicted, count, tick.time_s, self._scale.latency_s)
 
     def _error_surprise(self, tick: _Tick) -> float | None:
@@ -189,6 +259,13 @@ class BackendLearner:
             expected += rate * count
             variance += rate * (1.0 - rate) * count
         return error_surprise(failures, expected, variance) if tick.outcomes else None
+
+
+def _fires(detector: DriftDetector, surprise: float | None) -> bool:
+    if surprise is None:
+        return False
+    detector.update(surprise)
+    return detector.drift_detected
 
 
 def _worth(cell: Cell) -> float:

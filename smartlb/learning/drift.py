@@ -9,6 +9,9 @@ MOST_REQUESTS = 4.0
 """More requests in a tick sharpen the surprise no further: a model is never exact, and beyond this its own misfit
 would look like change."""
 
+LEAST_REQUESTS = 3.0
+"""Fewer requests make no surprise yet: one that was quick by luck looks like a backend that has become fast."""
+
 LEAST_VARIANCE = 0.1
 """Added to an error rate's variance, so that a single failure of a faultless backend is no upheaval."""
 
@@ -26,7 +29,7 @@ def latency_surprise(actual: float, predicted: float, requests: float) -> float:
     """
     if actual <= 0.0 or predicted <= 0.0:
         return 0.0
-    return _cut(log(actual / predicted) * sqrt(min(requests, MOST_REQUESTS)))
+    return cut(log(actual / predicted) * sqrt(min(requests, MOST_REQUESTS)))
 
 
 def error_surprise(failures: float, expected: float, variance: float) -> float:
@@ -37,7 +40,7 @@ def error_surprise(failures: float, expected: float, variance: float) -> float:
         expected: how many the model expected.
         variance: of that number, by the model.
     """
-    return _cut((failures - expected) / sqrt(variance + LEAST_VARIANCE))
+    return cut((failures - expected) / sqrt(variance + LEAST_VARIANCE))
 
 
 class LatencyWatch:
@@ -55,7 +58,7 @@ class LatencyWatch:
         self._actual += actual
         self._predicted += predicted
         self._requests += requests
-        if time_s - self._since_s < span_s or not self._requests:
+        if time_s - self._since_s < span_s or self._requests < LEAST_REQUESTS:
             return None
         surprise = latency_surprise(self._actual, self._predicted, self._requests)
         self._since_s = time_s
@@ -63,5 +66,6 @@ class LatencyWatch:
         return surprise
 
 
-def _cut(surprise: float) -> float:
+def cut(surprise: float) -> float:
+    """A surprise within bounds."""
     return min(max(surprise, -WIDEST), WIDEST)

@@ -7,7 +7,7 @@ import numpy as np
 
 from smartlb.core.snapshot import Snapshot
 from smartlb.core.telemetry import Records
-from smartlb.learning.cells import Latency, tally
+from smartlb.learning.cells import Latency, Matrix, tally
 from smartlb.learning.pool import PoolLearner
 from smartlb.learning.registry import DRIFT_DETECTORS, ERROR_MODELS, LATENCY_MODELS
 
@@ -78,12 +78,14 @@ class Learner:
             for members, rng in zip(pools, streams, strict=True)
         ]
 
-    def update(self, records: Records, now_s: float) -> Snapshot:
+    def update(self, records: Records, now_s: float, in_flight: Matrix | None = None) -> Snapshot:
         """Learn from the records since the last call and make the next snapshot.
 
         Args:
             records: of `smartlb.core.telemetry.RECORD`; may be empty.
             now_s: a monotonic time; if it goes backwards, no time has passed.
+            in_flight: ``[backends]``; requests in flight at each now, over all workers. With them a backend that hangs
+                is noticed before its requests end; None where they are not known.
         """
         elapsed_s = 0.0 if self._last_s is None else max(0.0, now_s - self._last_s)
         self._last_s = now_s
@@ -97,7 +99,10 @@ class Learner:
         for members, pool in self._pools:
             own = slice(members.start, members.stop)
             self._samples += int(batch.requests[:, own].sum())
-            claims = pool.update(batch.requests[:, own], batch.failures[:, own], batch.cells[own], elapsed_s)
+            own_in_flight = None if in_flight is None else in_flight[own]
+            claims = pool.update(
+                batch.requests[:, own], batch.failures[:, own], batch.cells[own], elapsed_s, own_in_flight
+            )
             weight[:, own] = claims.weight
             base_s[:, own] = claims.base_s
             slope_s[:, own] = claims.slope_s

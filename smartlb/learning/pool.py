@@ -1,6 +1,6 @@
 """One pool: what its backends' models claim, tempered by the pool's experience, as costs and weights."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 
@@ -95,12 +95,20 @@ class PoolLearner:
         self._affinity = Affinity(classes, backends)
         self._traffic = Traffic(classes)
         self._time_s = 0.0
+        self._in_flight: Matrix | None = None
         self._free_until_s = inf
         self._latency_turns = [Turn(LATENCY_TURN, backends) for _ in range(backends)]
         self._error_turns = [Turn(ERROR_TURN, backends) for _ in range(backends)]
         self.drifts = 0
 
-    def update(self, requests: Matrix, failures: Matrix, cells: list[list[Cell]], elapsed_s: float) -> Claims:
+    def update(
+        self,
+        requests: Matrix,
+        failures: Matrix,
+        cells: list[list[Cell]],
+        elapsed_s: float,
+        in_flight: Matrix | None = None,
+    ) -> Claims:
         """Learn from a tick.
 
         Args:
@@ -108,7 +116,9 @@ class PoolLearner:
             failures: ``[classes, backends]``; how many of the requests failed.
             cells: latencies of the requests that succeeded, by backend.
             elapsed_s: since the last tick.
+            in_flight: ``[backends]``; requests in flight now, where known.
         """
+        loads = self._loads(in_flight)
         self._time_s += elapsed_s
         count = float(requests.sum())
         if count and self._free_until_s == inf:
@@ -116,12 +126,12 @@ class PoolLearner:
         first = not self._traffic.successes
         self._traffic.add(requests, cells, elapsed_s)
         scale = self._traffic.scale
-        for backend, own, asked, failed in zip(
-            self._backends, cells, requests.T.tolist(), failures.T.tolist(), strict=True
+        for backend, own, asked, failed, load in zip(
+            self._backends, cells, requests.T.tolist(), failures.T.tolist(), loads, strict=True
         ):
             if first:
                 backend.rescale(scale)
-            if backend.update(own, asked, failed, self._time_s, scale):
+            if backend.update(own, asked, failed, self._time_s, scale, load):
                 self.drifts += 1
                 self._free_until_s = max(self._free_until_s, self._time_s + FREE_S)
         for backend, turn, error_turn, own_count in zip(
@@ -133,6 +143,13 @@ class PoolLearner:
                 backend.turn_errors()
         self._debts.settle(requests)
         return self._claims(scale, elapsed_s)
+
+    def _loads(self, in_flight: Matrix | None) -> Sequence[float | None]:
+        """Mean in flight at each backend since the last tick, as far as its ends tell."""
+        before, self._in_flight = self._in_flight, in_flight
+        if before is None or in_flight is None:
+            return [None] * len(self._backends)
+        return list(map(float, (before + in_flight) / 2.0))
 
     @property
     def longest_s(self) -> float:

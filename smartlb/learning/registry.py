@@ -46,7 +46,7 @@ def _page_hinkley() -> DriftDetector:
     from river.drift import PageHinkley
 
     # In standard deviations of a tick's surprise. alpha=1: with river's fading sums the allowance would fade too.
-    detector: DriftDetector = PageHinkley(min_instances=3, delta=1.0, threshold=6.0, alpha=1.0)
+    detector: DriftDetector = PageHinkley(min_instances=3, delta=0.6, threshold=6.5, alpha=1.0)
     return detector
 
 

@@ -99,7 +99,9 @@ def simulate(
         records = np.array(finished, dtype=RECORD)
         finished.clear()
         batches.append(records)
-        snapshots.append(learner.update(records if policy == "learned" else records[:0], now_s))
+        if policy != "learned":
+            records = records[:0]
+        snapshots.append(learner.update(records, now_s, np.array(in_flight, dtype=np.float64)))
         return view(snapshots[-1])
 
     def finish_until(now_s: float) -> None:

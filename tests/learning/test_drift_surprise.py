@@ -2,7 +2,7 @@ from math import inf, log
 
 import pytest
 
-from smartlb.learning.drift import WIDEST, LatencyWatch, error_surprise, latency_surprise
+from smartlb.learning.drift import LEAST_REQUESTS, WIDEST, LatencyWatch, error_surprise, latency_surprise
 
 
 def test_latency_surprise_in_worked_numbers() -> None:
@@ -34,8 +34,15 @@ def test_latencies_of_zero_are_no_surprise(actual: float, predicted: float) -> N
 
 def test_a_watch_waits_for_its_span() -> None:
     watch = LatencyWatch()
-    assert watch.add(1.0, 1.0, 1.0, 0.0, 1.0) == 0.0
-    assert watch.add(4.0, 1.0, 1.0, 0.4, 1.0) is None
-    assert watch.add(0.0, 3.0, 1.0, 0.8, 1.0) is None
-    assert watch.add(0.0, 0.0, 0.0, 1.2, 1.0) == 0.0, "4 s taken, 4 s predicted"
+    assert watch.add(3.0, 3.0, 3.0, 0.0, 1.0) == 0.0
+    assert watch.add(12.0, 3.0, 3.0, 0.4, 1.0) is None
+    assert watch.add(0.0, 9.0, 3.0, 0.8, 1.0) is None
+    assert watch.add(0.0, 0.0, 0.0, 1.2, 1.0) == 0.0, "12 s taken, 12 s predicted"
     assert watch.add(0.0, 0.0, 0.0, inf, 1.0) is None, "nothing to be surprised by"
+
+
+def test_a_watch_waits_for_enough_requests() -> None:
+    watch = LatencyWatch()
+    for time_s in range(int(LEAST_REQUESTS) - 1):
+        assert watch.add(1.0, 1.0, 1.0, time_s, 0.5) is None
+    assert watch.add(1.0, 1.0, 1.0, 10.0, 0.5) == 0.0

@@ -129,6 +129,28 @@ def test_a_sudden_slow_down_is_a_drift() -> None:
     assert after.weight[0, 2] < 0.5 * before.weight[0, 2]
 
 
+def served(model: Learner, in_flight: list[float], *batches: Records, ticks: int, start_s: float) -> Snapshot:
+    for tick in range(ticks):
+        snapshot = model.update(np.concatenate(batches), start_s + 0.2 * tick, np.array(in_flight))
+    return snapshot
+
+
+def test_a_backend_that_hangs_is_noticed_by_what_it_has_in_flight() -> None:
+    model, well = learner(), [1.0, 1.0, 1.0, 0.0, 0.0]
+    before = served(model, well, *each(range(3)), ticks=50, start_s=0.0)
+    after = served(model, [1.0, 1.0, 8.0, 0.0, 0.0], *each(range(2)), ticks=5, start_s=10.0)
+    assert (before.drifts, after.drifts) == (0, 1)
+    assert after.weight[0, 2] < 0.5 * before.weight[0, 2]
+    later = served(model, [1.0, 1.0, 8.0, 0.0, 0.0], *each(range(2)), ticks=100, start_s=11.0)
+    assert later.weight[0, 2] < 0.5 * before.weight[0, 2], "as long as nothing ends there is no good news"
+    assert_sound(later)
+
+
+def test_requests_that_go_on_after_their_first_byte_are_no_hang() -> None:
+    snapshot = served(learner(), [50.0, 50.0, 50.0, 0.0, 0.0], *each(range(3)), ticks=150, start_s=0.0)
+    assert snapshot.drifts == 0
+
+
 def test_weights_move_in_bounded_steps() -> None:
     model = learner(drift_detector="none")
     before = taught(model, *each(range(3)), ticks=40)
@@ -253,7 +275,7 @@ def test_whatever_comes_in_what_goes_out_is_sound(
     model, now_s = learner(latency_model=latency_model, error_model=error_model), 0.0
     for records, elapsed_s, times in history:
         now_s += elapsed_s
-        assert_sound(model.update(np.repeat(records, times), now_s))
+        assert_sound(model.update(np.repeat(records, times), now_s, np.full(5, float(times))))
 
 
 def test_pools_that_are_not_learned_get_zeros() -> None:
