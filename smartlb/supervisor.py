@@ -141,15 +141,14 @@ class Supervisor:
         await web.SockSite(runner, self._admin_socket).start()
 
         children = [asyncio.create_task(child.run()) for child in self._children]
-        # One of these ending by itself is an error of the router's; it must not go unseen.
         duties = [asyncio.create_task(_until_stopped(duty)) for duty in (self._pump(), self._health.run())]
         stopping = asyncio.create_task(stop.wait())
         try:
             await self._announce(stopping, ready_file)
-            await asyncio.wait([stopping, *duties], return_when=asyncio.FIRST_COMPLETED)
-            for duty in duties:
-                if duty.done():
-                    duty.result()
+            # A duty that ends by itself, or a child that cannot be kept running, must not go unseen.
+            ended, _ = await asyncio.wait([stopping, *duties, *children], return_when=asyncio.FIRST_COMPLETED)
+            for task in ended:
+                task.result()
         finally:
             stopping.cancel()
             await self._stop_children(children)

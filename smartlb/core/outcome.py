@@ -33,17 +33,16 @@ class Outcome(IntEnum):
     NO_BACKEND = 8
     QUEUE_FULL = 9
     QUEUE_TIMEOUT = 10
-    SHUTDOWN = 11
-    INTERNAL = 12
+    INTERNAL = 11
 
     # The backend's doing.
-    CONNECT_FAILED = 13
-    CONNECT_TIMEOUT = 14
-    RESET = 15
-    MALFORMED = 16
-    RESPONSE_TIMEOUT = 17
-    REQUEST_TIMEOUT = 18
-    TRUNCATED = 19
+    CONNECT_FAILED = 12
+    CONNECT_TIMEOUT = 13
+    RESET = 14
+    MALFORMED = 15
+    RESPONSE_TIMEOUT = 16
+    REQUEST_TIMEOUT = 17
+    TRUNCATED = 18
 
     @property
     def label(self) -> str:

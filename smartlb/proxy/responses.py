@@ -19,7 +19,6 @@ _STATUS: dict[Outcome, tuple[int, str]] = {
     Outcome.NO_BACKEND: (503, "Service Unavailable"),
     Outcome.QUEUE_FULL: (503, "Service Unavailable"),
     Outcome.QUEUE_TIMEOUT: (503, "Service Unavailable"),
-    Outcome.SHUTDOWN: (503, "Service Unavailable"),
     Outcome.CONNECT_TIMEOUT: (504, "Gateway Timeout"),
     Outcome.RESPONSE_TIMEOUT: (504, "Gateway Timeout"),
     Outcome.REQUEST_TIMEOUT: (504, "Gateway Timeout"),

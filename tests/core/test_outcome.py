@@ -54,7 +54,6 @@ def test_blame_follows_the_groups() -> None:
         Outcome.NO_BACKEND,
         Outcome.QUEUE_FULL,
         Outcome.QUEUE_TIMEOUT,
-        Outcome.SHUTDOWN,
         Outcome.INTERNAL,
     }
     assert by_blame[Blame.BACKEND] == {outcome for outcome in Outcome if outcome >= FIRST_BACKEND_FAULT}

@@ -52,7 +52,7 @@ def test_failures_teach_no_latency(status: int, outcome: Outcome) -> None:
     assert batch.dropped == 0
 
 
-@pytest.mark.parametrize("outcome", [Outcome.CLIENT_GONE, Outcome.CLIENT_TIMEOUT, Outcome.SHUTDOWN, Outcome.INTERNAL])
+@pytest.mark.parametrize("outcome", [Outcome.CLIENT_GONE, Outcome.CLIENT_TIMEOUT, Outcome.NO_BACKEND, Outcome.INTERNAL])
 def test_what_is_not_the_backends_doing_teaches_nothing(outcome: Outcome) -> None:
     batch = tallied(some_records(5, status=499, outcome=outcome))
     assert not batch.requests.any()
