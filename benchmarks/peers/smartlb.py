@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import sys
+import urllib.request
 from pathlib import Path
 
 from benchmarks.peers.peer import Peer, Site, pip_install
@@ -42,10 +43,14 @@ def _environ(_site: Site) -> dict[str, str]:
 
 
 def _ready_address(site: Site) -> str | None:
+    """The listener, once the learner's weights are in use: its start is not what is measured."""
     try:
-        return str(json.loads((site.folder / "ready.json").read_text())["listeners"][0])
-    except (FileNotFoundError, json.JSONDecodeError):
+        ready = json.loads((site.folder / "ready.json").read_text())
+        with urllib.request.urlopen(f"http://{ready['admin']}/status", timeout=5) as answer:
+            learned = all(worker["snapshot_version"] for worker in json.load(answer)["workers"])
+    except (OSError, json.JSONDecodeError):
         return None
+    return str(ready["listeners"][0]) if learned else None
 
 
 PEER = Peer(

@@ -87,9 +87,11 @@ class Ejector:
         """
         telling = (records["outcome"] == Outcome.COMPLETE) | (records["outcome"] >= FIRST_BACKEND_FAULT)
         records = records[telling]
+        failed = (records["outcome"] >= FIRST_BACKEND_FAULT) | (records["status"] >= 500)
+        if not failed.any() and not any(standing.failures for standing in self._standings.values()):
+            return []
         dispatched_s = records["arrived_s"] + records["queued_s"]
         order = np.argsort(dispatched_s + records["total_s"], kind="stable")
-        failed = (records["outcome"] >= FIRST_BACKEND_FAULT) | (records["status"] >= 500)
         ejections = []
         for index, sent_s, failure in zip(
             records["backend"][order].tolist(),

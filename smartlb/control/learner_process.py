@@ -1,6 +1,7 @@
 """The learner's process: telemetry in, snapshots out, at an interval."""
 
 import logging
+import os
 from time import monotonic, sleep
 
 import numpy as np
@@ -12,6 +13,9 @@ from smartlb.learning.learner import Learner, LearnerSettings
 from smartlb.process import Handover, orphaned, set_up_logging, tie_to
 
 log = logging.getLogger(__name__)
+
+_NICE = 10
+"""Learning gives way to traffic where both want the same core: a snapshot may be late, a request should not."""
 
 
 def make_learner(config: Config, numbering: Numbering, version: int) -> Learner:
@@ -46,6 +50,7 @@ def main() -> None:
     handover = Handover.from_command_line("The learner of the router.")
     tie_to(handover.supervisor)
     set_up_logging("learner")
+    os.nice(_NICE)
     config = handover.config()
     numbering = Numbering(config)
     _run(config, numbering, handover.segment(config, numbering), handover.supervisor)

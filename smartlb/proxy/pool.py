@@ -90,6 +90,7 @@ class Pool:
         "_learned",
         "_limit",
         "_limited",
+        "_most_idle",
         "_loop",
         "_own",
         "_pick",
@@ -165,6 +166,7 @@ class Pool:
         self.waiting: deque[Exchange] = deque()
 
         self._address = [_host_and_port(backend.address) for backend in settings.backends]
+        self._most_idle = settings.idle_connections.max_per_backend
         self._idle: list[deque[BackendConnection]] = [deque() for _ in range(size)]
         self._connecting: set[asyncio.Task[None]] = set()
         self.connects = 0
@@ -295,7 +297,7 @@ class Pool:
         """Keep a connection that nobody needs now for the next exchange."""
         connection.reused = True
         idle = self._idle[connection.position]
-        if len(idle) >= self.settings.idle_connections.max_per_backend:
+        if len(idle) >= self._most_idle:
             connection.transport.close()
             return
         connection.idle_since_s = now_s

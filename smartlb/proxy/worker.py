@@ -235,6 +235,7 @@ async def _run(handover: Handover) -> None:
     segment = handover.segment(config, numbering)
     worker = Worker(config, segment, handover.worker, Random(os.urandom(16)), loop, access_log)
     worker.tick(monotonic())
+    worker.sweep(monotonic())
     servers = []
     for fd, listener in zip(handover.listen_fds, config.listeners, strict=True):
         trusted = TrustedNetworks(listener.trusted_proxies)
