@@ -51,6 +51,8 @@ def main() -> None:
     tie_to(handover.supervisor)
     set_up_logging("learner")
     os.nice(_NICE)
+    if hasattr(os, "SCHED_BATCH"):
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))  # wakes up without pushing others aside
     config = handover.config()
     numbering = Numbering(config)
     _run(config, numbering, handover.segment(config, numbering), handover.supervisor)
