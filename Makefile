@@ -21,6 +21,7 @@ lint: $(VENV)/dev  ## Lint and type-check.
 	@$(BIN)/mypy
 
 bench: $(VENV)/dev  ## Compare with nginx, HAProxy, Envoy, Traefik and Caddy, where installed.
+	@mkdir -p bench-results
 	@$(BIN)/python -m benchmarks.pick --json bench-results/pick.json
 	@$(BIN)/python -m benchmarks.proxy --json bench-results/proxy.json $(ARGS)
 

@@ -142,7 +142,7 @@ class Timeouts(Section):
     """How long a pool's backends may take."""
 
     connect_s: Seconds = Field(default=2.0, description="For a connection to be made.")
-    response_header_s: Seconds = Field(default=30.0, description="From dispatch to the response's head.")
+    response_header_s: Seconds = Field(default=30.0, description="From the end of the request to the response's head.")
     request_s: Seconds = Field(default=60.0, description="From arrival to the end of the response.")
 
 

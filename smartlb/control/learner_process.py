@@ -1,5 +1,6 @@
 """The learner's process: telemetry in, snapshots out, at an interval."""
 
+import contextlib
 import logging
 import os
 from time import monotonic, sleep
@@ -15,7 +16,6 @@ from smartlb.process import Handover, orphaned, set_up_logging, tie_to
 log = logging.getLogger(__name__)
 
 _NICE = 10
-"""Learning gives way to traffic where both want the same core: a snapshot may be late, a request should not."""
 
 
 def make_learner(config: Config, numbering: Numbering, version: int) -> Learner:
@@ -30,6 +30,8 @@ def _run(config: Config, numbering: Numbering, segment: Segment, supervisor: int
     # A writer that died while it published left a version that a reader may have seen: go on beyond it.
     learner = make_learner(config, numbering, segment.snapshot.version)
     log.info("learner starts after snapshot %d", segment.snapshot.version)
+    # Not before: on a busy machine, loading the models at this priority would take longer than a hung one is given.
+    _give_way()
     interval_s = config.learner.interval_s
     lost = 0
     due_s = monotonic()
@@ -45,14 +47,23 @@ def _run(config: Config, numbering: Numbering, segment: Segment, supervisor: int
         sleep(max(0.0, due_s - monotonic()))
 
 
+def _give_way() -> None:
+    _give_way()
+
+
+def _give_way() -> None:
+    """Let traffic have the core where both want it: a snapshot may be late, a request should not."""
+    os.nice(_NICE)
+    # A batch process does not push others aside when it wakes up. Not every system has it, or allows it.
+    with contextlib.suppress(AttributeError, OSError):
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
+
 def main() -> None:
     """Run the learner until the supervisor's end, or SIGTERM, which ends it at once: there is nothing to put away."""
     handover = Handover.from_command_line("The learner of the router.")
     tie_to(handover.supervisor)
     set_up_logging("learner")
-    os.nice(_NICE)
-    if hasattr(os, "SCHED_BATCH"):
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))  # wakes up without pushing others aside
     config = handover.config()
     numbering = Numbering(config)
     _run(config, numbering, handover.segment(config, numbering), handover.supervisor)

@@ -1,9 +1,9 @@
-"""One fixed-size record per request, and the ring buffer that carries records between processes.
+"""One fixed-size record per attempt at a request, and the ring buffer that carries records between processes.
 
 A ring has one writer (a worker) and any number of readers, each of which keeps its own position. The writer
 never waits: a reader that falls the ring's capacity behind loses the oldest records and is told how many.
-Records are written whole before the head moves, in program order; on processors that reorder stores (not x86)
-a reader might in principle see the head early, so it stays one batch behind by reading on a timer.
+Records are written whole before the head moves, in program order. Processors that reorder stores (not x86) might
+in principle show a reader the head before the record.
 """
 
 import struct

@@ -82,4 +82,4 @@ DRIFT_DETECTORS: dict[str, Callable[[], DriftDetector]] = {
     "adwin": _adwin,
     "none": _none,
 }
-"""Changes of a backend; two each, one for its latency and one for its errors."""
+"""Changes of a backend; three each: for its latency, its errors and its stalls."""

@@ -54,10 +54,9 @@ class Policy:
     """A policy under its name.
 
     `pick` and `observe` use only arithmetic, loops, indexing over their arguments, `bisect`, `math` and
-    module-level functions of the same kind, so that the proxy can interpret them and the simulator can
-    compile the same source. Where numpy is faster for many backends, a function `f` chooses between
-    `f_by_loop` and `f_by_numpy` of its module, which give the same results; compiled code takes `f_by_loop`
-    in its place.
+    module-level functions of the same kind, so that the same source could be compiled. Where numpy is faster
+    for many backends, a function `f` chooses between `f_by_loop` and `f_by_numpy` of its module, which give
+    the same results.
 
     Attributes:
         name: as the configuration spells it.
