@@ -48,10 +48,6 @@ def _run(config: Config, numbering: Numbering, segment: Segment, supervisor: int
 
 
 def _give_way() -> None:
-    _give_way()
-
-
-def _give_way() -> None:
     """Let traffic have the core where both want it: a snapshot may be late, a request should not."""
     os.nice(_NICE)
     # A batch process does not push others aside when it wakes up. Not every system has it, or allows it.
