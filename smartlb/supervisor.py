@@ -65,6 +65,7 @@ class Supervisor:
         listeners = [bind_for_workers(listener.bind, workers) for listener in config.listeners]
         self._admin_socket = bind(config.admin.bind, shared=False)
         self._listening = [name_of(sockets[0]) for sockets in listeners]
+        self._listen_fds = [[sockets[number].detach() for sockets in listeners] for number in range(workers)]
 
         layout = layout_of(config, numbering, _RING_CAPACITY)
         segment_fd = _unlinked_file(b"")
@@ -90,7 +91,7 @@ class Supervisor:
                     segment_fd,
                     _RING_CAPACITY,
                     number,
-                    tuple(sockets[number].detach() for sockets in listeners),
+                    tuple(self._listen_fds[number]),
                     handover.access_log_fd,
                 ),
                 on_exit=partial(self._clear_worker, number),
@@ -114,8 +115,8 @@ class Supervisor:
             eligibility=self._eligibility,
             health=self._health,
             ejector=self._ejector,
-            workers=[ProcessStatus(child.name) for child in self._workers],
-            learner=ProcessStatus(self._learner.name) if self._learner else None,
+            workers=[ProcessStatus() for _ in self._workers],
+            learner=ProcessStatus() if self._learner else None,
             telemetry_lost=lambda: sum(reader.lost for reader in self._readers),
             started_s=monotonic(),
             clock=monotonic,
@@ -186,6 +187,11 @@ class Supervisor:
         log.info("stopping; requests under way have %g s", self._config.shutdown_s)
         for child in self._children:
             child.stop()
+        if all(child.pid for child in self._workers):
+            # Once the workers have closed theirs too, new connections are refused instead of waiting for nobody.
+            for fds in self._listen_fds:
+                for fd in fds:
+                    os.close(fd)
         _, late = await asyncio.wait(running, timeout=self._config.shutdown_s + _CHILDREN_GRACE_S)
         if late:
             for child in self._children:
@@ -237,14 +243,12 @@ def _look_after(child: Child, status: ProcessStatus, last_s: float, hung_after_s
     """Report on a process, and kill it when it hangs."""
     shown_s = max(last_s, child.since_s)
     hung = child.pid is not None and now_s - shown_s > hung_after_s
-    if hung:
+    if hung and status.alive:
         log.error("%s has shown no life for %.1f s and is killed", child.name, now_s - shown_s)
         child.kill()
     status.pid = child.pid
     status.alive = child.pid is not None and not hung and last_s >= child.since_s
     status.restarts = child.restarts
-    status.since_s = child.since_s
-    status.last_exit = child.last_exit
 
 
 async def _until_stopped(duty: Coroutine[Any, Any, None]) -> None:

@@ -20,20 +20,14 @@ class ProcessStatus:
     """One process that the supervisor keeps running.
 
     Attributes:
-        name: as in logs.
         pid: None while there is no process.
         alive: whether it runs and shows life.
         restarts: times it ended without being asked to.
-        since_s: when the present process was started; monotonic.
-        last_exit: how the last process ended, in words; empty before.
     """
 
-    name: str
     pid: int | None = None
     alive: bool = False
     restarts: int = 0
-    since_s: float = 0.0
-    last_exit: str = ""
 
 
 @dataclass(slots=True)

@@ -78,15 +78,10 @@ class HealthChecker:
             if check is not None:
                 self._checks[member.index] = (member, check)
         self._states = {index: RiseFall(check.rise, check.fall) for index, (_, check) in self._checks.items()}
-        self._errors: dict[int, str] = {}
 
     def health(self, index: int) -> Health:
         """What the checks say of a backend; unknown where its pool has none."""
         return self._states[index].state if index in self._states else Health.UNKNOWN
-
-    def last_error(self, index: int) -> str | None:
-        """What was wrong at a backend's latest check; None where it passed or none was made."""
-        return self._errors.get(index)
 
     async def run(self) -> None:
         """Check until cancelled; returns at once where no pool has a health check.
@@ -120,10 +115,6 @@ class HealthChecker:
             pause_s = check.interval_s
 
     def _take_in(self, member: Member, passed: bool, words: str) -> None:
-        if passed:
-            self._errors.pop(member.index, None)
-        else:
-            self._errors[member.index] = words
         state = self._states[member.index]
         if not state.observe(passed):
             return

@@ -33,7 +33,7 @@ def _run(config: Config, numbering: Numbering, segment: Segment, supervisor: int
     # Not before: on a busy machine, loading the models at this priority would take longer than a hung one is given.
     _give_way()
     interval_s = config.learner.interval_s
-    lost = 0
+    lost = dropped = 0
     due_s = monotonic()
     while not orphaned(supervisor):
         # A tick that took too long is not made up for.
@@ -44,6 +44,9 @@ def _run(config: Config, numbering: Numbering, segment: Segment, supervisor: int
         if (now_lost := sum(reader.lost for reader in readers)) != lost:
             log.warning("%d telemetry records were overwritten before the learner read them", now_lost - lost)
             lost = now_lost
+        if learner.dropped != dropped:
+            log.warning("%d records with impossible latencies or counts were left out", learner.dropped - dropped)
+            dropped = learner.dropped
         sleep(max(0.0, due_s - monotonic()))
 
 

@@ -8,7 +8,8 @@ class PoolView(NamedTuple):
     """One pool, as flat sequences that are indexed by a backend's position in the pool.
 
     The proxy passes `array.array` for what policies may scan (numpy sees it without a copy) and lists for the
-    learned rows (fastest to read one by one). Everything but `in_flight` is replaced, never changed, when it no longer holds.
+    learned rows (fastest to read one by one). Everything but `in_flight` is replaced, never
+    changed, when it no longer holds.
 
     Attributes:
         eligible: positions that may be picked, ascending: healthy, not ejected, not draining, not tried yet.

@@ -74,7 +74,7 @@ class BackendConnection(asyncio.Protocol):
         self.exchange = None
         if self._in_body and self._left == UNTIL_CLOSE and exc is None:
             exchange.response_complete(monotonic())
-        elif self._in_body or exchange.response_started:
+        elif exchange.response_started:
             exchange.broken(Outcome.TRUNCATED, "the backend closed the connection in the middle of its response")
         elif self.reused and not self._buffer:
             exchange.stale()

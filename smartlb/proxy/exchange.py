@@ -114,8 +114,11 @@ class Exchange:
         if self.request_complete:
             self._replay = data
         self._unsent = data
-        now_s = self.arrived_s
-        position = self.pool.choose(self.request_class, self._key, now_s)
+        self._dispatch(self.arrived_s)
+
+    def _dispatch(self, now_s: float) -> None:
+        """Pick a backend and send, or wait for one, or refuse."""
+        position = self.pool.choose(self.request_class, self._key, now_s, self._tried)
         if position >= 0:
             self._send_to(position, now_s)
         elif position == NOBODY:
@@ -204,8 +207,9 @@ class Exchange:
             again = self.pool.choose(self.request_class, self._key, now_s, self._tried)
         self._settle(outcome, 0 if again >= 0 else status_of(outcome), now_s)
         if again >= 0:
+            # Chosen anew: the place just given free may have let a waiting request in.
             self._attempt += 1
-            self._send_to(again, now_s)
+            self._dispatch(now_s)
             return
         backend = self.pool.settings.backends[position].label
         self._answer(outcome, f"cannot connect to backend {backend}: {reason}")

@@ -15,7 +15,6 @@ _STATUS: dict[Outcome, tuple[int, str]] = {
     Outcome.CONNECT_FAILED: (502, "Bad Gateway"),
     Outcome.RESET: (502, "Bad Gateway"),
     Outcome.MALFORMED: (502, "Bad Gateway"),
-    Outcome.TRUNCATED: (502, "Bad Gateway"),
     Outcome.NO_BACKEND: (503, "Service Unavailable"),
     Outcome.QUEUE_FULL: (503, "Service Unavailable"),
     Outcome.QUEUE_TIMEOUT: (503, "Service Unavailable"),

@@ -78,10 +78,10 @@ def state(config: Config, numbering: Numbering) -> RouterState:
         health=HealthChecker(config, numbering, eligibility.set_health, Random(1)),
         ejector=Ejector((numbering.pools[name], pool.ejection) for name, pool in config.pools.items()),
         workers=[
-            ProcessStatus("worker 0", pid=11, alive=True),
-            ProcessStatus("worker 1", pid=12, alive=True, restarts=1),
+            ProcessStatus(pid=11, alive=True),
+            ProcessStatus(pid=12, alive=True, restarts=1),
         ],
-        learner=ProcessStatus("learner", pid=13, alive=True, restarts=2),
+        learner=ProcessStatus(pid=13, alive=True, restarts=2),
         telemetry_lost=lambda: 7,
         started_s=40.0,
         clock=lambda: 100.0,

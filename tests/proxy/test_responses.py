@@ -6,8 +6,9 @@ from smartlb.core.outcome import Blame, Outcome
 from smartlb.proxy.responses import error_response, status_of
 from tests.proxy.oracle import assert_sound, read_response
 
-# A client that has gone, and a complete response, leave nothing to answer.
-ANSWERED = [outcome for outcome in Outcome if outcome not in (Outcome.COMPLETE, Outcome.CLIENT_GONE)]
+# A client that has gone or has a response, or part of one, gets no answer from the router.
+UNANSWERED = [Outcome.COMPLETE, Outcome.CLIENT_GONE, Outcome.TRUNCATED]
+ANSWERED = [outcome for outcome in Outcome if outcome not in UNANSWERED]
 
 
 @pytest.mark.parametrize("outcome", ANSWERED)
@@ -48,7 +49,7 @@ def test_the_status_says_whose_fault_it_is() -> None:
             assert status in (500, 503)
 
 
-@pytest.mark.parametrize("outcome", [Outcome.COMPLETE, Outcome.CLIENT_GONE])
+@pytest.mark.parametrize("outcome", UNANSWERED)
 def test_other_outcomes_have_no_answer(outcome: Outcome) -> None:
     with pytest.raises(KeyError):
         status_of(outcome)
