@@ -36,6 +36,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PATH",
         help="write the addresses to this file, as JSON, when the router is ready",
     )
+    serve.add_argument(
+        "--for-s",
+        type=float,
+        metavar="SECONDS",
+        help="stop after this long; for tests and demonstrations, so that nothing is left running",
+    )
     serve.set_defaults(run=_serve)
 
     check = commands.add_parser(
@@ -70,7 +76,7 @@ def _serve(options: argparse.Namespace) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
-    return serve(config, options.ready_file)
+    return serve(config, options.ready_file, options.for_s)
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -123,16 +123,19 @@ class Supervisor:
             access_log=self._access_log,
         )
 
-    async def run(self, ready_file: Path | None = None) -> None:
+    async def run(self, ready_file: Path | None = None, for_s: float | None = None) -> None:
         """Serve until SIGTERM or SIGINT.
 
         Args:
+            for_s: stop by itself after this long; never where not given.
             ready_file: is written when the router is ready, with the addresses that the system chose, as JSON.
         """
         loop = asyncio.get_running_loop()
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
+        if for_s is not None:
+            loop.call_later(for_s, stop.set)
         if self._access_log is not None and self._log_socket is not None:
             loop.add_signal_handler(signal.SIGUSR1, self._access_log.reopen)
             self._log_socket.setblocking(False)
@@ -268,7 +271,7 @@ def _unlinked_file(content: bytes) -> int:
     return fd
 
 
-def serve(config: Config, ready_file: Path | None = None) -> int:
+def serve(config: Config, ready_file: Path | None = None, for_s: float | None = None) -> int:
     """Run a router until it is told to stop; returns the exit status."""
     set_up_logging("smartlb")
     try:
@@ -276,5 +279,5 @@ def serve(config: Config, ready_file: Path | None = None) -> int:
     except (CannotListen, OSError) as error:
         log.error("%s", error)
         return 1
-    uvloop.run(supervisor.run(ready_file))
+    uvloop.run(supervisor.run(ready_file, for_s))
     return 0

@@ -90,7 +90,7 @@ async def serving(config: Mapping[str, Any], directory: Path) -> AsyncIterator[S
     """Run `smartlb serve` on a configuration until the block ends."""
     file, ready_file, log = directory / "smartlb.yaml", directory / "ready.json", directory / "log"
     file.write_text(yaml.safe_dump(dict(config)))
-    process = await spawn("serve", file, "--ready-file", ready_file, log=log)
+    process = await spawn("serve", file, "--ready-file", ready_file, "--for-s", "120", log=log)
     try:
         give_up_s = monotonic() + 30
         while not ready_file.exists():

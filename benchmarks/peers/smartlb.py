@@ -62,6 +62,7 @@ PEER = Peer(
     arguments=lambda site: [
         *("serve", f"{site.folder}/smartlb.yaml"),
         *("--ready-file", f"{site.folder}/ready.json"),
+        *("--for-s", "300"),
     ],
     environ=_environ,
     worker="smartlb.proxy.worker",

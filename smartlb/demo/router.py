@@ -48,13 +48,14 @@ def configuration(policy: str, servers: Iterable[Server], classes: Sequence[str]
 
 
 @asynccontextmanager
-async def running(config: Path, ready_file: Path, log: IO[Any]) -> AsyncIterator[Router]:
-    """Start `smartlb serve` and wait until it is ready; it stops with the block.
+async def running(config: Path, ready_file: Path, log: IO[Any], longest_s: float) -> AsyncIterator[Router]:
+    """Start `smartlb serve` and wait until it is ready; it stops with the block, or after `longest_s` at the latest.
 
     Raises:
         DemoError: it did not come up.
     """
     command = [sys.executable, "-m", "smartlb", "serve", str(config), "--ready-file", str(ready_file)]
+    command += ["--for-s", f"{longest_s:g}"]
     async with service(command, log) as process:
         for _ in range(round(_READY_S / 0.05)):
             if ready_file.exists():

@@ -116,7 +116,10 @@ class _Run:
             )
             config = settings.output / f"{policy}.yaml"
             config.write_text(router.configuration(policy, servers.values(), self._load.classes))
-            smartlb = await stack.enter_async_context(router.running(config, self._folder / f"{policy}.ready", log))
+            longest_s = self._settings.total_s + _SPARE_S
+            smartlb = await stack.enter_async_context(
+                router.running(config, self._folder / f"{policy}.ready", log, longest_s)
+            )
             session = await stack.enter_async_context(aiohttp.ClientSession())
             generator = await stack.enter_async_context(child(self._generator(smartlb.listener), log))
             started_s = float((await generator.report())["started_s"])

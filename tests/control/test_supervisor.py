@@ -198,3 +198,13 @@ async def test_a_storm_of_nonsense_ends_no_worker(tmp_path: Path, backend: Backe
         async with aiohttp.ClientSession() as session, session.get(router.url) as response:
             assert response.status == 200
         assert "internal error" not in router.log
+
+
+async def test_it_stops_by_itself_where_asked_to(tmp_path: Path) -> None:
+    file, log = tmp_path / "router.yaml", tmp_path / "log"
+    file.write_text(
+        "listeners: [{bind: '127.0.0.1:0'}]\nadmin: {bind: '127.0.0.1:0'}\nworkers: 1\n"
+        "pools: {web: {backends: ['127.0.0.1:1'], policy: round_robin}}\n"
+    )
+    process = await spawn("serve", file, "--for-s", "0.5", log=log)
+    assert await asyncio.wait_for(process.wait(), 20) == 0, log.read_text()
