@@ -9,6 +9,7 @@ import signal
 import socket
 import tempfile
 from collections.abc import Coroutine
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -80,20 +81,13 @@ class Supervisor:
             self._access_log = AccessLog(config.access_log.path, numbering, time() - monotonic())
             self._log_socket, workers_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
             workers_end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _LOG_BUFFER_BYTES)
-            handover = Handover(handover.config_fd, segment_fd, _RING_CAPACITY, access_log_fd=workers_end.detach())
+            handover = replace(handover, access_log_fd=workers_end.detach())
 
         self._workers = [
             Child(
                 f"worker {number}",
                 "smartlb.proxy.worker",
-                Handover(
-                    handover.config_fd,
-                    segment_fd,
-                    _RING_CAPACITY,
-                    number,
-                    tuple(self._listen_fds[number]),
-                    handover.access_log_fd,
-                ),
+                replace(handover, worker=number, listen_fds=tuple(self._listen_fds[number])),
                 on_exit=partial(self._clear_worker, number),
             )
             for number in range(workers)
@@ -246,8 +240,9 @@ def _look_after(child: Child, status: ProcessStatus, last_s: float, hung_after_s
     """Report on a process, and kill it when it hangs."""
     shown_s = max(last_s, child.since_s)
     hung = child.pid is not None and now_s - shown_s > hung_after_s
-    if hung and status.alive:
-        log.error("%s has shown no life for %.1f s and is killed", child.name, now_s - shown_s)
+    if hung:
+        if status.alive:  # said once, not at each look until the process is gone
+            log.error("%s has shown no life for %.1f s and is killed", child.name, now_s - shown_s)
         child.kill()
     status.pid = child.pid
     status.alive = child.pid is not None and not hung and last_s >= child.since_s

@@ -141,10 +141,7 @@ class BackendConnection(asyncio.Protocol):
         if length == len(data) - end:
             # The whole response came at once, as small ones do.
             exchange.response_bytes = length
-            if length < _COPY_BELOW:
-                exchange.client.transport.write(head + data[end:])
-            else:
-                exchange.client.transport.writelines((head, memoryview(data)[end:]))
+            self._write(exchange, head, data, end)
             self._complete(exchange, keep_alive)
             return
         self._keep_alive = keep_alive

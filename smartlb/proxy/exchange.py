@@ -119,10 +119,8 @@ class Exchange:
     def _dispatch(self, now_s: float) -> None:
         """Pick a backend and send, or wait for one, or refuse."""
         position = self.pool.choose(self.request_class, self._key, now_s, self._tried)
-        if position >= 0:
+        if position != ALL_FULL:
             self._send_to(position, now_s)
-        elif position == NOBODY:
-            self._refuse(Outcome.NO_BACKEND, f"pool {self.pool.name} has no healthy backend")
         elif self.pool.wait(self):
             self.client.deadline_s = min(self.deadline_s, now_s + self.pool.settings.queue.timeout_s)
         else:
@@ -150,14 +148,14 @@ class Exchange:
         position = self.pool.choose(self.request_class, self._key, now_s, self._tried)
         if position == ALL_FULL:
             return False
-        if position == NOBODY:
-            self._refuse(Outcome.NO_BACKEND, f"pool {self.pool.name} has no healthy backend")
-        else:
-            self._send_to(position, now_s)
+        self._send_to(position, now_s)
         return True
 
     def _send_to(self, position: int, now_s: float) -> None:
         pool = self.pool
+        if position == NOBODY:
+            self._refuse(Outcome.NO_BACKEND, f"pool {pool.name} has no healthy backend")
+            return
         self._position = position
         self._dispatched_s = now_s
         self._in_flight = pool.began(position)
