@@ -18,7 +18,7 @@ from smartlb.admin.histogram import BOUNDS_S, Histogram
 from smartlb.admin.state import RouterState
 from smartlb.admin.traffic import STATUS_CLASSES
 from smartlb.config.numbering import Member
-from smartlb.control.health import Health
+from smartlb.control.rise_fall import Health
 from smartlb.core.outcome import Outcome
 from smartlb.core.segment import Gauge
 from smartlb.core.snapshot import Snapshot

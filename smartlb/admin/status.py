@@ -6,7 +6,7 @@ from smartlb import __version__
 from smartlb.admin.state import RouterState
 from smartlb.admin.traffic import BackendWindow
 from smartlb.config.numbering import Member
-from smartlb.control.health import Health
+from smartlb.control.rise_fall import Health
 from smartlb.core.outcome import Outcome
 from smartlb.core.segment import Gauge
 from smartlb.core.snapshot import Matrix, Snapshot

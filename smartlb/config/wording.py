@@ -1,14 +1,14 @@
 """What the models object to, as plain sentences: what was expected, and what was found."""
 
-from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from smartlb.config.model import Config, PolicyChoice
+from smartlb.config.model import PolicyChoice
 from smartlb.config.problems import Location, shown, unknown_name
+from smartlb.config.shape import fields, model_at, plain
 from smartlb.policies.registry import POLICIES
 
 _KINDS = {
@@ -29,19 +29,20 @@ _BOUNDS = {
 }
 
 
-def sentence(error: ErrorDetails, data: Any) -> str:
+def sentence(error: ErrorDetails, model: type[BaseModel], data: Any) -> str:
     """What is wrong, in words for the file's author.
 
     Args:
-        error: one of pydantic's, from validating `data` as a `Config`.
-        data: the whole configuration.
+        error: one of pydantic's, from validating `data` as a `model`.
+        model: of the whole file.
+        data: the whole file.
     """
     location, kind, found = error["loc"], error["type"], error["input"]
     context = error.get("ctx", {})
     if kind == "extra_forbidden":
-        return unknown_name("key", str(location[-1]), _fields(location[:-1], data))
+        return unknown_name("key", str(location[-1]), _fields(model, location[:-1], data))
     if kind == "missing":
-        description = _fields(location[:-1], data)[str(location[-1])].description or ""
+        description = _fields(model, location[:-1], data)[str(location[-1])].description or ""
         return f"required, but missing: {description}"
     if kind == "value_error":
         message = str(context["error"])
@@ -62,6 +63,10 @@ def _expected(kind: str, context: dict[str, Any], message: str) -> str:
             return f"at most {context['max_length']} items"
         case "string_too_short":
             return "text that is not empty"
+        case "union_tag_not_found":
+            return f"`{str(context['discriminator']).strip(chr(39))}`, which says what it is"
+        case "union_tag_invalid":
+            return f"`{str(context['discriminator']).strip(chr(39))}` to be one of {context['expected_tags']}"
         case "literal_error":
             return str(context["expected"])
         case _:  # None that the models have now; a new one is better said in pydantic's words than not at all.
@@ -76,21 +81,12 @@ def _hint(kind: str, found: object) -> str:
     return ""
 
 
-def _fields(location: Location, data: Any) -> dict[str, FieldInfo]:
+def _fields(model: type[BaseModel], location: Location, data: Any) -> dict[str, FieldInfo]:
     """The keys that the mapping at `location` takes; for a policy, its options among them."""
-    kind: Any = Config
-    for step in location:
-        data = data[step]
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            kind = _without_none(kind.model_fields[str(step)].annotation)
-        else:
-            *_, kind = get_args(kind)  # of a list or mapping
-    if kind is PolicyChoice and data.get("name") in POLICIES:
-        return kind.model_fields | POLICIES[data["name"]].options.model_fields
-    fields: dict[str, FieldInfo] = kind.model_fields
-    return fields
-
-
-def _without_none(kind: Any) -> Any:
-    """What a key takes beside nothing at all: `X` for ``X | None``."""
-    return get_args(kind)[0] if get_origin(kind) in (Union, UnionType) else kind
+    found = fields(model, location)
+    if model_at(model, location) is PolicyChoice:
+        for step in plain(model, location):
+            data = data[step]
+        if data.get("name") in POLICIES:
+            return found | POLICIES[data["name"]].options.model_fields
+    return found

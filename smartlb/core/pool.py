@@ -1,7 +1,10 @@
 """What a policy may look at when it picks a backend."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 
 class PoolView(NamedTuple):
@@ -31,3 +34,19 @@ class PoolView(NamedTuple):
     draw: Sequence[float]
     base_s: Sequence[float]
     slope_s: Sequence[float]
+
+
+def running_sums(weight: npt.NDArray[np.float64], eligible: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+    """Learned weights as `PoolView.draw` wants them.
+
+    Args:
+        weight: ``[classes, backends]``.
+        eligible: ``[backends]``; the others add nothing. Where a row has no weight left, those that are eligible
+            weigh the same.
+
+    Returns:
+        float64, flat, row after row.
+    """
+    open_weight = np.where(eligible, weight, 0.0)
+    open_weight[open_weight.sum(axis=1) <= 0.0] = eligible
+    return open_weight.cumsum(axis=1).ravel()

@@ -14,7 +14,7 @@ import numpy as np
 from smartlb.config.model import Pool as PoolSettings
 from smartlb.config.numbering import Numbering
 from smartlb.core.outcome import Outcome
-from smartlb.core.pool import PoolView
+from smartlb.core.pool import PoolView, running_sums
 from smartlb.core.segment import Segment
 from smartlb.core.snapshot import Snapshot
 from smartlb.policies.policy import Members, Policy
@@ -217,10 +217,7 @@ class Pool:
             # The fallback does not look at the learned rows; a learned policy is not asked without a snapshot.
             draw = base_s = slope_s = ()
         else:
-            weight = np.where(eligible, snapshot.weight[:, self._slice], 0.0)
-            bare = weight.sum(axis=1) <= 0.0
-            weight[bare] = eligible
-            draw = weight.cumsum(axis=1).ravel().tolist()
+            draw = running_sums(snapshot.weight[:, self._slice], eligible).tolist()
             base_s = snapshot.base_s[:, self._slice].ravel().tolist()
             slope_s = snapshot.slope_s[:, self._slice].ravel().tolist()
         barred = np.where(eligible, 0.0, np.inf)

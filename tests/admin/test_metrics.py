@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from smartlb import __version__
 from smartlb.admin.metrics import make_registry
 from smartlb.admin.state import RouterState
-from smartlb.control.health import Health
+from smartlb.control.rise_fall import Health
 from smartlb.core.outcome import Outcome
 from smartlb.core.segment import Gauge
 from smartlb.core.snapshot import Snapshot

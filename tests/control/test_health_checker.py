@@ -13,7 +13,8 @@ from aiohttp.test_utils import TestServer
 
 from smartlb.config.model import Config
 from smartlb.config.numbering import Numbering
-from smartlb.control.health import Health, HealthChecker
+from smartlb.control.health import HealthChecker
+from smartlb.control.rise_fall import Health
 
 Change = tuple[int, bool, str]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smartlb.control.health import Health, RiseFall
+from smartlb.control.rise_fall import Health, RiseFall
 
 
 @pytest.mark.parametrize(
