@@ -3,7 +3,7 @@
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Tag
 from pydantic.fields import FieldInfo
 
 from smartlb.config.problems import Location
@@ -56,15 +56,18 @@ def _member(kind: Any, step: str | int) -> Any:
     kind = _bare(kind)
     if get_origin(kind) not in (Union, UnionType):
         return None
-    for choice in map(_bare, get_args(kind)):
-        if isinstance(choice, type) and issubclass(choice, BaseModel) and step in (choice.__name__, *_tags(choice)):
-            return choice
+    for choice in get_args(kind):
+        model = _bare(choice)
+        if isinstance(model, type) and issubclass(model, BaseModel) and step in (model.__name__, *_tags(choice, model)):
+            return model
     return None
 
 
-def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
+def _tags(choice: Any, model: type[BaseModel]) -> list[Any]:
+    """By what the choice of a member is named: pydantic's `Tag`, or the values of the member's `kind`."""
+    given = [part.tag for part in get_args(choice)[1:] if isinstance(part, Tag)]
     kind = model.model_fields.get("kind")
-    return get_args(kind.annotation) if kind is not None and get_origin(kind.annotation) is Literal else ()
+    return [*given, *get_args(kind.annotation)] if kind and get_origin(kind.annotation) is Literal else given
 
 
 def _inner(kind: Any, step: str | int) -> Any:

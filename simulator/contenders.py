@@ -1,0 +1,58 @@
+"""What can be compared: the router's policies, the references, and static rules told the true capacities."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from simulator.references.reference import Reference
+from simulator.references.registry import REFERENCES
+from smartlb.policies.policy import Policy, PolicyOptions
+from smartlb.policies.registry import POLICIES
+
+TOLD: Mapping[str, Policy | Reference] = {
+    "true_weights_round_robin": POLICIES["smooth_weighted_round_robin"],
+    "true_weights_least_connections": POLICIES["weighted_least_connections"],
+    #"true_weights_envoy_least_request": REFERENCES["envoy_least_request"],
+}
+"""Rules whose weights an operator sets by the true capacities, which nobody knows so well outside a simulator."""
+
+CONTENDERS: Mapping[str, Policy | Reference] = {**POLICIES, **REFERENCES, **TOLD}
+"""All of them by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """One of them, with options.
+
+    Attributes:
+        name: of `CONTENDERS`.
+        policy: what picks.
+        options: of the policy.
+        told: whether its weights are the true capacities.
+    """
+
+    name: str
+    policy: Policy | Reference
+    options: PolicyOptions
+    told: bool
+
+    @property
+    def learns(self) -> bool:
+        """Whether it needs the learner."""
+        return self.policy.name == "learned"
+
+
+def contender(name: str, options: Mapping[str, Any] | None = None) -> Contender:
+    """A contender by name.
+
+    Raises:
+        KeyError: there is none of this name.
+        pydantic.ValidationError: the options are not those of this policy.
+    """
+    policy = CONTENDERS[name]
+    return Contender(name, policy, policy.options.model_validate(dict(options or {}), strict=True), name in TOLD)
+
+
+def realisable(names: Sequence[str]) -> Sequence[str]:
+    """Those that could exist outside a simulator."""
+    return [name for name in names if name != "clairvoyant" and name not in TOLD]

@@ -1,0 +1,1 @@
+"""What can go wrong with a backend, one kind a file; `registry.py` lists them."""

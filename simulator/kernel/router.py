@@ -1,0 +1,245 @@
+"""What happens at a router: a request comes, is sent to a backend, and ends."""
+
+from math import inf, isnan, nan
+from typing import Any, NamedTuple
+
+from simulator.kernel.compiling import compiled
+from simulator.kernel.backend import abandon, receive
+from simulator.kernel.slots import free
+from simulator.kernel.state import NOBODY, TRAVELLING, Array, State
+from smartlb.core.outcome import FIRST_BACKEND_FAULT, TOO_MANY_REQUESTS, Outcome
+from smartlb.core.pool import PoolView
+from smartlb.core.telemetry import NO_BACKEND as BACKEND_OF_NONE
+
+_COMPLETE = int(Outcome.COMPLETE)
+_CONNECT_FAILED = int(Outcome.CONNECT_FAILED)
+_RESPONSE_TIMEOUT = int(Outcome.RESPONSE_TIMEOUT)
+_NO_BACKEND = int(Outcome.NO_BACKEND)
+
+_MOST_ATTEMPTS = 2  # as in the router: a request of which nothing was sent is sent again, once
+
+
+class Routing(NamedTuple):
+    """How requests are routed; the same for all routers but for what their policies remember.
+
+    Attributes:
+        pick, observe: the policy's, compiled; see `simulator.kernel.calling`.
+        pick_knowing, observe_knowing: the same of a reference.
+        knows: which of the two pairs is called.
+        observes: whether the policy measures.
+        pool: what routers know of the pool; its `in_flight` is not used.
+        memory: uint8 ``[routers, bytes]``; the policy's memory of each router.
+        layout: where the parts of a memory begin; see `simulator.kernel.calling`.
+        drawn: how many random numbers a pick takes.
+    """
+
+    pick: Any
+    observe: Any
+    pick_knowing: Any
+    observe_knowing: Any
+    knows: bool
+    observes: bool
+    pool: PoolView
+    memory: Array
+    layout: Array
+    drawn: int
+
+
+@compiled
+def arrive(state: State, request: Array) -> int:
+    """A slot for a request that has come."""
+    clock = state.clock[0]
+    clock.free -= 1
+    slot = state.free[clock.free]
+    job = state.jobs[slot]
+    job.request = clock.requests
+    job.arrived_s = request.at_s
+    job.work_s = request.work_s
+    job.first_s = request.first_s
+    job.key = request.url if clock.by_url else request.client
+    job.router = request.router
+    job.request_class = request.request_class
+    job.fail_draw = request.fail_draw
+    job.tail_draw = request.tail_draw
+    job.attempt = 1
+    job.tried = NOBODY
+    clock.requests += 1
+    return int(slot)
+
+
+@compiled
+def dispatch(state: State, slot: int, now_s: float, routing: Routing, random: Any) -> None:
+    """Pick a backend and send the request there, or answer that there is none."""
+    job = state.jobs[slot]
+    view = routing.pool
+    job.dispatched_s = now_s
+    job.first_byte_s = nan
+    row = 0 if state.clock[0].shared else job.router
+    view = PoolView(
+        view.eligible, view.barred, state.in_flight[row], view.weight, view.draw, view.base_s, view.slope_s
+    )
+    if job.tried != NOBODY:
+        view = _without(state, view, job.tried)
+    if len(view.eligible) == 0:
+        job.outcome, job.status = _NO_BACKEND, 503
+        job.in_flight = 0
+        job.backend = BACKEND_OF_NONE
+        _log(state, slot, now_s, True)
+        free(state, slot)
+        return
+    draws = state.draws[: routing.drawn]
+    for at in range(routing.drawn):
+        draws[at] = random.random()
+    backend = _pick(state, job, view, now_s, draws, routing)
+    job.backend = backend
+    job.in_flight = state.in_flight[row, backend]
+    state.in_flight[row, backend] += 1
+    job.place = TRAVELLING
+    _await(state, slot)
+    receive(state, backend, slot, now_s)
+
+
+@compiled
+def _pick(state: State, job: Array, view: PoolView, now_s: float, draws: Array, routing: Routing) -> int:
+    memory, of = routing.memory[job.router], job.request_class
+    if routing.knows:
+        state.world.work_s[0] = job.work_s
+        known: int = routing.pick_knowing(view, state.world, memory, routing.layout, of, job.key, now_s, draws)
+        return known
+    picked: int = routing.pick(view, memory, routing.layout, of, job.key, now_s, draws)
+    return picked
+
+
+@compiled
+def _without(state: State, view: PoolView, tried: int) -> PoolView:
+    """The view of a request that has failed at a backend already."""
+    size = len(view.weight)
+    count = 0
+    for at in view.eligible:
+        if at != tried:
+            state.eligible[count] = at
+            count += 1
+    for at in range(size):
+        state.barred[at] = inf if at == tried else view.barred[at]
+    draw = state.draw[: len(view.draw)]
+    for row in range(0, len(draw), size):
+        total = 0.0
+        for at in range(size):
+            before = view.draw[row + at - 1] if at > 0 else 0.0
+            if at != tried:
+                total += view.draw[row + at] - before
+            draw[row + at] = total
+        if total <= 0.0:
+            for at in range(size):
+                total += 1.0 if state.barred[at] == 0.0 else 0.0
+                draw[row + at] = total
+    return PoolView(
+        state.eligible[:count], state.barred, view.in_flight, view.weight, draw, view.base_s, view.slope_s
+    )
+
+
+@compiled
+def end(state: State, slot: int, now_s: float, routing: Routing) -> bool:
+    """An answer has come; returns whether the request is to be sent again."""
+    job = state.jobs[slot]
+    if job.place != TRAVELLING:  # its router had given it up
+        free(state, slot)
+        return False
+    answered = job.outcome == _COMPLETE
+    if answered and isnan(job.first_byte_s):
+        job.first_byte_s = now_s
+    again = job.outcome == _CONNECT_FAILED and job.attempt < _MOST_ATTEMPTS and _others(routing.pool, job.backend)
+    _settle(state, slot, now_s, routing, not again)
+    if again:
+        job.attempt += 1
+        job.tried = job.backend
+        return True
+    free(state, slot)
+    return False
+
+
+@compiled
+def time_out(state: State, slot: int, now_s: float, routing: Routing) -> None:
+    """A request has waited too long for its answer."""
+    job = state.jobs[slot]
+    job.outcome, job.status = _RESPONSE_TIMEOUT, 504
+    _settle(state, slot, now_s, routing, True)
+    abandon(state, slot)
+
+
+@compiled
+def _others(view: PoolView, backend: int) -> bool:
+    count = len(view.eligible)
+    return count > 1 or (count == 1 and view.eligible[0] != backend)
+
+
+@compiled
+def _settle(state: State, slot: int, now_s: float, routing: Routing, last: bool) -> None:
+    job = state.jobs[slot]
+    _await_no_more(state, slot)
+    row = 0 if state.clock[0].shared else job.router
+    state.in_flight[row, job.backend] -= 1
+    if routing.observes:
+        failed = job.outcome >= FIRST_BACKEND_FAULT or job.status >= 500 or job.status == TOO_MANY_REQUESTS
+        first_s = now_s if isnan(job.first_byte_s) else job.first_byte_s
+        _observe(state, job, now_s, first_s - job.dispatched_s, failed, routing)
+    _log(state, slot, now_s, last)
+
+
+@compiled
+def _observe(state: State, job: Array, now_s: float, latency_s: float, failed: bool, routing: Routing) -> None:
+    memory = routing.memory[job.router]
+    if routing.knows:
+        state.world.report[0] = job.reported_queue
+        state.world.report[1] = job.reported_s
+        routing.observe_knowing(state.world, memory, routing.layout, job.backend, now_s, latency_s, failed)
+    else:
+        routing.observe(memory, routing.layout, job.backend, now_s, latency_s, failed)
+
+
+@compiled
+def _log(state: State, slot: int, now_s: float, last: bool) -> None:
+    clock, job = state.clock[0], state.jobs[slot]
+    entry = state.log[clock.logged]
+    clock.logged += 1
+    entry.request = job.request
+    entry.arrived_s = job.arrived_s
+    entry.queued_s = job.dispatched_s - job.arrived_s
+    entry.first_byte_s = job.first_byte_s - job.dispatched_s
+    entry.total_s = now_s - job.dispatched_s
+    entry.in_flight = job.in_flight
+    entry.backend = job.backend
+    entry.request_class = job.request_class
+    entry.router = job.router
+    entry.status = job.status
+    entry.outcome = job.outcome
+    entry.attempt = job.attempt
+    entry.last = 1 if last else 0
+
+
+@compiled
+def _await(state: State, slot: int) -> None:
+    """All requests have the same timeout, so the one dispatched last is the last to time out."""
+    clock, jobs = state.clock[0], state.jobs
+    jobs[slot].due_before = clock.last_due
+    jobs[slot].due_after = NOBODY
+    if clock.last_due == NOBODY:
+        clock.first_due = slot
+    else:
+        jobs[clock.last_due].due_after = slot
+    clock.last_due = slot
+
+
+@compiled
+def _await_no_more(state: State, slot: int) -> None:
+    clock, jobs = state.clock[0], state.jobs
+    before, after = jobs[slot].due_before, jobs[slot].due_after
+    if before == NOBODY:
+        clock.first_due = after
+    else:
+        jobs[before].due_after = after
+    if after == NOBODY:
+        clock.last_due = before
+    else:
+        jobs[after].due_before = before
+

@@ -1,0 +1,1 @@
+"""What is measured of runs: pure functions from arrays to figures."""

@@ -1,0 +1,1 @@
+"""How what was measured is shown: in the terminal, as a web page, and as files for programs."""

@@ -1,0 +1,1 @@
+"""When requests come: one process a file, all of them in `registry`."""

@@ -1,0 +1,1 @@
+"""Recorded requests, read one after another: one format a file, all of them in `registry`; `source` is the way in."""

@@ -1,0 +1,137 @@
+"""A recorded run of the live router, picked again by the compiled policies: one source, one behaviour."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from random import Random
+from typing import Any
+
+import numba
+import numpy as np
+import pytest
+
+from simulator.kernel.calling import Calls, prepare
+from smartlb.core.pool import PoolView
+from smartlb.policies.policy import Members
+from smartlb.policies.registry import POLICIES
+from smartlb.proxy.pool import Pool
+from tests.proxy.live import Live, LiveRouter, request
+from tests.proxy.origin import Link, ok
+
+BACKENDS = 5
+REQUESTS = 240
+
+
+@dataclass
+class Recording:
+    """What a live pool's policy was asked and told, in order, and what it answered."""
+
+    events: list[tuple[str, tuple[Any, ...], int]] = field(default_factory=list)
+
+    def attach(self, pool: Pool) -> None:
+        for chooser in {pool._primary, pool._fallback}:  # one and the same but for learned pools
+            chooser.pick = self._recorded(chooser.pick)
+        pool._use(pool._fallback if pool.on_fallback else pool._primary)
+        if pool.observe is not None:
+            pool.observe = self._observed(pool.observe)
+
+    def _recorded(self, pick: Callable[..., int]) -> Callable[..., int]:
+        def recorded(view: PoolView, memory: Any, *arguments: Any) -> int:
+            seen = PoolView(*(np.array(part).copy() for part in view))
+            picked = pick(view, memory, *arguments)
+            self.events.append(("pick", (seen, *arguments), picked))
+            return picked
+
+        return recorded
+
+    def _observed(self, observe: Callable[..., None]) -> Callable[..., None]:
+        def observed(memory: Any, *arguments: Any) -> None:
+            self.events.append(("observe", arguments, -1))
+            observe(memory, *arguments)
+
+        return observed
+
+
+@numba.njit
+def call_pick(pick: Any, view: Any, memory: Any, layout: Any, of: int, key: Any, now_s: float, draws: Any) -> int:
+    picked: int = pick(view, memory, layout, of, key, now_s, draws)
+    return picked
+
+
+@numba.njit
+def call_observe(
+    observe: Any, memory: Any, layout: Any, backend: int, now_s: float, latency_s: float, failed: bool
+) -> None:
+    observe(memory, layout, backend, now_s, latency_s, failed)
+
+
+def picked_again(calls: Calls, events: Sequence[tuple[str, tuple[Any, ...], int]]) -> list[int]:
+    """What the compiled policy picks at each of the recorded picks."""
+    memory = calls.memory[0]
+    picks = []
+    for what, arguments, _ in events:
+        if what == "pick":
+            seen, request_class, key, now_s, draws = arguments
+            view = PoolView(
+                seen.eligible.astype(np.int32),
+                seen.barred.astype(np.float64),
+                seen.in_flight.astype(np.int32),
+                *(part.astype(np.float64) for part in seen[3:]),
+            )
+            drawn = np.array(draws, dtype=np.float64)
+            key = np.uint64(key)
+            picks.append(call_pick(calls.pick, view, memory, calls.layout, request_class, key, now_s, drawn))
+        else:
+            call_observe(calls.observe, memory, calls.layout, *arguments)
+    return picks
+
+
+@pytest.fixture
+async def live() -> AsyncIterator[Live]:
+    live = Live()
+    yield live
+    await live.end()
+
+
+async def drive(router: LiveRouter, live: Live, learned: bool) -> None:
+    """Requests from several connections at once, and once in a while a change of what may be picked."""
+    chance = Random(5)
+    clients = [await live.client(router) for _ in range(8)]
+    for turn in range(REQUESTS // len(clients)):
+        if learned:
+            router.publish(turn + 1, [chance.uniform(0.05, 1.0) for _ in range(BACKENDS)])
+        if turn % 7 == 3:
+            router.set_eligible(*(int(at != turn % BACKENDS) for at in range(BACKENDS)))
+        await asyncio.gather(*(client.ask(request("GET", f"/{chance.randrange(9)}")) for client in clients))
+
+
+async def uneven(link: Link) -> None:
+    """A backend that takes its time, and now and then fails."""
+    for turn in count():
+        await link.request()
+        await asyncio.sleep(0.002 * ((link.number + turn) % 4))
+        await link.send(b"HTTP/1.1 500 Error\r\ncontent-length: 0\r\n\r\n" if turn % 11 == 10 else ok())
+
+
+@pytest.mark.parametrize("name", POLICIES)
+async def test_the_compiled_policy_picks_what_the_live_router_picked(name: str, live: Live) -> None:
+    policy = POLICIES[name]
+    origins = [await live.origin(uneven) for _ in range(BACKENDS)]
+    weight = [1.0, 2.0, 0.5, 1.0, 4.0]
+    backends = [
+        {"name": f"b{at}", "address": origin.address, "weight": weight[at]} for at, origin in enumerate(origins)
+    ]
+    router = await live.router(*backends, pool={"policy": name, "ejection": None})
+    learned = name == "learned"
+    if learned:
+        router.publish(1, [1.0 / BACKENDS] * BACKENDS)
+    recording = Recording()
+    recording.attach(router.worker._pools["web"])
+    await drive(router, live, learned)
+
+    picks = [picked for what, _, picked in recording.events if what == "pick"]
+    assert len(picks) == REQUESTS
+    calls = prepare(policy, policy.options(), Members([f"b{at}" for at in range(BACKENDS)], weight), 1)
+    assert picked_again(calls, recording.events) == picks
+    assert len(set(picks)) > 1
