@@ -1,5 +1,6 @@
 """The simulator from Python: scenarios in, runs and DataFrames out."""
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,11 @@ from simulator.scenario import Scenario, load, path_of
 from simulator.simulation import Progress, simulate
 from simulator.streams import streams
 from simulator.workload.workload import prepare
+
+
+class OverloadWarning(UserWarning):
+    """A fleet cannot carry what comes, and is simulated all the same."""
+
 
 __all__ = ["ImpossibleScenario", "Run", "Scenario", "load", "run"]
 
@@ -54,6 +60,8 @@ def run(
         scenario = Scenario.model_validate(scenario)
     demand = prepare(scenario.workload, folder, streams(seed), stand_in)
     planned = plan(name or "scenario", scenario, demand, seed)
-    if not allow_overload and (why := overload(planned)):
-        raise ImpossibleScenario(why)
+    if why := overload(planned):
+        if not allow_overload:
+            raise ImpossibleScenario(why)
+        warnings.warn(why, OverloadWarning, stacklevel=2)
     return simulate(planned, contender(policy, options), changed, progress)

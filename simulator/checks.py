@@ -53,7 +53,9 @@ class Checks:
             self._states = [RiseFall(health_check.rise, health_check.fall) for _ in range(count)]
             for backend in range(count):
                 self._look(backend, 0.0)
-                agenda.every(health_check.interval_s, self._looker(backend), float(rng.random()) * health_check.interval_s)
+                agenda.every(
+                    health_check.interval_s, self._looker(backend), float(rng.random()) * health_check.interval_s
+                )
 
     @property
     def eligible(self) -> "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]":
@@ -70,7 +72,9 @@ class Checks:
             self._take_in(backend, condition.passes_checks, now_s)
         else:
             # Nothing answers: it fails by its timeout, unless the backend wakes up before.
-            self._agenda.at(now_s + self._check.timeout_s, lambda then_s: self._take_in(backend, self._awake(backend), then_s))
+            self._agenda.at(
+                now_s + self._check.timeout_s, lambda then_s: self._take_in(backend, self._awake(backend), then_s)
+            )
 
     def _awake(self, backend: int) -> bool:
         return self._conditions[backend].passes_checks
@@ -87,7 +91,14 @@ class Checks:
         for ejected in self._ejector.observe(records, now_s):
             self._set(self._ejected, ejected.index, True, now_s, ejected.reason)
 
-    def _set(self, which: "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]", backend: int, barred: bool, now_s: float, reason: str) -> None:
+    def _set(
+        self,
+        which: "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]",
+        backend: int,
+        barred: bool,
+        now_s: float,
+        reason: str,
+    ) -> None:
         if bool(which[backend]) is barred:
             return
         which[backend] = barred

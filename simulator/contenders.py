@@ -1,7 +1,7 @@
 """What can be compared: the router's policies, the references, and static rules told the true capacities."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from simulator.references.reference import Reference
@@ -12,7 +12,7 @@ from smartlb.policies.registry import POLICIES
 TOLD: Mapping[str, Policy | Reference] = {
     "true_weights_round_robin": POLICIES["smooth_weighted_round_robin"],
     "true_weights_least_connections": POLICIES["weighted_least_connections"],
-    #"true_weights_envoy_least_request": REFERENCES["envoy_least_request"],
+    "true_weights_envoy_least_request": REFERENCES["envoy_least_request"],
 }
 """Rules whose weights an operator sets by the true capacities, which nobody knows so well outside a simulator."""
 
@@ -41,6 +41,12 @@ class Contender:
         """Whether it needs the learner."""
         return self.policy.name == "learned"
 
+    def among(self, routers: int) -> "Contender":
+        """The same where `routers` that do not see each other's requests are in front of a fleet; c3 counts them."""
+        if self.policy.name != "c3" or "clients" in self.options.model_fields_set:
+            return self
+        return replace(self, options=self.options.model_copy(update={"clients": routers}))
+
 
 def contender(name: str, options: Mapping[str, Any] | None = None) -> Contender:
     """A contender by name.
@@ -51,8 +57,3 @@ def contender(name: str, options: Mapping[str, Any] | None = None) -> Contender:
     """
     policy = CONTENDERS[name]
     return Contender(name, policy, policy.options.model_validate(dict(options or {}), strict=True), name in TOLD)
-
-
-def realisable(names: Sequence[str]) -> Sequence[str]:
-    """Those that could exist outside a simulator."""
-    return [name for name in names if name != "clairvoyant" and name not in TOLD]

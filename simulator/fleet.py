@@ -38,15 +38,20 @@ class Group(Section):
         default=0.02, ge=0, le=10, description="By how much each further request in the batch slows all of them."
     )
     queue: int = Field(
-        default=1000, ge=0, le=10_000_000, description="Requests that may wait, or share beyond the cores; more get 503."
+        default=1000,
+        ge=0,
+        le=10_000_000,
+        description="Requests that may wait, or share beyond the cores; more get 503.",
     )
     round_trip_s: float = Field(default=0.001, ge=0, le=60, description="Of the network between router and backend.")
-    weight: float = Field(default=1.0, gt=0, le=256, description="As an operator configures it, for policies with weights.")
+    weight: float = Field(
+        default=1.0, gt=0, le=256, description="As an operator configures it, for policies with weights."
+    )
 
     @model_validator(mode="after")
     def _batching_alone(self) -> "Group":
         for key in ("batch", "batch_growth"):
-            if key in self.model_fields_set and self.discipline != "batching":
+            if getattr(self, key) != Group.model_fields[key].default and self.discipline != "batching":
                 raise ValueError(f"expected `discipline: batching` beside `{key}`")
         if self.discipline == "batching" and self.cores > 1:
             raise ValueError("expected `batch` alone: with `discipline: batching` there is nothing that `cores` says")

@@ -13,6 +13,7 @@ from simulator.result import Trouble
 from simulator.scenario import Scenario
 from simulator.streams import Stream, streams
 from simulator.workload.demand import Demand
+from simulator.workload.replayed import ReplayedWorkload
 from simulator.workload.request import Array
 from smartlb.config.problems import unknown_name
 
@@ -36,6 +37,7 @@ class Plan:
         speedup: of a trace; NaN for generated workloads.
         fleet: the backends.
         capacity: ``[backends]``; work a second, of the workload's mix.
+        stand_in: whether generated requests take a trace's place.
         troubles: the faults, for people.
         changes: the faults, for the backends.
     """
@@ -50,6 +52,7 @@ class Plan:
     speedup: float
     fleet: Sequence[Backend]
     capacity: Array
+    stand_in: bool
     troubles: Sequence[Trouble]
     changes: Sequence[Change]
 
@@ -82,6 +85,7 @@ def plan(name: str, scenario: Scenario, demand: Demand, seed: int) -> Plan:
         speedup=rate / demand.rate if demand.rate else nan,
         fleet=fleet,
         capacity=capacity(fleet, share * mean_work_s / float(share @ mean_work_s)),
+        stand_in=isinstance(scenario.workload, ReplayedWorkload) and demand.count is None,
         troubles=troubles,
         changes=changes(spells),
     )
@@ -118,7 +122,9 @@ def _faults(
         kind = getattr(fault, "kind", "fault")
         for backend in fault.backends:
             if backend not in by_name:
-                raise ImpossibleScenario(f"{name}: faults[{number}] ({kind}): {unknown_name('backend', backend, by_name)}")
+                raise ImpossibleScenario(
+                    f"{name}: faults[{number}] ({kind}): {unknown_name('backend', backend, by_name)}"
+                )
         if fault.random > len(fleet):
             raise ImpossibleScenario(
                 f"{name}: faults[{number}] ({kind}): random is {fault.random}, but the fleet has {len(fleet)} backends"
@@ -146,5 +152,3 @@ def overload(planned: Plan) -> str:
     if len(away - back) == len(planned.fleet):
         return f"{planned.name}: every backend is away all the time; nobody could serve anything"
     return ""
-
-

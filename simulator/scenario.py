@@ -10,6 +10,7 @@ from simulator.fleet import Group
 from simulator.workload.workload import Workload
 from smartlb.config.load import read, validated
 from smartlb.config.model import Ejection, HealthCheck, Learner, Section
+from smartlb.config.problems import ConfigError, Problem, unknown_name
 from smartlb.config.values import Seconds
 
 BUILT_IN = Path(__file__).parent / "scenarios"
@@ -29,7 +30,7 @@ class Load(Section):
 
     @model_validator(mode="after")
     def _one(self) -> "Load":
-        if len(self.model_fields_set) != 1 or None in (getattr(self, name) for name in self.model_fields_set):
+        if sum(value is not None for value in (self.utilisation, self.rate, self.speedup)) != 1:
             raise ValueError("expected exactly one of `utilisation`, `rate` and `speedup`")
         return self
 
@@ -96,4 +97,7 @@ def load(name: str, changes: dict[str, str] | None = None) -> Scenario:
         ConfigError: there is no such scenario, or it is not valid.
     """
     path = path_of(name)
+    if path.parent == BUILT_IN and not path.exists():
+        hint = "; the name of a file of your own ends with .yaml"
+        raise ConfigError(name, [Problem("", unknown_name("scenario", name, names()) + hint)])
     return validated(Scenario, read(path), str(path), changes or {})

@@ -12,9 +12,9 @@ from simulator.contenders import Contender
 from simulator.faults.condition import WELL, Change
 from simulator.kernel.backend import change
 from simulator.kernel.calling import prepare
+from simulator.kernel.compiling import entry
 from simulator.kernel.loop import JOBS_FULL, LOG_FULL, REACHED, WANTS_REQUESTS, run_until
 from simulator.kernel.router import Routing
-from simulator.kernel.compiling import entry
 from simulator.kernel.state import Array, make_state, with_more_jobs, with_more_log
 from simulator.plan import Plan
 from simulator.result import Run
@@ -52,6 +52,9 @@ def _expected(plan: Plan) -> int:
 class _Simulation:
     def __init__(self, plan: Plan, contender: Contender, progress: Progress | None) -> None:
         scenario = plan.scenario
+        routers = scenario.routers
+        if not routers.share_in_flight:
+            contender = contender.among(routers.count)
         self._plan = plan
         self._contender = contender
         self._progress = progress
@@ -59,12 +62,12 @@ class _Simulation:
         weight = plan.capacity / plan.capacity.mean() if contender.told else [backend.weight for backend in plan.fleet]
         self._weight = np.array(weight, dtype=np.float64)
         members = Members([backend.name for backend in plan.fleet], self._weight.tolist())
-        self._calls = prepare(contender.policy, contender.options, members, scenario.routers.count)
+        self._calls = prepare(contender.policy, contender.options, members, routers.count)
         self._random = plan.stream("policy")
         self._state = make_state(
             [backend.server for backend in plan.fleet],
-            routers=scenario.routers.count,
-            shared=scenario.routers.share_in_flight,
+            routers=routers.count,
+            shared=routers.share_in_flight,
             timeout_s=scenario.timeout_s,
             by_url=contender.policy.key == "url",
             tracked=self._calls.knows,
@@ -79,7 +82,7 @@ class _Simulation:
         self._checks = Checks(
             self._conditions, scenario.health_check, scenario.ejection, agenda, plan.stream("health"), self._look_anew
         )
-        delay_s = scenario.routers.telemetry_delay_s
+        delay_s = routers.telemetry_delay_s
         if scenario.ejection is not None:
             self._for_ejection = Reader(delay_s)
             agenda.every(PUMP_S, self._eject, PUMP_S)
@@ -145,6 +148,8 @@ class _Simulation:
             weights_s=np.array(self._weights_s),
             weights=np.array(self._weights).reshape(len(self._weights), len(plan.fleet) if self._weights else 0),
             drifts=self._snapshot.drifts if self._snapshot is not None else 0,
+            stand_in=plan.stand_in,
+            skipped=plan.demand.skipped,
             wall_s=perf_counter() - started_s,
         )
 

@@ -1,7 +1,5 @@
 """What ended, on its way to those who want to know of it."""
 
-import numpy as np
-
 from simulator.kernel.state import Array, State
 
 

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from simulator import command as simulator
 from smartlb import __version__
 from smartlb.demo import command as demo
 
@@ -63,6 +64,16 @@ def _parser() -> argparse.ArgumentParser:
     demonstration = commands.add_parser("demo", help="see the learned policy at work", description=about_demo)
     demo.add_arguments(demonstration)
     demonstration.set_defaults(run=demo.run)
+
+    about_simulate = "Run one policy in one scenario, in simulated time."
+    simulation = commands.add_parser("simulate", help="run a policy in a scenario", description=about_simulate)
+    simulator.add_simulate_arguments(simulation)
+    simulation.set_defaults(run=simulator.simulate)
+
+    about_arena = "Compare policies over scenarios and seeds, in simulated time."
+    comparison = commands.add_parser("arena", help="compare policies over scenarios", description=about_arena)
+    simulator.add_arena_arguments(comparison)
+    comparison.set_defaults(run=simulator.arena)
     return parser
 
 

@@ -19,7 +19,7 @@ class Antagonist(Fault):
     moves_every_s: float = Field(default=5.0, gt=0, le=86_400, description="How long it stays.")
     ends_s: float = Field(gt=0, le=10_000_000, description="When it goes for good.")
 
-    def spells(self, backends: Sequence[int], rng: np.random.Generator) -> Iterator[Spell]:  # noqa: ARG002
+    def spells(self, backends: Sequence[int], rng: np.random.Generator) -> Iterator[Spell]:
         """One stay after the other."""
         starts_s = self.starts_s
         while starts_s < self.ends_s:

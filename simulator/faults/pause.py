@@ -27,7 +27,7 @@ class Pause(Fault):
             raise ValueError(f"expected `every_s` above `pause_s`, which is {self.pause_s:g}")
         return self
 
-    def spells(self, backends: Sequence[int], rng: np.random.Generator) -> Iterator[Spell]:  # noqa: ARG002
+    def spells(self, backends: Sequence[int], rng: np.random.Generator) -> Iterator[Spell]:
         """One or many; backends that pause repeatedly do not do so together."""
         for backend in backends:
             starts_s = self.starts_s

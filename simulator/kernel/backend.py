@@ -49,11 +49,9 @@ def receive(state: State, backend: int, slot: int, now_s: float) -> None:
     elif server.hanging:
         job.place = LOST
     elif job.fail_draw < server.fail:
-        server.errors += 1.0
-        answer(state, backend, slot, now_s, _COMPLETE, 500)
+        _refuse(state, backend, slot, now_s, 500)
     elif server.serving + server.waiting >= server.room:
-        server.errors += 1.0
-        answer(state, backend, slot, now_s, _COMPLETE, 503)
+        _refuse(state, backend, slot, now_s, 503)
     else:
         pace_of_class = state.world.speed[backend, job.request_class]
         if job.tail_draw < server.tail:
@@ -78,6 +76,16 @@ def receive(state: State, backend: int, slot: int, now_s: float) -> None:
             server.waiting += 1
             return
     schedule(state, backend)
+
+
+@compiled
+def _refuse(state: State, backend: int, slot: int, now_s: float, status: int) -> None:
+    server = state.world.servers[backend]
+    if state.clock[0].tracked:
+        advance(server, now_s)
+        server.errors += 1.0
+        _report(server, now_s)
+    answer(state, backend, slot, now_s, _COMPLETE, status)
 
 
 @compiled
@@ -126,7 +134,7 @@ def complete(state: State, backend: int, now_s: float) -> None:
         free(state, slot)
     else:
         if state.clock[0].tracked:
-            _report(state, backend, slot, now_s)
+            _tell(state, backend, slot, now_s)
         answer(state, backend, slot, now_s, _COMPLETE, 200)
     while server.serving < server.slots and server.first_waiting != NOBODY:
         following = _next_waiting(state, backend)
@@ -150,7 +158,7 @@ def _next_waiting(state: State, backend: int) -> int:
 
 
 @compiled
-def _report(state: State, backend: int, slot: int, now_s: float) -> None:
+def _tell(state: State, backend: int, slot: int, now_s: float) -> None:
     """Keep what references may want to know of a request that was served."""
     server, job, world = state.world.servers[backend], state.jobs[slot], state.world
     job.reported_s = now_s - job.started_s
@@ -160,6 +168,12 @@ def _report(state: State, backend: int, slot: int, now_s: float) -> None:
     world.latest_met[backend, at] = job.met
     server.latest += 1
     server.done += 1.0
+    _report(server, now_s)
+
+
+@compiled
+def _report(server: Array, now_s: float) -> None:
+    """Measure anew, once in `REPORT_S`."""
     over_s = now_s - server.reported_s
     if over_s >= REPORT_S:
         server.utilisation = server.busy_s / (server.cores * over_s)
@@ -216,7 +230,7 @@ def evict(state: State, backend: int, now_s: float, lost: bool) -> None:
     advance(server, now_s)
     for at in range(server.serving):
         _end_unserved(state, backend, state.heap_job[server.heap + at], now_s, lost)
-        state.world.lane_v[server.heap + at] = server.virtual_s
+    state.world.lane_v[server.heap : server.heap + server.slots] = server.virtual_s
     server.serving = 0
     while server.first_waiting != NOBODY:
         _end_unserved(state, backend, _next_waiting(state, backend), now_s, lost)

@@ -15,7 +15,7 @@ import numpy as np
 from numba import types
 
 from simulator.kernel.compiling import callback, from_source
-from simulator.kernel.state import Array, World, empty_world
+from simulator.kernel.state import Array, empty_world
 from simulator.references.reference import Reference
 from smartlb.core.pool import PoolView
 from smartlb.policies.policy import Members, Policy

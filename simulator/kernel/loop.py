@@ -3,8 +3,8 @@
 from math import inf
 from typing import Any, Final
 
-from simulator.kernel.compiling import compiled
 from simulator.kernel.backend import complete, take_answer
+from simulator.kernel.compiling import compiled
 from simulator.kernel.events import schedule
 from simulator.kernel.router import Routing, arrive, dispatch, end, time_out
 from simulator.kernel.state import NOBODY, Array, State

@@ -3,8 +3,8 @@
 from math import inf, isnan, nan
 from typing import Any, NamedTuple
 
-from simulator.kernel.compiling import compiled
 from simulator.kernel.backend import abandon, receive
+from simulator.kernel.compiling import compiled
 from simulator.kernel.slots import free
 from simulator.kernel.state import NOBODY, TRAVELLING, Array, State
 from smartlb.core.outcome import FIRST_BACKEND_FAULT, TOO_MANY_REQUESTS, Outcome
@@ -63,6 +63,8 @@ def arrive(state: State, request: Array) -> int:
     job.tail_draw = request.tail_draw
     job.attempt = 1
     job.tried = NOBODY
+    job.reported_s = 0.0
+    job.reported_queue = 0
     clock.requests += 1
     return int(slot)
 
@@ -75,9 +77,7 @@ def dispatch(state: State, slot: int, now_s: float, routing: Routing, random: An
     job.dispatched_s = now_s
     job.first_byte_s = nan
     row = 0 if state.clock[0].shared else job.router
-    view = PoolView(
-        view.eligible, view.barred, state.in_flight[row], view.weight, view.draw, view.base_s, view.slope_s
-    )
+    view = PoolView(view.eligible, view.barred, state.in_flight[row], view.weight, view.draw, view.base_s, view.slope_s)
     if job.tried != NOBODY:
         view = _without(state, view, job.tried)
     if len(view.eligible) == 0:
@@ -133,9 +133,7 @@ def _without(state: State, view: PoolView, tried: int) -> PoolView:
             for at in range(size):
                 total += 1.0 if state.barred[at] == 0.0 else 0.0
                 draw[row + at] = total
-    return PoolView(
-        state.eligible[:count], state.barred, view.in_flight, view.weight, draw, view.base_s, view.slope_s
-    )
+    return PoolView(state.eligible[:count], state.barred, view.in_flight, view.weight, draw, view.base_s, view.slope_s)
 
 
 @compiled
@@ -242,4 +240,3 @@ def _await_no_more(state: State, slot: int) -> None:
         clock.last_due = before
     else:
         jobs[after].due_before = before
-

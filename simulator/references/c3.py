@@ -6,9 +6,9 @@ Suresh, Canini, Schmid, Feldmann: C3, NSDI 2015, in the form of Elasticsearch's 
     rank = R - S + q³ × S,   q = 1 + in flight × clients + Q
 
 with R the latency as the router measures it, and S the service time and Q the queue as the backend reports them with
-its answers; all are moving averages, 0.3 of a new sample, and Q is rounded down. Backends without an answer come first
-(the latest source tries them at random instead); ties go to a random start. With every choice the averages of all others take in, as if it were a sample, the mean of
-theirs and the winner's, so that none stays unused (`adjust`).
+its answers; all are moving averages, 0.3 of a new sample, and Q is rounded down. Backends without an answer come first,
+where the latest source tries them at random; ties go to a random start. With every choice the averages of all others
+take in, as if it were a sample, the mean of theirs and the winner's, so that none stays unused (`adjust`).
 
 Elasticsearch ranks the few copies of a shard; here it is the pool, so that its adjustment blurs more. Its `clients` is
 the number of nodes that it has heard of; here it is an option, to be set to the number of routers where they do not

@@ -20,7 +20,10 @@ NUMBERED: Final = 9
 
 
 def over_time(name: str, shown: Sequence[Curves], strokes: Mapping[str, Stroke]) -> str:
-    """p99 latency over time, faults shaded."""
+    """p99 latency over time, faults shaded; empty where no request succeeded."""
+    shown = [each for each in shown if any(value is not None for value in each.p99_ms)]
+    if not shown:
+        return ""
     first = shown[0]
     with figure(WIDTH_IN, 3.5) as made:
         axes = made.subplots()
@@ -37,14 +40,16 @@ def over_time(name: str, shown: Sequence[Curves], strokes: Mapping[str, Stroke])
 
 
 def tail(name: str, shown: Sequence[Curves], strokes: Mapping[str, Stroke]) -> str:
-    """Which share of requests was slower than a latency."""
+    """Which share of requests was slower than a latency; empty where no request succeeded."""
+    shown = [each for each in shown if any(value is not None for value in each.slower_ms)]
+    if not shown:
+        return ""
     with figure(WIDTH_IN, 3.5) as made:
         axes = made.subplots()
         lowest = 1.0
         for each in shown:
-            if each.slower:
-                axes.plot(_numbers(each.slower_ms), each.slower, **strokes[each.policy].line, label=each.policy)
-                lowest = min(lowest, each.slower[-1])
+            axes.plot(_numbers(each.slower_ms), each.slower, **strokes[each.policy].line, label=each.policy)
+            lowest = min(lowest, each.slower[-1])
         axes.axhline(0.01, color=INK, lw=0.7, alpha=0.6)
         axes.annotate("p99", (1.0, 0.01), xycoords=("axes fraction", "data"), xytext=(3, 0),
                       textcoords="offset points", va="center", fontsize=8)  # fmt: skip
@@ -88,11 +93,17 @@ def regret(name: str, summaries: Sequence[Summary], strokes: Mapping[str, Stroke
         half = np.array([p99.half_width or 0.0 for _row, p99, _mean in found])
         low, high = min(0.95, ratio.min() * 0.95), (ratio + half).max() * 1.15
         axes.barh(at, ratio - 1.0, left=1.0, height=0.62, color=[strokes[row.policy].colour for row, *_ in found])
-        axes.errorbar(ratio, at, xerr=(np.minimum(half, ratio - low), half), fmt="none", ecolor=INK, elinewidth=1, capsize=2)
+        axes.errorbar(
+            ratio, at, xerr=(np.minimum(half, ratio - low), half), fmt="none", ecolor=INK, elinewidth=1, capsize=2
+        )
         means = np.array([1.0 + mean.mean for _row, _p99, mean in found])
         axes.plot(means, at, "D", color=INK, markersize=4, markerfacecolor="none", label="mean")
         axes.axvline(1.0, color=INK, lw=0.8)
-        axes.set(xscale="log", xlim=(min(low, means.min() * 0.95), max(high, means.max() * 1.1)), xlabel="times the clairvoyant policy's: bar p99, diamond mean")
+        axes.set(
+            xscale="log",
+            xlim=(min(low, means.min() * 0.95), max(high, means.max() * 1.1)),
+            xlabel="times the clairvoyant policy's: bar p99, diamond mean",
+        )
         axes.set_yticks(at, [labels[row.policy] for row, *_ in found])
         _ratio_axis(axes)
         axes.grid(axis="x")
@@ -100,7 +111,8 @@ def regret(name: str, summaries: Sequence[Summary], strokes: Mapping[str, Stroke
             made,
             name,
             f"p99 latency as a multiple of the clairvoyant policy's in {found[0][0].scenario}: "
-            + "; ".join(f"{row.policy} {1.0 + p99.mean:.2f}" for row, p99, _mean in reversed(found)) + ".",
+            + "; ".join(f"{row.policy} {1.0 + p99.mean:.2f}" for row, p99, _mean in reversed(found))
+            + ".",
         )
 
 
@@ -180,7 +192,9 @@ def _log_ticks(axis: object, span: float) -> None:
     from matplotlib.ticker import LogLocator, NullFormatter
 
     assert isinstance(axis, Axis)
-    subs = (1.0,) if span > 1000 else (1.0, 3.0) if span > 30 else (1.0, 2.0, 5.0) if span > 6 else (1, 1.5, 2, 3, 4, 6, 8)
+    subs = (
+        (1.0,) if span > 1000 else (1.0, 3.0) if span > 30 else (1.0, 2.0, 5.0) if span > 6 else (1, 1.5, 2, 3, 4, 6, 8)
+    )
     axis.set_major_locator(LogLocator(subs=subs))
     axis.set_minor_formatter(NullFormatter())
 

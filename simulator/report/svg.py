@@ -26,6 +26,7 @@ def figure(width_in: float, height_in: float) -> Iterator["Figure"]:
         "svg.hashsalt": "smartlb",
         "font.family": "sans-serif",
         "font.sans-serif": ["DejaVu Sans"],
+        "text.parse_math": False,
         "font.size": 8.5,
         "axes.titlesize": 9,
         "axes.labelsize": 8.5,

@@ -80,15 +80,19 @@ def overview(figures: Sequence[Figures], cast: Cast = CAST) -> Table:
     """Every policy over all scenarios, the least regret first."""
     scenarios = len({each.scenario for each in figures})
     table = Table(
-        title=f"Over all {scenarios} scenarios", title_justify="left", title_style="bold underline", header_style="bold",
-        box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False,
+        title=f"Over all {scenarios} scenarios", title_justify="left", title_style="bold underline",
+        header_style="bold", box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False,
     )  # fmt: skip
     table.add_column("policy", no_wrap=True)
     for name in OVERVIEW:
         table.add_column(name, justify="right", no_wrap=True)
     for row in standings(figures, cast):
         style = "bold" if row.policy == cast.champion else "" if cast.realisable(row.policy) else "dim"
-        table.add_row(Text(_broken(overview_label(row, cast, scenarios))), *(Text(cell(row)) for cell in OVERVIEW.values()), style=style)
+        table.add_row(
+            Text(_broken(overview_label(row, cast, scenarios))),
+            *(Text(cell(row)) for cell in OVERVIEW.values()),
+            style=style,
+        )
     return table
 
 

@@ -58,7 +58,7 @@ def index(value: Estimate | float | None, interval: bool = True) -> str:
     mean, half = _parts(value)
     if mean is None:
         return NOTHING
-    return f"{mean:.2f}" + (f" ±{half:.2f}" if half is not None and interval else "")
+    return f"{mean:.2f}" + (f" ±{half:.2f}" if half is not None and half >= 0.005 and interval else "")
 
 
 def recovery(summary: Summary, interval: bool = True) -> str:
@@ -75,7 +75,9 @@ def trouble(summary: Summary) -> list[str]:
     runs = len(summary.seeds)
     found = []
     if summary.grows:
-        found.append("queues grow all the time" + (f" in {summary.grows} of {runs} runs" if summary.grows < runs else ""))
+        found.append(
+            "queues grow all the time" + (f" in {summary.grows} of {runs} runs" if summary.grows < runs else "")
+        )
     if summary.refused > 0.0:
         found.append(f"{share(summary.refused)} of attempts found a full queue")
     if summary.p99_ms is None:

@@ -16,9 +16,7 @@ class Chance:
     """
 
     def __init__(self, stream: Stream, routers: int, unread: frozenset[str]) -> None:
-        self._draws = [
-            (f"{name}_draw", stream(name)) for name in ("fail", "tail") if f"{name}_draw" not in unread
-        ]
+        self._draws = [(f"{name}_draw", stream(name)) for name in ("fail", "tail") if f"{name}_draw" not in unread]
         self._router = stream("router")
         self._routers = routers
 

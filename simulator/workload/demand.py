@@ -46,6 +46,7 @@ class Demand(ABC):
         rate: requests a second as recorded; None for what is generated, which has no rate of its own.
         count: how many requests there are; None where there is no end.
         span_s: time as recorded from the first to the last; None likewise.
+        skipped: malformed lines of a trace.
     """
 
     source: str
@@ -53,6 +54,7 @@ class Demand(ABC):
     rate: float | None = None
     count: int | None = None
     span_s: float | None = None
+    skipped: int = 0
 
     @property
     def work_s(self) -> float:

@@ -109,6 +109,7 @@ class Replayed(Demand):
                 strict=True,
             )
         )
+        self.skipped = self.report.malformed
         self.source = f"trace: {self.report}"
 
     def requests(

@@ -9,6 +9,7 @@ from simulator.workload.demand import Demand, Stream
 from simulator.workload.generated import Generated, GeneratedWorkload
 from simulator.workload.replayed import Replayed, ReplayedWorkload
 from simulator.workload.traces.reading import TraceError, TraceMissing
+from simulator.workload.traces.source import located
 
 
 def _kind(value: Any) -> str:
@@ -47,3 +48,14 @@ def prepare(
     if stand_in is None:
         raise TraceError(f"trace {section.trace.path}: nothing stands in for it; add `trace.stand_in` to the scenario")
     return Generated(stand_in)
+
+
+def missing(section: GeneratedWorkload | ReplayedWorkload, folder: Path) -> str:
+    """Why a trace is not there for which there is a stand-in, in words; empty where it is there, or nothing stands in."""
+    if isinstance(section, GeneratedWorkload) or section.trace.stand_in is None:
+        return ""
+    try:
+        located(section.trace, folder)
+    except TraceMissing as why:
+        return str(why)
+    return ""

@@ -64,7 +64,7 @@ async def _main(settings: Settings, console: Console) -> int:
     with tempfile.TemporaryDirectory(prefix="smartlb-demo-") as folder:
         async with _background(_show(scene, console, settings.plain)):
             for policy in settings.policies:
-                results[policy] = await _Run(settings, load, scene, Path(folder)).under(policy, arrivals)
+                results[policy] = await PolicyRun(settings, load, scene, Path(folder)).under(policy, arrivals)
                 scene.finished.append(summarise(policy, results[policy], scenario.faults(settings.seconds)))
     _report(settings, load, arrivals, results, scene, console)
     return 0
@@ -92,7 +92,7 @@ def _preamble(settings: Settings, load: Workload, arrivals: Array) -> list[str]:
     return lines
 
 
-class _Run:
+class PolicyRun:
     """One policy's run, in processes that are started for it."""
 
     def __init__(self, settings: Settings, load: Workload, scene: Scene, folder: Path) -> None:

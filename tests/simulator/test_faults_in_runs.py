@@ -159,7 +159,14 @@ def test_antagonist_moves() -> None:
         warmup_s=0.0,
         fleet=[{"name": "server", "count": 4, "round_trip_s": 0.0}],
         faults=[
-            {"kind": "antagonist", "backends": ["server"], "factor": 5, "moves_every_s": 2.0, "starts_s": 0, "ends_s": 40}
+            {
+                "kind": "antagonist",
+                "backends": ["server"],
+                "factor": 5,
+                "moves_every_s": 2.0,
+                "starts_s": 0,
+                "ends_s": 40,
+            }
         ],
     )
     slow = of.log[latency_s(of.log) > 0.03]

@@ -45,9 +45,7 @@ def queue(
     }
 
 
-def agrees(
-    expected: float, measure: Callable[[Run], float], *, policy: str = "round_robin", **parameters: Any
-) -> None:
+def agrees(expected: float, measure: Callable[[Run], float], *, policy: str = "round_robin", **parameters: Any) -> None:
     """The mean over seeds is within its 99.9 % confidence interval of theory, and that interval is narrow."""
     values = [measure(run(queue(**parameters), policy, seed)) for seed in SEEDS]
     width = float(t.ppf(0.9995, len(values) - 1)) * float(np.std(values, ddof=1)) / sqrt(len(values))

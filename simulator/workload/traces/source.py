@@ -70,7 +70,7 @@ class Trace:
 
     def __init__(self, source: TraceSource, folder: Path) -> None:
         self._source = source
-        self.path = _path(source, folder)
+        self.path = located(source, folder)
         self.format = FORMATS[source.format] if source.format else self._recognised()
 
     def entries(self, rng: np.random.Generator, needs_duration: bool = False) -> tuple[Iterator[Entry], TraceReport]:
@@ -119,7 +119,12 @@ class Trace:
         return TraceError(f"{self.path}: cannot be read: {getattr(error, 'strerror', None) or error}")
 
 
-def _path(source: TraceSource, folder: Path) -> Path:
+def located(source: TraceSource, folder: Path) -> Path:
+    """Where a trace is.
+
+    Raises:
+        TraceMissing: it is not there.
+    """
     fetch = f". {source.fetch}" if source.fetch else ""
     # Only what is in braces: a lone dollar sign is a good character in a file's name.
     names = re.findall(r"\$\{(\w+)\}", source.path)

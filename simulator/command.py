@@ -1,0 +1,291 @@
+"""The options of `smartlb simulate` and `smartlb arena`; what they need is imported when they run."""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from smartlb.arguments import known, setting, several, whole_number
+from smartlb.config.problems import ConfigError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from simulator.arena import Done
+    from simulator.scenario import Scenario
+
+_NEEDS = "the simulator needs packages that are not installed: pip install 'smartlb[sim]'"
+
+
+def _contenders() -> Iterable[str]:
+    try:
+        from simulator.contenders import CONTENDERS
+    except ModuleNotFoundError as missing:
+        raise argparse.ArgumentTypeError(f"{_NEEDS} ({missing.name} is missing)") from None
+    return CONTENDERS
+
+
+def add_simulate_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `smartlb simulate`."""
+    parser.add_argument("scenario", metavar="SCENARIO", help="a built-in scenario's name, or the path of a YAML file")
+    parser.add_argument(
+        "--policy", type=known("policy", _contenders), default="learned", metavar="NAME",
+        help="what routes (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--seed", type=whole_number(), default=0, help="of all random draws (default: %(default)d)")
+    parser.add_argument(
+        "--option", type=setting, action="append", default=[], metavar="KEY=VALUE", help="an option of the policy"
+    )
+    parser.add_argument("--log", type=Path, metavar="OUT", help="write every attempt to this file: .parquet or .csv")
+    _add_common(parser)
+
+
+def add_arena_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `smartlb arena`."""
+    parser.add_argument(
+        "scenarios", nargs="*", metavar="SCENARIO",
+        help="names of built-in scenarios or paths of YAML files (default: all built-in ones)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--policies", type=several("policy", _contenders), metavar="NAMES",
+        help="what to compare, separated by commas (default: everything there is)",
+    )  # fmt: skip
+    parser.add_argument("--seeds", type=whole_number(1), default=5, metavar="N", help="runs of each (default: 5)")
+    parser.add_argument(
+        "--first-seed", type=whole_number(), default=0, metavar="N", help="the first of them (default: 0)"
+    )
+    parser.add_argument("--html", type=Path, metavar="OUT", help="write a report that stands alone, with pictures")
+    parser.add_argument("--parquet", type=Path, metavar="OUT", help="write the figures as a table for notebooks")
+    parser.add_argument("--jobs", type=int, default=-1, metavar="N", help="runs at once (default: one a core)")
+    parser.add_argument(
+        "--backend", choices=("loky", "dask", "ray"), default="loky",
+        help="where they run: processes of this machine, or a cluster (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--address", metavar="ADDRESS", help="of the cluster's scheduler; none starts one here")
+    parser.add_argument(
+        "--results", type=Path, default=Path("arena-results"), metavar="DIR",
+        help="where finished runs are kept; an arena that was interrupted goes on from there (default: ./%(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--list", action="store_true", help="list scenarios and policies, and do nothing else")
+    _add_common(parser)
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--set", type=setting, action="append", default=[], metavar="KEY=VALUE", dest="changes",
+        help="change a value of the scenario, such as load.utilisation=0.5 or fleet.0.count=20",
+    )  # fmt: skip
+    parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures to this file")
+    parser.add_argument(
+        "--stand-in", action="store_true", help="generated requests take the place of traces, be they there or not"
+    )
+    parser.add_argument("--allow-overload", action="store_true", help="run what the fleet cannot carry, with a warning")
+
+
+def _guarded(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+    """Errors that are for the person at the terminal become words and an exit status."""
+
+    def guarded(options: argparse.Namespace) -> int:
+        try:
+            from pydantic import ValidationError
+
+            from simulator.measured import MeasuredError
+            from simulator.plan import ImpossibleScenario
+            from simulator.workload.traces.reading import TraceError
+        except ModuleNotFoundError as missing:
+            print(f"smartlb: {_NEEDS} ({missing.name} is missing)", file=sys.stderr)
+            return 2
+        try:
+            return run(options)
+        except (ConfigError, ImpossibleScenario, TraceError, MeasuredError) as error:
+            print(error, file=sys.stderr)
+            return 2
+        except ValidationError as error:
+            for problem in error.errors(include_url=False):
+                print(f"--option {'.'.join(map(str, problem['loc']))}: {problem['msg']}", file=sys.stderr)
+            return 2
+        except OSError as error:
+            print(f"smartlb: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+            return 1
+
+    return guarded
+
+
+@_guarded
+def simulate(options: argparse.Namespace) -> int:
+    """Run `smartlb simulate`; returns the exit status."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from simulator.api import run
+    from simulator.measures.figures import figures
+    from simulator.report import files
+    from simulator.report.log import write_log
+    from simulator.report.single import summary
+    from simulator.scenario import load, path_of
+
+    name, path = Path(options.scenario).stem, path_of(options.scenario)
+    scenario = load(options.scenario, dict(options.changes))
+    stand_in = _stands_in(name, scenario, path.parent, options)
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task(f"{name}, {options.policy}", total=1.0)
+        of = run(
+            scenario,
+            options.policy,
+            options.seed,
+            _options(options.option),
+            name=name,
+            folder=path.parent,
+            stand_in=stand_in,
+            allow_overload=options.allow_overload,
+            changed=_changed(options),
+            progress=lambda share: progress.update(bar, completed=share),
+        )
+    found = figures(of)
+    Console().print(summary(scenario.description, of, found), highlight=False)
+    if options.json:
+        files.write_json(options.json, [found])
+    if options.log:
+        write_log(options.log, of)
+    return 0
+
+
+@_guarded
+def arena(options: argparse.Namespace) -> int:
+    """Run `smartlb arena`; returns the exit status: 130 where it was interrupted."""
+    from rich.console import Console
+
+    from simulator.arena import Results, run_all, tasks
+    from simulator.contenders import CONTENDERS
+    from simulator.scenario import load, names, path_of
+
+    if options.list:
+        return _list()
+    scenarios, stands_in = {}, {}
+    for given in options.scenarios or names():
+        name, path = Path(given).stem, path_of(given)
+        scenario = load(given, dict(options.changes))
+        scenarios[name] = (scenario, path.parent)
+        stands_in[name] = _stands_in(name, scenario, path.parent, options)
+    policies = options.policies or tuple(CONTENDERS)
+    todo = [
+        task
+        for name, scenario in scenarios.items()
+        for task in tasks(
+            {name: scenario},
+            policies,
+            range(options.first_seed, options.first_seed + options.seeds),
+            changed=_changed(options),
+            stand_in=stands_in[name],
+            allow_overload=options.allow_overload,
+        )
+    ]
+    console = Console()
+    found = run_all(todo, Results(options.results), options.jobs, options.backend, options.address)
+    done, whole = _followed(found, len(todo))
+    if not done:
+        return 130
+    _report(options, console, done, {name: scenario.description for name, (scenario, _) in scenarios.items()})
+    if not whole:
+        print(
+            f"interrupted: {len(done)} of {len(todo)} runs are done and kept in {options.results}; "
+            "the same command goes on from there",
+            file=sys.stderr,
+        )
+        return 130
+    return 0
+
+
+def _stands_in(name: str, scenario: "Scenario", folder: Path, options: argparse.Namespace) -> bool:
+    """Whether generated requests are to take the place of a scenario's trace; says so where it is not there."""
+    from simulator.workload.workload import missing
+
+    why = missing(scenario.workload, folder)
+    if why and not options.stand_in:
+        print(f"{name}: {why}\n{name}: requests with the same statistics, generated, take its place", file=sys.stderr)
+    return options.stand_in or bool(why)
+
+
+def _followed(found: Iterator["Done"], total: int) -> tuple[list["Done"], bool]:
+    """What was found, and whether that is everything."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    done: list[Done] = []
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("runs", total=total)
+        try:
+            for each in found:
+                done.append(each)
+                description = f"{each.figures.scenario}, {each.figures.policy}"
+                progress.update(bar, advance=1, description=description)
+        except KeyboardInterrupt:
+            return done, False
+    return done, True
+
+
+def _report(
+    options: argparse.Namespace, console: "Console", done: Sequence["Done"], descriptions: Mapping[str, str]
+) -> None:
+    """Show what was found, and write the files that were asked for."""
+    from simulator.contenders import TOLD
+    from simulator.measures.cast import Cast
+    from simulator.references.registry import REFERENCES
+    from simulator.report import files, html
+    from simulator.report.table import report
+
+    cast = Cast(told=frozenset(TOLD), references=frozenset(REFERENCES))
+    ordered = sorted(done, key=lambda each: (list(descriptions).index(each.figures.scenario), each.figures.seed))
+    figures = [each.figures for each in ordered]
+    console.print(report(figures, cast, console.width), highlight=False)
+    if options.json:
+        files.write_json(options.json, figures)
+    if options.parquet:
+        files.write_parquet(options.parquet, figures)
+    if options.html:
+        about = {name: html.About(description) for name, description in descriptions.items()}
+        curves = [each.curves for each in ordered]
+        files.write_html(options.html, html.page(figures, curves, cast, about, _facts(options)))
+
+
+def _facts(options: argparse.Namespace) -> dict[str, str]:
+    """With what a report was made, and when."""
+    import platform
+    from datetime import UTC, datetime
+    from importlib.metadata import version
+
+    changed = _changed(options)
+    return {
+        "made": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        "seeds": f"{options.seeds}, from {options.first_seed} on",
+        **({"changed": changed} if changed else {}),
+        **{name: version(name) for name in ("smartlb", "river", "numpy", "numba")},
+        "Python": platform.python_version(),
+    }
+
+
+def _list() -> int:
+    from simulator.contenders import CONTENDERS
+    from simulator.scenario import load, names
+
+    print("scenarios:")
+    for name in names():
+        print(f"  {name:<20} {load(name).description}")
+    print("policies:")
+    for name in CONTENDERS:
+        print(f"  {name}")
+    return 0
+
+
+def _changed(options: argparse.Namespace) -> str:
+    """What was changed, for the report."""
+    return " ".join(f"{key}={value}" for key, value in [*options.changes, *getattr(options, "option", [])])
+
+
+def _options(given: Sequence[tuple[str, str]]) -> dict[str, object]:
+    """A policy's options, with values as in YAML."""
+    from smartlb.config.document import Document
+
+    return {key: Document(value, f"--option {key}={value}").data for key, value in given}
