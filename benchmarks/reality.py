@@ -80,7 +80,8 @@ def simulated(settings: Settings, load: Workload, arrivals: Array, policy: str, 
 
 def _described(settings: Settings, load: Workload, demand: Given, trip_s: float) -> dict[str, Any]:
     """The demo's fleet and faults as a scenario."""
-    faults = []
+    unused = {"kind": "constant", "mean_ms": 1.0}  # the requests are given
+    faults: list[dict[str, Any]] = []
     for fault in scenario.faults(settings.seconds):
         when = {
             "backends": [fault.server],
@@ -95,9 +96,7 @@ def _described(settings: Settings, load: Workload, demand: Given, trip_s: float)
         "description": "the demo's fleet",
         "duration_s": settings.total_s + 1.0,
         "warmup_s": settings.warmup_s,
-        "workload": {
-            "classes": [{"name": name, "work": {"kind": "constant", "mean_ms": 1.0}} for name in load.classes]
-        },
+        "workload": {"classes": [{"name": name, "work": unused} for name in load.classes]},
         "load": {"rate": demand.rate},
         "fleet": [
             {
@@ -146,11 +145,10 @@ def compare(settings: Settings, policies: Sequence[str], rounds: int) -> dict[st
 
 
 def _row(name: str, pair: Mapping[str, Mapping[str, float]]) -> str:
-    cells = []
-    for figure in ("mean_ms", *(f"p{level}_ms" for level in LEVELS)):
-        cells.append(f"{pair['live'][figure]:>8.1f}{pair['simulated'][figure]:>8.1f}")
-    cells.append(f"{pair['live']['failed']:>8.2%}{pair['simulated']['failed']:>8.2%}")
-    return f"{name:<28}" + "  ".join(cells)
+    live, simulated = pair["live"], pair["simulated"]
+    shown = ("mean_ms", *(f"p{level}_ms" for level in LEVELS))
+    cells = [f"{live[figure]:>8.1f}{simulated[figure]:>8.1f}" for figure in shown]
+    return "  ".join([f"{name:<26}", *cells, f"{live['failed']:>8.2%}{simulated['failed']:>8.2%}"])
 
 
 def median_rows(found: Mapping[str, Any]) -> str:

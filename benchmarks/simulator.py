@@ -1,8 +1,8 @@
 """How fast the simulator is: ``python -m benchmarks.simulator [--json OUT]``.
 
 Requests simulated in a second of one core, by policy and number of backends, with everything that a run does: making
-requests, policy, backends, telemetry, health checks, ejection and, for the learned policy, learning. Beside it SimPy and
-Ciw on the same M/M/c queue, and the memory that a trace of ten million requests takes. Rounds of all cases are
+requests, policy, backends, telemetry, health checks, ejection and, for the learned policy, learning. Beside it SimPy
+and Ciw on the same M/M/c queue, and the memory that a trace of ten million requests takes. Rounds of all cases are
 interleaved; figures are medians over the rounds.
 """
 

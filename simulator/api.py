@@ -18,7 +18,7 @@ class OverloadWarning(UserWarning):
     """A fleet cannot carry what comes, and is simulated all the same."""
 
 
-__all__ = ["ImpossibleScenario", "Run", "Scenario", "load", "run"]
+__all__ = ["ImpossibleScenario", "OverloadWarning", "Run", "Scenario", "load", "run"]
 
 
 def run(

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -206,15 +206,12 @@ def run_all(
         # Ray's backend has no generator: it gets a few at a time instead, so that finished runs are kept.
         unordered = backend != "ray"
         size = len(missing) if unordered else 4 * (os.cpu_count() or 1)
+        how = "generator_unordered" if unordered else "list"
         for first in range(0, len(missing), max(size, 1)):
-            calls = (
-                delayed(_numbered)(number, missing[number]) for number in range(first, min(first + size, len(missing)))
-            )
-            run = Parallel(
-                return_as="generator_unordered" if unordered else "list", pre_dispatch="2*n_jobs", **parallel
-            )
-            for number, done in run(calls):
-                yield _kept(results, missing[number], done)
+            batch = missing[first : first + size]
+            calls = (delayed(_numbered)(number, task) for number, task in enumerate(batch))
+            for number, done in Parallel(return_as=how, pre_dispatch="2*n_jobs", **parallel)(calls):
+                yield _kept(results, batch[number], done)
 
 
 def _numbered(number: int, task: Task) -> tuple[int, Done]:
@@ -234,9 +231,9 @@ def _cluster(backend: Backend, address: str | None, jobs: int) -> Iterator[dict[
     if backend == "dask":
         from distributed import Client
 
-        with Client(address) if address else Client(n_workers=max(jobs, 0) or None) as client:
-            with parallel_config(backend="dask", client=client):
-                yield {}
+        connect: Any = partial(Client, address) if address else partial(Client, n_workers=jobs if jobs > 0 else None)
+        with connect() as client, parallel_config(backend="dask", client=client):
+            yield {}
     elif backend == "ray":
         import ray
         from ray.util.joblib import register_ray

@@ -1,8 +1,10 @@
 """Active health checks and ejection in simulated time, by the router's own rules."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 
 from simulator.agenda import Agenda
 from simulator.faults.condition import Condition
@@ -11,6 +13,8 @@ from smartlb.config.model import Ejection, HealthCheck
 from smartlb.control.ejection import Ejector
 from smartlb.control.rise_fall import RiseFall
 from smartlb.core.telemetry import Records
+
+Mask = npt.NDArray[np.bool_]
 
 PUMP_S = 0.05
 """Between two looks of the router's supervisor at the telemetry."""
@@ -53,18 +57,14 @@ class Checks:
             self._states = [RiseFall(health_check.rise, health_check.fall) for _ in range(count)]
             for backend in range(count):
                 self._look(backend, 0.0)
-                agenda.every(
-                    health_check.interval_s, self._looker(backend), float(rng.random()) * health_check.interval_s
-                )
+                interval_s = health_check.interval_s
+                agenda.every(interval_s, partial(self._look, backend), float(rng.random()) * interval_s)
 
     @property
-    def eligible(self) -> "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]":
+    def eligible(self) -> Mask:
         """Which are in the pool, healthy, and not ejected."""
         absent = np.array([condition.absent for condition in self._conditions])
         return ~(absent | self._unhealthy | self._ejected)
-
-    def _looker(self, backend: int) -> Callable[[float], None]:
-        return lambda now_s: self._look(backend, now_s)
 
     def _look(self, backend: int, now_s: float) -> None:
         condition = self._conditions[backend]
@@ -72,12 +72,10 @@ class Checks:
             self._take_in(backend, condition.passes_checks, now_s)
         else:
             # Nothing answers: it fails by its timeout, unless the backend wakes up before.
-            self._agenda.at(
-                now_s + self._check.timeout_s, lambda then_s: self._take_in(backend, self._awake(backend), then_s)
-            )
+            self._agenda.at(now_s + self._check.timeout_s, partial(self._look_again, backend))
 
-    def _awake(self, backend: int) -> bool:
-        return self._conditions[backend].passes_checks
+    def _look_again(self, backend: int, now_s: float) -> None:
+        self._take_in(backend, self._conditions[backend].passes_checks, now_s)
 
     def _take_in(self, backend: int, passed: bool, now_s: float) -> None:
         state = self._states[backend]
@@ -93,7 +91,7 @@ class Checks:
 
     def _set(
         self,
-        which: "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]",
+        which: Mask,
         backend: int,
         barred: bool,
         now_s: float,

@@ -58,8 +58,8 @@ class Measured(Section):
         if self.available:
             values = _column(self.file, self.column)
             return np.asarray(rng.choice(values, count) / np.median(values))
-        levels, values = [float(level) for level in self.stand_in], list(self.stand_in.values())
-        return np.asarray(np.interp(rng.random(count), levels, values) / np.interp(0.5, levels, values))
+        levels, known = [float(level) for level in self.stand_in], list(self.stand_in.values())
+        return np.asarray(np.interp(rng.random(count), levels, known) / np.interp(0.5, levels, known))
 
 
 @lru_cache(maxsize=4)
@@ -67,7 +67,7 @@ def _column(path: Path, column: str) -> Array:
     names = path.read_text().partition("\n")[0].split(",")
     if column not in names:
         raise MeasuredError(f"{path}: no column {column!r}; expected one of: {', '.join(names)}")
-    values = np.genfromtxt(path, delimiter=",", skip_header=1, usecols=names.index(column))
+    values = np.genfromtxt(path, delimiter=",", skip_header=1, usecols=[names.index(column)])
     values = values[np.isfinite(values) & (values > 0)]
     if not len(values):
         raise MeasuredError(f"{path}: the column {column!r} has no number above 0")

@@ -116,7 +116,8 @@ def _faults(
     name: str, faults: Sequence[Fault], fleet: Sequence[Backend], stream: Stream
 ) -> tuple[list[Trouble], list[Spell]]:
     by_name = positions(fleet)
-    troubles, spells = [], []
+    troubles: list[Trouble] = []
+    spells: list[Spell] = []
     for number, fault in enumerate(faults):
         rng = stream(f"fault {number}")
         kind = getattr(fault, "kind", "fault")

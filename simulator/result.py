@@ -93,7 +93,8 @@ class Run:
     @property
     def requests(self) -> Array:
         """The last attempt at each request that counts: those that arrived after the warm-up."""
-        return self.log[(self.log["last"] == 1) & (self.log["arrived_s"] >= self.warmup_s)]
+        counts: Array = (self.log["last"] == 1) & (self.log["arrived_s"] >= self.warmup_s)
+        return np.asarray(self.log[counts])
 
     def frame(self) -> "pd.DataFrame":
         """Every attempt as a row, with names in place of numbers and latencies in milliseconds."""
@@ -127,7 +128,7 @@ class Run:
 
 def latency_s(log: Array) -> Array:
     """From a request's arrival to the end of each of its attempts, in seconds."""
-    return log["queued_s"].astype(np.float64) + log["total_s"]
+    return np.asarray(log["queued_s"].astype(np.float64) + log["total_s"])
 
 
 def failed(log: Array) -> Array:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from math import inf
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,6 @@ from simulator.kernel.backend import change
 from simulator.kernel.calling import prepare
 from simulator.kernel.compiling import entry
 from simulator.kernel.loop import JOBS_FULL, LOG_FULL, REACHED, WANTS_REQUESTS, run_until
-from simulator.kernel.router import Routing
 from simulator.kernel.state import Array, make_state, with_more_jobs, with_more_log
 from simulator.plan import Plan
 from simulator.result import Run
@@ -62,7 +62,8 @@ class _Simulation:
         weight = plan.capacity / plan.capacity.mean() if contender.told else [backend.weight for backend in plan.fleet]
         self._weight = np.array(weight, dtype=np.float64)
         members = Members([backend.name for backend in plan.fleet], self._weight.tolist())
-        self._calls = prepare(contender.policy, contender.options, members, routers.count)
+        self._snapshot: Snapshot | None = None
+        self._routing = prepare(contender.policy, contender.options, members, routers.count)
         self._random = plan.stream("policy")
         self._state = make_state(
             [backend.server for backend in plan.fleet],
@@ -70,15 +71,14 @@ class _Simulation:
             shared=routers.share_in_flight,
             timeout_s=scenario.timeout_s,
             by_url=contender.policy.key == "url",
-            tracked=self._calls.knows,
-            drawn=self._calls.drawn,
+            tracked=self._routing.knows,
+            drawn=self._routing.drawn,
             attempts=_expected(plan),
         )
         self._conditions = [WELL] * size
         self._agenda = agenda = Agenda()
         for each in plan.changes:
             agenda.at(each.at_s, self._changing(each))
-        self._snapshot: Snapshot | None = None
         self._checks = Checks(
             self._conditions, scenario.health_check, scenario.ejection, agenda, plan.stream("health"), self._look_anew
         )
@@ -97,7 +97,7 @@ class _Simulation:
             self._learner = Learner([range(size)], len(self._share), settings)
             self._for_learner = Reader(delay_s)
             agenda.every(section.interval_s, self._learn)
-        self._routing = self._make_routing()
+        self._look_anew()
 
     def run(self, options: str) -> Run:
         """All of it."""
@@ -203,33 +203,17 @@ class _Simulation:
 
     def _look_anew(self) -> None:
         """The routers take in who may be picked, and the latest snapshot."""
-        self._routing = self._make_routing()
-
-    def _make_routing(self) -> Routing:
-        calls = self._calls
-        return Routing(
-            pick=calls.pick,
-            observe=calls.observe,
-            pick_knowing=calls.pick_knowing,
-            observe_knowing=calls.observe_knowing,
-            knows=calls.knows,
-            observes=calls.observes,
-            pool=self._view(),
-            memory=calls.memory,
-            layout=calls.layout,
-            drawn=calls.drawn,
-        )
+        self._routing = self._routing._replace(pool=self._view())
 
     def _view(self) -> PoolView:
-        eligible = self._checks.eligible
-        snapshot = self._snapshot
-        nothing = np.zeros(0)
-        return PoolView(
-            eligible=np.flatnonzero(eligible).astype(np.int32),
-            barred=np.where(eligible, 0.0, inf),
-            in_flight=self._state.in_flight[0],
-            weight=self._weight,
-            draw=nothing if snapshot is None else running_sums(snapshot.weight, eligible),
-            base_s=nothing if snapshot is None else snapshot.base_s.ravel(),
-            slope_s=nothing if snapshot is None else snapshot.slope_s.ravel(),
-        )
+        eligible, snapshot = self._checks.eligible, self._snapshot
+        parts: dict[str, Any] = {
+            "eligible": np.flatnonzero(eligible).astype(np.int32),
+            "barred": np.where(eligible, 0.0, inf),
+            "in_flight": np.zeros(0, np.int32),  # the kernel has each router's own
+            "weight": self._weight,
+            "draw": np.zeros(0) if snapshot is None else running_sums(snapshot.weight, eligible),
+            "base_s": np.zeros(0) if snapshot is None else snapshot.base_s.ravel(),
+            "slope_s": np.zeros(0) if snapshot is None else snapshot.slope_s.ravel(),
+        }
+        return PoolView(**parts)

@@ -52,7 +52,7 @@ def several(what: str, names: Callable[[], Iterable[str]]) -> Callable[[str], tu
     def parse(text: str) -> tuple[str, ...]:
         found = tuple(dict.fromkeys(one(name.strip()) for name in text.split(",") if name.strip()))
         if not found:
-            raise argparse.ArgumentTypeError(f"expected names of {what}s, separated by commas")
+            raise argparse.ArgumentTypeError(f"expected the name of a {what}, or several, separated by commas")
         return found
 
     return parse

@@ -62,5 +62,5 @@ class Ramp(Fault):
         for step in range(self.STEPS):
             share = (step + 0.5) / self.STEPS
             speed = first ** (1.0 - share) * last**share
-            edges = (starts_s + (ends_s - starts_s) * (step + after) / self.STEPS for after in (0, 1))
-            yield Spell(backend, *edges, Condition(speed=speed))
+            begins_s, is_over_s = (starts_s + (ends_s - starts_s) * at / self.STEPS for at in (step, step + 1))
+            yield Spell(backend, begins_s, is_over_s, Condition(speed=speed))

@@ -6,7 +6,7 @@ from simulator.kernel.compiling import compiled
 from simulator.kernel.events import schedule
 from simulator.kernel.heap import pop, push
 from simulator.kernel.slots import free
-from simulator.kernel.state import ABANDONED, LATEST, LOST, NOBODY, SERVED, TRAVELLING, WAITING, Array, State
+from simulator.kernel.state import ABANDONED, LATEST, LOST, NOBODY, SERVED, TRAVELLING, WAITING, Row, State
 from smartlb.core.outcome import Outcome
 
 _COMPLETE = int(Outcome.COMPLETE)
@@ -18,7 +18,7 @@ REPORT_S = 1.0
 
 
 @compiled
-def advance(server: Array, now_s: float) -> None:
+def advance(server: Row, now_s: float) -> None:
     """Bring a backend's clock up to the present."""
     elapsed_s = now_s - server.since_s
     server.virtual_s += elapsed_s * server.rate
@@ -28,7 +28,7 @@ def advance(server: Array, now_s: float) -> None:
 
 
 @compiled
-def pace(server: Array) -> None:
+def pace(server: Row) -> None:
     """Set the rate of a backend's clock by its speed and by how many it serves."""
     serving = float(server.serving)
     rate = server.speed
@@ -172,7 +172,7 @@ def _tell(state: State, backend: int, slot: int, now_s: float) -> None:
 
 
 @compiled
-def _report(server: Array, now_s: float) -> None:
+def _report(server: Row, now_s: float) -> None:
     """Measure anew, once in `REPORT_S`."""
     over_s = now_s - server.reported_s
     if over_s >= REPORT_S:

@@ -1,11 +1,11 @@
 """Makes a policy callable by the kernel: compiled, under one signature for all policies.
 
-What a policy remembers has a shape of its own; here it becomes a row of bytes, one for each router, and `layout` says where
-each of its parts begins.
+What a policy remembers has a shape of its own; here it becomes a row of bytes, one for each router, and `layout` says
+where each of its parts begins.
 """
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 from numba import types
 
 from simulator.kernel.compiling import callback, from_source
+from simulator.kernel.router import Routing
 from simulator.kernel.state import Array, empty_world
 from simulator.references.reference import Reference
 from smartlb.core.pool import PoolView
@@ -27,10 +28,10 @@ def _flat(dtype: Any) -> Any:
     return types.Array(dtype, 1, "C")
 
 
-_VIEW = types.NamedTuple(
+_VIEW: Any = types.NamedTuple(  # type: ignore[no-untyped-call]
     [_flat(numba.int32), _flat(numba.float64), _flat(numba.int32), *[_flat(numba.float64)] * 4], PoolView
 )
-_WORLD = numba.typeof(empty_world())
+_WORLD: Any = numba.typeof(empty_world())  # type: ignore[no-untyped-call]
 _MEMORY = (_flat(numba.uint8), _flat(numba.int64))
 _ASKED = (*_MEMORY, numba.int64, numba.uint64, numba.float64, _flat(numba.float64))
 _TOLD = (*_MEMORY, numba.int64, numba.float64, numba.float64, numba.boolean)
@@ -38,47 +39,30 @@ _PICK, _PICK_KNOWING = numba.int64(_VIEW, *_ASKED), numba.int64(_VIEW, _WORLD, *
 _OBSERVE, _OBSERVE_KNOWING = numba.void(*_TOLD), numba.void(_WORLD, *_TOLD)
 
 
-@dataclass(frozen=True, slots=True)
-class Calls:
-    """A policy as the kernel calls it.
-
-    Attributes:
-        pick, observe: compiled, of a router's policy; unused of a reference. `observe` does nothing where the policy
-            does not measure.
-        pick_knowing, observe_knowing: the same of a reference, which gets the world too.
-        knows: which of the two pairs is to be called.
-        observes: whether the policy measures.
-        drawn: how many random numbers a pick takes.
-        memory: uint8 ``[routers, bytes]``.
-        layout: int64; where in a row each part of a memory begins, and at last where it ends.
-    """
-
-    pick: Any
-    observe: Any
-    pick_knowing: Any
-    observe_knowing: Any
-    knows: bool
-    observes: bool
-    drawn: int
-    memory: Array
-    layout: Array
-
-
-def prepare(policy: Policy | Reference, options: Any, members: Members, routers: int) -> Calls:
-    """Compile a policy and lay out what each of `routers` remembers."""
+def prepare(policy: Policy | Reference, options: Any, members: Members, routers: int) -> Routing:
+    """Compile a policy and lay out what each of `routers` remembers; the pool is empty yet."""
     remembered = policy.remember(members, options)
     row, layout = flatten(remembered)
     knows = isinstance(policy, Reference)
-    own = _compiled(policy.name, policy.pick, policy.observe, _Shape.of(remembered), knows)
-    other = _compiled("nobody", _no_pick, None, _Shape(tuple, ()), not knows)
-    return Calls(
-        *(other + own if knows else own + other),
+    pick, observe = _compiled(policy.name, policy.pick, policy.observe, _Shape.of(remembered), knows)
+    no_pick, no_observe = _compiled("nobody", _no_pick, None, _Shape(tuple, ()), not knows)
+    return Routing(
+        pick=no_pick if knows else pick,
+        observe=no_observe if knows else observe,
+        pick_knowing=pick if knows else no_pick,
+        observe_knowing=observe if knows else no_observe,
         knows=knows,
         observes=policy.observe is not None,
-        drawn=policy.draws(options),
+        pool=_empty_pool(),
         memory=np.tile(row, (routers, 1)),
         layout=layout,
+        drawn=policy.draws(options),
     )
+
+
+def _empty_pool() -> PoolView:
+    parts: list[Any] = [np.zeros(0, dtype) for dtype in ("i4", "f8", "i4", "f8", "f8", "f8", "f8")]
+    return PoolView(*parts)
 
 
 def _no_pick(*_arguments: Any) -> int:
@@ -146,13 +130,3 @@ def observe_call({world}memory, layout, backend, now_s, latency_s, failed):
         callback(signature, scope[call], f"{name}{'.knowing' if knows_world else ''}")
         for signature, call in zip(signatures, ("pick_call", "observe_call"), strict=True)
     )
-
-
-def parts_of(row: Array, layout: Array, shape_like: Sequence[Any]) -> list[Any]:
-    """A memory's parts out of its row of bytes, with the types of `shape_like`; arrays are views."""
-    parts = []
-    for at, like in enumerate(shape_like):
-        dtype = _DTYPES[like.typecode] if isinstance(like, array) else np.array([like]).dtype
-        part = row[layout[at] : layout[at + 1]].view(dtype)
-        parts.append(part if isinstance(like, array) else part[0].item())
-    return parts

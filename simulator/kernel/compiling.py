@@ -1,7 +1,7 @@
 """Compiles the router's own functions with numba, from their source, and keeps what was compiled on disk.
 
 The policies know nothing of it: a function is compiled with everything that it calls. Where a function `f` of a policy
-chooses between `f_by_loop` and `f_by_numpy`, the loop is compiled, and `bisect` is replaced, as numba cannot see into it.
+chooses between `f_by_loop` and `f_by_numpy`, the loop is compiled; `bisect` is replaced, as numba cannot see into it.
 """
 
 import bisect
@@ -63,12 +63,13 @@ def _forget_old(base: Path) -> None:
 
 @contextmanager
 def _caching() -> Iterator[None]:
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(cache_folder())
+    settings: Any = numba.config
+    before = settings.CACHE_DIR
+    settings.CACHE_DIR = str(cache_folder())
     try:
         yield
     finally:
-        numba.config.CACHE_DIR = before
+        settings.CACHE_DIR = before
 
 
 def compiled(function: F) -> F:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from simulator.kernel.backend import abandon, receive
 from simulator.kernel.compiling import compiled
 from simulator.kernel.slots import free
-from simulator.kernel.state import NOBODY, TRAVELLING, Array, State
+from simulator.kernel.state import NOBODY, TRAVELLING, Array, Row, State
 from smartlb.core.outcome import FIRST_BACKEND_FAULT, TOO_MANY_REQUESTS, Outcome
 from smartlb.core.pool import PoolView
 from smartlb.core.telemetry import NO_BACKEND as BACKEND_OF_NONE
@@ -46,7 +46,7 @@ class Routing(NamedTuple):
 
 
 @compiled
-def arrive(state: State, request: Array) -> int:
+def arrive(state: State, request: Row) -> int:
     """A slot for a request that has come."""
     clock = state.clock[0]
     clock.free -= 1
@@ -100,7 +100,7 @@ def dispatch(state: State, slot: int, now_s: float, routing: Routing, random: An
 
 
 @compiled
-def _pick(state: State, job: Array, view: PoolView, now_s: float, draws: Array, routing: Routing) -> int:
+def _pick(state: State, job: Row, view: PoolView, now_s: float, draws: Array, routing: Routing) -> int:
     memory, of = routing.memory[job.router], job.request_class
     if routing.knows:
         state.world.work_s[0] = job.work_s
@@ -133,7 +133,15 @@ def _without(state: State, view: PoolView, tried: int) -> PoolView:
             for at in range(size):
                 total += 1.0 if state.barred[at] == 0.0 else 0.0
                 draw[row + at] = total
-    return PoolView(state.eligible[:count], state.barred, view.in_flight, view.weight, draw, view.base_s, view.slope_s)
+    return PoolView(
+        state.eligible[:count],
+        state.barred,
+        view.in_flight,
+        view.weight,
+        draw,
+        view.base_s,
+        view.slope_s,
+    )
 
 
 @compiled
@@ -185,7 +193,7 @@ def _settle(state: State, slot: int, now_s: float, routing: Routing, last: bool)
 
 
 @compiled
-def _observe(state: State, job: Array, now_s: float, latency_s: float, failed: bool, routing: Routing) -> None:
+def _observe(state: State, job: Row, now_s: float, latency_s: float, failed: bool, routing: Routing) -> None:
     memory = routing.memory[job.router]
     if routing.knows:
         state.world.report[0] = job.reported_queue

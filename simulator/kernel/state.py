@@ -12,6 +12,9 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
+Row = Any
+"""A row of a structured array: in compiled code its fields are attributes, which numpy's types do not know."""
+
 NOBODY: Final = -1
 """The end of a list of jobs, and no backend."""
 
@@ -186,10 +189,10 @@ class State(NamedTuple):
     winner: Array
     in_flight: Array
     log: Array
-    draws: Array
-    eligible: Array
-    barred: Array
-    draw: Array
+    draws: Any
+    eligible: Any
+    barred: Any
+    draw: Any
 
 
 def empty_world(backends: int = 0, classes: int = 0, slots: int = 0) -> World:

@@ -85,7 +85,7 @@ class Demand(ABC):
             stream: random generators by name.
             routers: over how many routers the requests are spread.
             rows: how many requests are handed over at once; it changes nothing about them.
-            unread: which of `client`, `url`, `fail_draw` and `tail_draw` nobody looks at; they are not drawn, and are 0.
+            unread: which of `client`, `url`, `fail_draw` and `tail_draw` nobody looks at; they are left at 0.
 
         Returns:
             Arrays of `rows` requests, of `simulator.workload.request.REQUEST`; the last may have fewer, none is empty.

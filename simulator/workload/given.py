@@ -22,8 +22,8 @@ class Given(Demand):
     """An array of requests.
 
     Args:
-        rows: of `REQUEST`, at least two, ascending in time, none before 0.0; the columns that are drawn by chance are not
-            read.
+        rows: of `REQUEST`, at least two, ascending in time, none before 0.0; the columns that are drawn by chance are
+            not read.
         classes: names, by `request_class`.
 
     Raises:
@@ -43,14 +43,11 @@ class Given(Demand):
         self.source = f"{self.count:,} requests as given"
         of = rows["request_class"]
         counts = np.bincount(of, minlength=len(classes))
-        work_s, first_s = (np.bincount(of, rows[column], len(classes)) for column in ("work_s", "first_s"))
-        mean = np.maximum(counts, 1)
-        self.classes = tuple(
-            ClassDemand(
-                name, float(counts[at] / self.count), float(work_s[at] / mean[at]), float(first_s[at] / mean[at])
-            )
-            for at, name in enumerate(classes)
+        work_s, first_s = (
+            np.bincount(of, rows[column], len(classes)) / np.maximum(counts, 1) for column in ("work_s", "first_s")
         )
+        share = counts / self.count
+        self.classes = tuple(map(ClassDemand, classes, share.tolist(), work_s.tolist(), first_s.tolist()))
 
     @classmethod
     def from_frame(cls, frame: "pd.DataFrame") -> "Given":

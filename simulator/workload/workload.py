@@ -51,7 +51,7 @@ def prepare(
 
 
 def missing(section: GeneratedWorkload | ReplayedWorkload, folder: Path) -> str:
-    """Why a trace is not there for which there is a stand-in, in words; empty where it is there, or nothing stands in."""
+    """Why a trace that has a stand-in is not there, in words; empty where it is, or where nothing stands in."""
     if isinstance(section, GeneratedWorkload) or section.trace.stand_in is None:
         return ""
     try:

@@ -27,7 +27,7 @@ def test_policies_are_taken_in_order_and_once() -> None:
     ("arguments", "says"),
     [
         (("--policies", "lerned"), "did you mean 'learned'"),
-        (("--policies", ","), "expected policies' names"),
+        (("--policies", ","), "expected the name of a policy"),
         (("--seconds", "0"), "'0' is not a number from 4"),
         (("--rate", "nan"), "'nan' is not a number"),
         (("--rate", "fast"), "'fast' is not a number"),

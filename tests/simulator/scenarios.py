@@ -1,8 +1,9 @@
 """Small scenarios for the tests."""
 
+import warnings
 from typing import Any
 
-from simulator.api import run
+from simulator.api import OverloadWarning, run
 from simulator.result import Run
 
 
@@ -26,4 +27,6 @@ def scenario(**given: Any) -> dict[str, Any]:
 
 def simulated(policy: str = "round_robin", seed: int = 0, **given: Any) -> Run:
     """A run of `scenario`, whatever its load."""
-    return run(scenario(**given), policy, seed, allow_overload=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OverloadWarning)
+        return run(scenario(**given), policy, seed, allow_overload=True)

@@ -1,6 +1,6 @@
 """The same small system in SimPy: the same requests take the same time."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ def by_simpy(requests: Any) -> np.ndarray[Any, Any]:
     speeds = list(SPEED.values())
     taken_s = np.zeros(len(requests))
 
-    def request(number: int, row: Any) -> Iterator[Any]:
+    def request(number: int, row: Any) -> Generator[simpy.Event, Any, None]:
         arrived_s = environment.now
         at = number % 2
         with backends[at].request() as turn:
@@ -55,7 +55,7 @@ def by_simpy(requests: Any) -> np.ndarray[Any, Any]:
         yield environment.timeout(TRIP_S)
         taken_s[number] = environment.now - arrived_s
 
-    def source() -> Iterator[Any]:
+    def source() -> Generator[simpy.Event, Any, None]:
         for number, row in enumerate(requests):
             yield environment.timeout(row["at_s"] - environment.now)
             environment.process(request(number, row))

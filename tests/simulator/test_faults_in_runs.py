@@ -12,7 +12,7 @@ from tests.simulator.scenarios import simulated
 ONE = [{"name": "server", "round_trip_s": 0.0}]
 
 
-def during(of: Run, starts_s: float, ends_s: float, last: bool = True) -> np.ndarray[Any, Any]:
+def during(of: Run, starts_s: float, ends_s: float, last: bool = True) -> Any:
     log = of.log
     return log[(log["arrived_s"] >= starts_s) & (log["arrived_s"] < ends_s) & ((log["last"] == 1) | (not last))]
 

@@ -11,7 +11,8 @@ import numba
 import numpy as np
 import pytest
 
-from simulator.kernel.calling import Calls, prepare
+from simulator.kernel.calling import prepare
+from simulator.kernel.router import Routing
 from smartlb.core.pool import PoolView
 from smartlb.policies.policy import Members
 from smartlb.policies.registry import POLICIES
@@ -38,7 +39,8 @@ class Recording:
 
     def _recorded(self, pick: Callable[..., int]) -> Callable[..., int]:
         def recorded(view: PoolView, memory: Any, *arguments: Any) -> int:
-            seen = PoolView(*(np.array(part).copy() for part in view))
+            copies: list[Any] = [np.array(part).copy() for part in view]
+            seen = PoolView(*copies)
             picked = pick(view, memory, *arguments)
             self.events.append(("pick", (seen, *arguments), picked))
             return picked
@@ -66,7 +68,7 @@ def call_observe(
     observe(memory, layout, backend, now_s, latency_s, failed)
 
 
-def picked_again(calls: Calls, events: Sequence[tuple[str, tuple[Any, ...], int]]) -> list[int]:
+def picked_again(calls: Routing, events: Sequence[tuple[str, tuple[Any, ...], int]]) -> list[int]:
     """What the compiled policy picks at each of the recorded picks."""
     memory = calls.memory[0]
     picks = []

@@ -7,7 +7,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from simulator.kernel.calling import Calls, parts_of, prepare
+from simulator.kernel.calling import prepare
 from simulator.kernel.state import LATEST, World, empty_world
 from simulator.references.reference import Reference
 from simulator.references.registry import REFERENCES
@@ -108,7 +108,7 @@ class Compiled:
 
     def __init__(self, reference: Reference, options: Any, weight: Sequence[float]) -> None:
         self._like = reference.remember(members(weight), options)
-        self._calls: Calls = prepare(reference, options, members(weight), 1)
+        self._calls = prepare(reference, options, members(weight), 1)
 
     def pick(self, pool: PoolView, world: World, of: int, key: int, now_s: float, draws: Sequence[float]) -> int:
         calls = self._calls
@@ -123,7 +123,13 @@ class Compiled:
 
     def memory(self) -> list[Any]:
         """Every part of the memory, as lists and numbers."""
-        return listed(parts_of(self._calls.memory[0], self._calls.layout, self._like))
+        calls = self._calls
+        parts = []
+        for at, like in enumerate(self._like):
+            kind = like.typecode if isinstance(like, array) else np.array([like]).dtype
+            part = calls.memory[0][calls.layout[at] : calls.layout[at + 1]].view(kind)
+            parts.append(part if isinstance(like, array) else part[0].item())
+        return listed(parts)
 
 
 def listed(memory: Any) -> list[Any]:
