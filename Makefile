@@ -7,6 +7,9 @@ BIN := $(VENV)/bin
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+arena: $(VENV)/sim  ## Compare all policies in all scenarios, in simulated time (arena.html; about ten minutes).
+	@$(BIN)/smartlb arena --html arena.html --json arena.json $(ARGS)
+
 demo: $(VENV)/demo  ## See the learned policy beside round robin and least connections, on real servers (90 s).
 	@$(BIN)/smartlb demo $(ARGS)
 
@@ -20,22 +23,25 @@ lint: $(VENV)/dev  ## Lint and type-check.
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-bench: $(VENV)/dev  ## Compare with nginx, HAProxy, Envoy, Traefik and Caddy, where installed.
+bench: $(VENV)/dev  ## All benchmarks: picks, simulator, and the proxy beside those that are installed.
 	@mkdir -p bench-results
 	@$(BIN)/python -m benchmarks.pick --json bench-results/pick.json
+	@$(BIN)/python -m benchmarks.simulator --json bench-results/simulator.json
+	@$(BIN)/python -m benchmarks.reality --json bench-results/reality.json
 	@$(BIN)/python -m benchmarks.proxy --json bench-results/proxy.json $(ARGS)
 
 docs: $(VENV)/dev  ## Write the generated pages again.
 	@$(BIN)/python -m smartlb.config.reference > docs/configuration.md
+	@$(BIN)/python -m simulator.reference > docs/scenarios.md
 
 clean:  ## Remove the virtual environment and all that was made.
-	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis bench-results demo-results
+	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis bench-results demo-results arena-results arena.html arena.json
 
 # Each set of packages is installed once, and again when pyproject.toml changes.
-$(VENV)/demo $(VENV)/dev: $(VENV)/%: pyproject.toml
+$(VENV)/demo $(VENV)/sim $(VENV)/dev: $(VENV)/%: pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) ..."
 	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$*]'
 	@touch $@
 
-.PHONY: help demo test check lint bench docs clean
+.PHONY: help arena demo test check lint bench docs clean

@@ -1,32 +1,41 @@
 """The simulator from Python: scenarios in, runs and DataFrames out."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from simulator.contenders import contender
+from simulator.arena import Results, run_all, tasks
+from simulator.contenders import CONTENDERS, contender
+from simulator.measures.frame import table
 from simulator.plan import ImpossibleScenario, overload, plan
 from simulator.result import Run
-from simulator.scenario import Scenario, load, path_of
+from simulator.scenario import Scenario, load, names, path_of
 from simulator.simulation import Progress, simulate
 from simulator.streams import streams
+from simulator.workload.given import Given
 from simulator.workload.workload import prepare
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["ImpossibleScenario", "OverloadWarning", "Run", "Scenario", "arena", "load", "run"]
+
+Source = Scenario | Mapping[str, Any] | str
+"""A scenario, its data as a mapping, or the name or path of its file."""
 
 
 class OverloadWarning(UserWarning):
     """A fleet cannot carry what comes, and is simulated all the same."""
 
 
-__all__ = ["ImpossibleScenario", "OverloadWarning", "Run", "Scenario", "load", "run"]
-
-
 def run(
-    scenario: Scenario | Mapping[str, Any] | str,
+    scenario: Source,
     policy: str,
     seed: int = 0,
     options: Mapping[str, Any] | None = None,
     *,
+    requests: "pd.DataFrame | None" = None,
     name: str = "",
     folder: Path = Path(),
     stand_in: bool = False,
@@ -37,14 +46,15 @@ def run(
     """Run one policy in one scenario.
 
     Args:
-        scenario: a scenario, its data as a mapping, or the name or path of its file.
+        scenario: what happens.
         policy: of `simulator.contenders.CONTENDERS`.
         seed: of all random streams.
         options: of the policy.
+        requests: take the place of the scenario's workload; columns as for `Given.from_frame`.
         name: what the run calls the scenario; its own name where that was given.
         folder: that a trace's relative path is meant from; that of the file where one was given.
         stand_in: whether generated requests take a trace's place.
-        allow_overload: whether to run what the fleet cannot carry.
+        allow_overload: whether to run what the fleet cannot carry, with an `OverloadWarning`.
         changed: what was changed in the scenario, for the report.
         progress: told how far the run is.
 
@@ -52,16 +62,72 @@ def run(
         ConfigError: there is no such scenario, or it is not valid.
         ImpossibleScenario: it cannot be run.
         TraceError: its trace cannot be read.
+        GivenError: `requests` hold what cannot be.
     """
-    if isinstance(scenario, str):
-        name, folder = name or Path(scenario).stem, path_of(scenario).parent
-        scenario = load(scenario)
-    elif not isinstance(scenario, Scenario):
-        scenario = Scenario.model_validate(scenario)
-    demand = prepare(scenario.workload, folder, streams(seed), stand_in)
-    planned = plan(name or "scenario", scenario, demand, seed)
+    name, scenario, folder = _resolved(scenario, name, folder)
+    given = None if requests is None else Given.from_frame(requests)
+    demand = given or prepare(scenario.workload, folder, streams(seed), stand_in)
+    planned = plan(name, scenario, demand, seed)
     if why := overload(planned):
         if not allow_overload:
             raise ImpossibleScenario(why)
         warnings.warn(why, OverloadWarning, stacklevel=2)
     return simulate(planned, contender(policy, options), changed, progress)
+
+
+def arena(
+    scenarios: Sequence[Source] | Mapping[str, Source] | None = None,
+    policies: Sequence[str] | None = None,
+    seeds: int = 5,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    *,
+    jobs: int = -1,
+    results: Path | None = None,
+    stand_in: bool = False,
+    allow_overload: bool = False,
+) -> "pd.DataFrame":
+    """Compare policies over scenarios and seeds.
+
+    Args:
+        scenarios: names, paths, or scenarios by a name of your choice; all built-in ones where not given.
+        policies: of `simulator.contenders.CONTENDERS`; all where not given.
+        seeds: runs of each.
+        options: by policy.
+        jobs: runs at once; -1 for one a core.
+        results: a folder in which finished runs are kept and found again.
+        stand_in: whether generated requests take the place of traces.
+        allow_overload: whether to run what a fleet cannot carry.
+
+    Returns:
+        One row a scenario, policy and seed; see `simulator.measures.frame.table`.
+
+    Raises:
+        ConfigError, ImpossibleScenario, TraceError: as for `run`.
+    """
+    given = names() if scenarios is None else scenarios
+    named = given.items() if isinstance(given, Mapping) else ((_name(each, at), each) for at, each in enumerate(given))
+    resolved = [_resolved(scenario, name, Path()) for name, scenario in named]
+    todo = tasks(
+        {name: (scenario, folder) for name, scenario, folder in resolved},
+        policies or list(CONTENDERS),
+        range(seeds),
+        options,
+        stand_in=stand_in,
+        allow_overload=allow_overload,
+    )
+    done = run_all(todo, Results(results), jobs, "sequential" if jobs == 1 else "loky")
+    order = {name: at for at, (name, _, _) in enumerate(resolved)}
+    figures = sorted((each.figures for each in done), key=lambda of: (order[of.scenario], of.seed))
+    return table(figures)
+
+
+def _name(scenario: Source, at: int) -> str:
+    return Path(scenario).stem if isinstance(scenario, str) else f"scenario {at + 1}"
+
+
+def _resolved(scenario: Source, name: str, folder: Path) -> tuple[str, Scenario, Path]:
+    if isinstance(scenario, str):
+        return name or Path(scenario).stem, load(scenario), path_of(scenario).parent
+    if not isinstance(scenario, Scenario):
+        scenario = Scenario.model_validate(scenario)
+    return name or "scenario", scenario, folder

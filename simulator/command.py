@@ -236,7 +236,7 @@ def _report(
     from simulator.report import files, html
     from simulator.report.table import report
 
-    cast = Cast(told=frozenset(TOLD), references=frozenset(REFERENCES))
+    cast = Cast(told=frozenset(TOLD), references=frozenset(REFERENCES) - {"clairvoyant"})
     ordered = sorted(done, key=lambda each: (list(descriptions).index(each.figures.scenario), each.figures.seed))
     figures = [each.figures for each in ordered]
     console.print(report(figures, cast, console.width), highlight=False)
@@ -245,7 +245,8 @@ def _report(
     if options.parquet:
         files.write_parquet(options.parquet, figures)
     if options.html:
-        about = {name: html.About(description) for name, description in descriptions.items()}
+        sources = {each.scenario: each.source for each in figures}
+        about = {name: html.About(text, sources.get(name, "")) for name, text in descriptions.items()}
         curves = [each.curves for each in ordered]
         files.write_html(options.html, html.page(figures, curves, cast, about, _facts(options)))
 

@@ -62,6 +62,7 @@ class Run:
         weights_s: ``[ticks]``; when the learner published.
         weights: ``[ticks, backends]``; learned weights, over the classes by their share of requests.
         drifts: changes that the learner noticed.
+        source: of the requests, in words.
         stand_in: whether a generated stand-in took a trace's place.
         skipped: malformed lines of the trace that were left out.
         wall_s: seconds it took to simulate.
@@ -86,6 +87,7 @@ class Run:
     weights_s: Array = field(default_factory=lambda: np.zeros(0))
     weights: Array = field(default_factory=lambda: np.zeros((0, 0)))
     drifts: int = 0
+    source: str = ""
     stand_in: bool = False
     skipped: int = 0
     wall_s: float = 0.0

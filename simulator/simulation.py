@@ -148,6 +148,7 @@ class _Simulation:
             weights_s=np.array(self._weights_s),
             weights=np.array(self._weights).reshape(len(self._weights), len(plan.fleet) if self._weights else 0),
             drifts=self._snapshot.drifts if self._snapshot is not None else 0,
+            source=plan.demand.source,
             stand_in=plan.stand_in,
             skipped=plan.demand.skipped,
             wall_s=perf_counter() - started_s,

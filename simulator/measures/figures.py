@@ -42,6 +42,7 @@ class Figures:
         utilisation: offered load, as a share of what the fleet can carry at best.
         rate: requests a second.
         speedup: of a trace; None for generated workloads.
+        source: of the requests, in words.
         stand_in: whether a generated stand-in took a trace's place.
         skipped: malformed lines of the trace.
         duration_s: until when requests arrived.
@@ -74,6 +75,7 @@ class Figures:
     utilisation: float
     rate: float
     speedup: float | None
+    source: str
     stand_in: bool
     skipped: int
     duration_s: float
@@ -121,6 +123,7 @@ def figures(run: Run) -> Figures:
         utilisation=run.utilisation,
         rate=run.rate,
         speedup=run.speedup if isfinite(run.speedup) else None,
+        source=run.source,
         stand_in=run.stand_in,
         skipped=run.skipped,
         duration_s=run.duration_s,

@@ -58,7 +58,7 @@ def reference() -> str:
     """The text of docs/configuration.md."""
     parts = [
         _INTRODUCTION,
-        *_sections(),
+        *sections(Config),
         "## Policies\n",
         *(_policy(policy) for policy in registry.POLICIES.values()),
     ]
@@ -69,20 +69,27 @@ def _schema(model: type[BaseModel]) -> Property:
     return model.model_json_schema(schema_generator=SchemaGenerator)
 
 
-def _sections() -> Iterator[str]:
-    """A heading, what the section is, and its table, for every mapping of the file from the top down."""
-    schema = _schema(Config)
+def sections(model: type[BaseModel]) -> Iterator[str]:
+    """A heading, what the section is, and its table, for every mapping of a file from the top down.
+
+    A section that a file can have in several places stands where the first of them is.
+    """
+    schema = _schema(model)
     definitions = schema["$defs"]
     rest = [("", schema)]
+    shown: set[str] = set()
     while rest:
         path, section = rest.pop(0)
         inner = []
         for key, entry in section["properties"].items():
-            steps, name = _target(entry)
-            if name not in (None, "PolicyChoice"):
-                inner.append((f"{path}.{key}{steps}".lstrip("."), definitions[name]))
+            for steps, name in _targets(entry):
+                if name != "PolicyChoice" and name not in shown:
+                    shown.add(name)
+                    inner.append((f"{path}.{key}{steps}".lstrip("."), definitions[name]))
         rest = inner + rest
+        kind = section["properties"].get("kind", {}).get("const")
         heading = f"## `{path}`" if path else "## Top level"
+        heading += f" of kind `{kind}`" if kind else ""
         yield f"{heading}\n\n{section['description']}\n\n{_table(section)}\n"
 
 
@@ -109,16 +116,19 @@ def _row(key: str, entry: Property, required: bool) -> str:
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
-def _target(entry: Property) -> tuple[str, str | None]:
-    """The steps, ``[]`` or ``.NAME``, from an entry down to the section it holds, and its name, if any."""
+def _targets(entry: Property) -> Iterator[tuple[str, str]]:
+    """The steps, ``[]`` or ``.NAME``, from an entry down to each section it may hold, and the section's name."""
     entry = _given(entry)
     if "$ref" in entry:
-        return "", entry["$ref"].rpartition("/")[2]
-    for inner, step in ((entry.get("items"), "[]"), (_values(entry), ".NAME")):
+        yield "", entry["$ref"].rpartition("/")[2]
+    for inner, step in (
+        *((choice, "") for choice in entry.get("oneOf", [])),
+        (entry.get("items"), "[]"),
+        (_values(entry), ".NAME"),
+    ):
         if inner is not None:
-            steps, name = _target(inner)
-            return step + steps, name
-    return "", None
+            for steps, name in _targets(inner):
+                yield step + steps, name
 
 
 def _given(entry: Property) -> Property:
@@ -138,6 +148,8 @@ def _type(entry: Property) -> str:
         return " or ".join(_type(choice) for choice in entry["anyOf"])
     if "$ref" in entry:
         return _SHORTHANDS.get(entry["$ref"].rpartition("/")[2], "mapping")
+    if "oneOf" in entry:
+        return "mapping"
     if "const" in entry:
         return f"`{entry['const']}`"
     if entry["type"] == "array":
@@ -148,7 +160,7 @@ def _type(entry: Property) -> str:
 
 
 def _default(entry: Property) -> str:
-    default = entry["default"]
+    default = entry.get("default")
     if isinstance(default, dict) and default:
         return f"`{default['name']}`" if default.keys() == {"name"} else "as below"
     return f"`{default if isinstance(default, str) else _plain(default)}`"
