@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from simulator.arena import Done
     from simulator.scenario import Scenario
 
+_WIDTH = 120
+"""Of what is not written to a terminal."""
+
 _NEEDS = "the simulator needs packages that are not installed: pip install 'smartlb[sim]'"
 
 
@@ -106,8 +109,12 @@ def _guarded(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Nam
                 print(f"--option {'.'.join(map(str, problem['loc']))}: {problem['msg']}", file=sys.stderr)
             return 2
         except OSError as error:
-            print(f"smartlb: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+            said = [str(part) for part in ("smartlb", error.filename, error.strerror or error) if part]
+            print(": ".join(said), file=sys.stderr)
             return 1
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            return 130
 
     return guarded
 
@@ -128,7 +135,8 @@ def simulate(options: argparse.Namespace) -> int:
     name, path = Path(options.scenario).stem, path_of(options.scenario)
     scenario = load(options.scenario, dict(options.changes))
     stand_in = _stands_in(name, scenario, path.parent, options)
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task(f"{name}, {options.policy}", total=1.0)
         of = run(
             scenario,
@@ -182,10 +190,10 @@ def arena(options: argparse.Namespace) -> int:
         )
     ]
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=_WIDTH)
     found = run_all(todo, Results(options.results), options.jobs, options.backend, options.address)
     done, whole = _followed(found, len(todo))
-    if not done:
-        return 130
     _report(options, console, done, {name: scenario.description for name, (scenario, _) in scenarios.items()})
     if not whole:
         print(
@@ -214,7 +222,8 @@ def _followed(found: Iterator["Done"], total: int) -> tuple[list["Done"], bool]:
 
     done: list[Done] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("runs", total=total)
         try:
             for each in found:
@@ -222,6 +231,8 @@ def _followed(found: Iterator["Done"], total: int) -> tuple[list["Done"], bool]:
                 description = f"{each.figures.scenario}, {each.figures.policy}"
                 progress.update(bar, advance=1, description=description)
         except KeyboardInterrupt:
+            if not done:
+                raise
             return done, False
     return done, True
 

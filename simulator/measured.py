@@ -64,10 +64,15 @@ class Measured(Section):
 
 @lru_cache(maxsize=4)
 def _column(path: Path, column: str) -> Array:
-    names = path.read_text().partition("\n")[0].split(",")
+    try:
+        head, *rows = path.read_text().splitlines() or [""]
+        names = head.split(",")
+        there = bool(rows) and column in names
+        values = np.genfromtxt(rows, delimiter=",", usecols=[names.index(column)]) if there else np.zeros(0)
+    except ValueError as error:
+        raise MeasuredError(f"{path}: cannot be read as CSV: {error}") from None
     if column not in names:
         raise MeasuredError(f"{path}: no column {column!r}; expected one of: {', '.join(names)}")
-    values = np.genfromtxt(path, delimiter=",", skip_header=1, usecols=[names.index(column)])
     values = values[np.isfinite(values) & (values > 0)]
     if not len(values):
         raise MeasuredError(f"{path}: the column {column!r} has no number above 0")

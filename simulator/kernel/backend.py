@@ -20,11 +20,16 @@ REPORT_S = 1.0
 @compiled
 def advance(server: Row, now_s: float) -> None:
     """Bring a backend's clock up to the present."""
-    elapsed_s = now_s - server.since_s
-    server.virtual_s += elapsed_s * server.rate
-    if server.speed > 0.0:
-        server.busy_s += elapsed_s * min(float(server.serving), server.cores)
+    server.virtual_s += (now_s - server.since_s) * server.rate
     server.since_s = now_s
+
+
+@compiled
+def advance_tracked(state: State, server: Row, now_s: float) -> None:
+    """The same, and count for how long its cores were busy, where somebody wants to know."""
+    if state.clock[0].tracked and server.speed > 0.0:
+        server.busy_s += (now_s - server.since_s) * min(float(server.serving), server.cores)
+    advance(server, now_s)
 
 
 @compiled
@@ -43,7 +48,9 @@ def pace(server: Row) -> None:
 def receive(state: State, backend: int, slot: int, now_s: float) -> None:
     """A request comes to a backend."""
     server, job = state.world.servers[backend], state.jobs[slot]
-    job.met = server.serving + server.waiting
+    if state.clock[0].tracked:
+        advance_tracked(state, server, now_s)
+        job.met = server.serving + server.waiting
     if server.crashed:
         answer(state, backend, slot, now_s, _CONNECT_FAILED, 502)
     elif server.hanging:
@@ -61,7 +68,6 @@ def receive(state: State, backend: int, slot: int, now_s: float) -> None:
         job.first_s /= pace_of_class
         job.staged = 0 if whole else 1
         if state.clock[0].tracked:
-            advance(server, now_s)
             _take_lane(state, backend, job.work_s)
         if server.serving < server.slots:
             _serve(state, backend, slot, now_s)
@@ -82,7 +88,6 @@ def receive(state: State, backend: int, slot: int, now_s: float) -> None:
 def _refuse(state: State, backend: int, slot: int, now_s: float, status: int) -> None:
     server = state.world.servers[backend]
     if state.clock[0].tracked:
-        advance(server, now_s)
         server.errors += 1.0
         _report(server, now_s)
     answer(state, backend, slot, now_s, _COMPLETE, status)
@@ -118,7 +123,7 @@ def _serve(state: State, backend: int, slot: int, now_s: float) -> None:
 def complete(state: State, backend: int, now_s: float) -> None:
     """The request of a backend whose turn it is reaches its first byte, or its end."""
     server = state.world.servers[backend]
-    advance(server, now_s)
+    advance_tracked(state, server, now_s)
     # Exactly, so that rounding does not pile up.
     server.virtual_s = state.world.heap_v[server.heap]
     slot = pop(state.world.heap_v, state.heap_job, server.heap, server.serving)
@@ -265,7 +270,7 @@ def change(
 ) -> None:
     """A backend's condition changes; see `BACKEND` for what each number is."""
     server = state.world.servers[backend]
-    advance(server, now_s)
+    advance_tracked(state, server, now_s)
     crashes, hangs = crashed and not server.crashed, hanging and not server.hanging
     server.speed = speed
     server.crashed, server.hanging = crashed, hanging

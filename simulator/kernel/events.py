@@ -12,7 +12,8 @@ def schedule(state: State, backend: int) -> None:
     server = state.world.servers[backend]
     at_s = inf
     if server.serving > 0 and server.rate > 0.0:
-        at_s = server.since_s + max(state.world.heap_v[server.heap] - server.virtual_s, 0.0) / server.rate
+        left_v = max(state.world.heap_v[server.heap] - server.virtual_s, 0.0)
+        at_s = server.since_s + (left_v if server.rate == 1.0 else left_v / server.rate)
     if server.first_back != NOBODY:
         at_s = min(at_s, state.jobs[server.first_back].back_s)
     next_s, winner = state.next_s, state.winner
@@ -21,5 +22,8 @@ def schedule(state: State, backend: int) -> None:
     node = (leaves + backend) >> 1
     while node >= 1:
         left, right = winner[2 * node], winner[2 * node + 1]
-        winner[node] = left if next_s[left] <= next_s[right] else right
+        first = left if next_s[left] <= next_s[right] else right
+        if first != backend and winner[node] == first:
+            return  # it lost this match before and does so again: all further ones are as they were
+        winner[node] = first
         node >>= 1

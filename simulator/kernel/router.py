@@ -63,8 +63,9 @@ def arrive(state: State, request: Row) -> int:
     job.tail_draw = request.tail_draw
     job.attempt = 1
     job.tried = NOBODY
-    job.reported_s = 0.0
-    job.reported_queue = 0
+    if clock.tracked:
+        job.reported_s = 0.0
+        job.reported_queue = 0
     clock.requests += 1
     return int(slot)
 

@@ -274,7 +274,7 @@ def make_state(
     clock = np.zeros(1, CLOCK)
     clock["timeout_s"], clock["shared"], clock["by_url"], clock["tracked"] = timeout_s, shared, by_url, tracked
     clock["first_due"] = clock["last_due"] = NOBODY
-    leaves = 1 << max(backends - 1, 1).bit_length()
+    leaves = 1 << (backends - 1).bit_length()
     winner = np.zeros(2 * leaves, np.int64)
     winner[leaves:] = np.arange(leaves)
     for node in range(leaves - 1, 0, -1):

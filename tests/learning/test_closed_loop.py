@@ -70,7 +70,7 @@ def p99_s(of: Run) -> float:
 
 @pytest.fixture(scope="module")
 def mixed() -> dict[str, Run]:
-    return {policy: simulated(MIXED, AT_80, 21.0, policy) for policy in ("learned", "round_robin", "least_connections")}
+    return {policy: simulated(MIXED, AT_80, 18.5, policy) for policy in ("learned", "round_robin", "least_connections")}
 
 
 def test_mixed_servers_get_traffic_by_capacity(mixed: dict[str, Run]) -> None:
@@ -139,6 +139,6 @@ def test_steady_load_raises_few_alarms(seed: int) -> None:
 
 
 def test_the_same_seed_gives_the_same_run() -> None:
-    four = [{"name": "server", "count": 4, "cores": 1}]
-    first, again = (simulated(four, {"rate": 150.0}, 7.0) for _ in range(2))
+    four = [{"name": "server", "count": 4, "cores": 2}]
+    first, again = (simulated(four, {"rate": 300.0}, 7.0) for _ in range(2))
     assert first.log.tobytes() == again.log.tobytes()
