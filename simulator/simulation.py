@@ -102,13 +102,13 @@ class _Simulation:
     def run(self, options: str) -> Run:
         """All of it."""
         plan, scenario = self._plan, self._plan.scenario
-        started_s = perf_counter()
         chunks = plan.demand.requests(
             plan.rate, scenario.duration_s, plan.stream, scenario.routers.count, unread=self._unread()
         )
         chunk: Requests = np.zeros(0, REQUEST)
         more = True
         advance = entry(run_until, inf, chunk, more, self._routing, self._random, self._state)
+        started_s = perf_counter()  # what had to be compiled is so by now
         while True:
             status = advance(self._agenda.next_s, chunk, more, self._routing, self._random, self._state)
             if status == WANTS_REQUESTS:
