@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from smartlb.arguments import known, setting, several, whole_number
+from smartlb.arguments import known, output, setting, several, whole_number
 from smartlb.config.problems import ConfigError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def add_simulate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--option", type=setting, action="append", default=[], metavar="KEY=VALUE", help="an option of the policy"
     )
-    parser.add_argument("--log", type=Path, metavar="OUT", help="write every attempt to this file: .parquet or .csv")
+    parser.add_argument("--log", type=output, metavar="OUT", help="write every attempt to this file: .parquet or .csv")
     _add_common(parser)
 
 
@@ -58,8 +58,8 @@ def add_arena_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--first-seed", type=whole_number(), default=0, metavar="N", help="the first of them (default: 0)"
     )
-    parser.add_argument("--html", type=Path, metavar="OUT", help="write a report that stands alone, with pictures")
-    parser.add_argument("--parquet", type=Path, metavar="OUT", help="write the figures as a table for notebooks")
+    parser.add_argument("--html", type=output, metavar="OUT", help="write a report that stands alone, with pictures")
+    parser.add_argument("--parquet", type=output, metavar="OUT", help="write the figures as a table for notebooks")
     parser.add_argument("--jobs", type=int, default=-1, metavar="N", help="runs at once (default: one a core)")
     parser.add_argument(
         "--backend", choices=("loky", "dask", "ray"), default="loky",
@@ -79,7 +79,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         "--set", type=setting, action="append", default=[], metavar="KEY=VALUE", dest="changes",
         help="change a value of the scenario, such as load.utilisation=0.5 or fleet.0.count=20",
     )  # fmt: skip
-    parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures to this file")
+    parser.add_argument("--json", type=output, metavar="OUT", help="write the figures to this file")
     parser.add_argument(
         "--stand-in", action="store_true", help="generated requests take the place of traces, be they there or not"
     )
@@ -105,8 +105,12 @@ def _guarded(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Nam
             print(error, file=sys.stderr)
             return 2
         except ValidationError as error:
+            from simulator.contenders import CONTENDERS
+            from smartlb.config.wording import sentence
+
             for problem in error.errors(include_url=False):
-                print(f"--option {'.'.join(map(str, problem['loc']))}: {problem['msg']}", file=sys.stderr)
+                wrong = sentence(problem, CONTENDERS[options.policy].options, _options(options.option))
+                print(f"--option {'.'.join(map(str, problem['loc']))}: {wrong}", file=sys.stderr)
             return 2
         except OSError as error:
             said = [str(part) for part in ("smartlb", error.filename, error.strerror or error) if part]

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable, Iterable
 from math import inf
+from pathlib import Path
 
 from smartlb.config.problems import unknown_name
 
@@ -56,6 +57,14 @@ def several(what: str, names: Callable[[], Iterable[str]]) -> Callable[[str], tu
         return found
 
     return parse
+
+
+def output(text: str) -> Path:
+    """Parses the path of a file that is to be written."""
+    path = Path(text)
+    if not path.parent.is_dir() or path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} cannot be written: {path.parent} is no folder, or it is one itself")
+    return path
 
 
 def setting(text: str) -> tuple[str, str]:

@@ -83,12 +83,11 @@ def validated(
     document = Document(text, source_name)
     found, problems = None, list(document.problems)
     if isinstance(document.data, dict):
-        for key, value in (changes or {}).items():
-            _change(document.data, key, value)
+        changed = {_change(document.data, key, value): f"--set {key}={value}" for key, value in (changes or {}).items()}
         try:
             found = model.model_validate(document.data)
         except ValidationError as invalid:
-            problems += _objections(document, model, invalid)
+            problems += _objections(document, model, invalid, changed)
         for location, message in against_itself(document.data):
             problems.append(Problem(spell(location), message, *document.position(location)))
     elif not problems:
@@ -96,32 +95,44 @@ def validated(
         required = " and ".join(f"`{name}`" for name, field in model.model_fields.items() if field.is_required())
         problems.append(Problem("", f"expected a mapping with {required}; {holds}", 1, 1))
     if found is None or problems:
-        raise ConfigError(source_name, sorted(problems, key=lambda problem: (problem.line, problem.column)))
+        raise ConfigError(source_name, sorted(problems, key=lambda problem: (problem.line or 0, problem.column or 0)))
     return found
 
 
-def _change(data: Any, key: str, text: str) -> None:
+def _change(data: Any, key: str, text: str) -> Location:
+    """Change a value; returns where it is."""
+    location: list[str | int] = []
     source = f"--set {key}={text}"
     value = Document(text, source).data
     *outer, last = key.split(".")
     for step in outer:
         if isinstance(data, dict):
             data = data.setdefault(step, {})
+            location.append(step)
         elif isinstance(data, list) and step.isdecimal() and int(step) < len(data):
             data = data[int(step)]
+            location.append(int(step))
         else:
             raise ConfigError(source, [Problem("", f"there is no {step!r} in {shown(data)}, so nothing to change")])
     if isinstance(data, list) and last.isdecimal() and int(last) < len(data):
         data[int(last)] = value
-    elif isinstance(data, dict):
+        return (*location, int(last))
+    if isinstance(data, dict):
         data[last] = value
-    else:
-        raise ConfigError(source, [Problem("", f"there is no {last!r} in {shown(data)}, so nothing to change")])
+        return (*location, last)
+    raise ConfigError(source, [Problem("", f"there is no {last!r} in {shown(data)}, so nothing to change")])
 
 
-def _objections(document: Document, model: type[BaseModel], invalid: ValidationError) -> Iterator[Problem]:
+def _objections(
+    document: Document, model: type[BaseModel], invalid: ValidationError, changed: Mapping[Location, str]
+) -> Iterator[Problem]:
     for error in invalid.errors(include_url=False):
-        location, of_key = _located(document, plain(model, error["loc"]), error)
+        found = plain(model, error["loc"])
+        by = next((by for where, by in changed.items() if found[: len(where)] == where), None)
+        if by is not None:
+            yield Problem(spell(found), f"{sentence(error, model, document.data)} (by {by})")
+            continue
+        location, of_key = _located(document, found, error)
         if any(location[:length] in document.unusable for length in range(len(location) + 1)):
             continue
         position = document.key_position(location) if of_key else document.position(location)

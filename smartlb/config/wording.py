@@ -47,6 +47,9 @@ def sentence(error: ErrorDetails, model: type[BaseModel], data: Any) -> str:
     if kind == "value_error":
         message = str(context["error"])
         return f"{message}; found {shown(found)}" if message.startswith("expected") else message
+    if kind == "union_tag_invalid":
+        choices = [choice.strip(" '") for choice in context["expected_tags"].split(",")]
+        return unknown_name(context["discriminator"].strip("'"), str(context["tag"]), choices)
     return f"expected {_expected(kind, context, error['msg'])}; found {shown(found)}{_hint(kind, found)}"
 
 
@@ -65,8 +68,6 @@ def _expected(kind: str, context: dict[str, Any], message: str) -> str:
             return "text that is not empty"
         case "union_tag_not_found":
             return f"`{str(context['discriminator']).strip(chr(39))}`, which says what it is"
-        case "union_tag_invalid":
-            return f"`{str(context['discriminator']).strip(chr(39))}` to be one of {context['expected_tags']}"
         case "literal_error":
             return str(context["expected"])
         case _:  # None that the models have now; a new one is better said in pydantic's words than not at all.
