@@ -14,7 +14,7 @@ import numba
 import numpy as np
 from numba import types
 
-from simulator.kernel.compiling import callback, from_source
+from simulator.kernel.compiling import callback, digest, from_source
 from simulator.kernel.router import Routing
 from simulator.kernel.state import Array, empty_world
 from simulator.references.reference import Reference
@@ -125,8 +125,9 @@ def observe_call({world}memory, layout, backend, now_s, latency_s, failed):
         "observe": from_source(observe) if observe else None,
         **{dtype: getattr(np, dtype) for dtype, _ in shape.parts},
     }
+    made = f"{digest(pick)}.{digest(observe) if observe else ''}"
     exec(compile(source, __file__, "exec"), scope)
     return tuple(
-        callback(signature, scope[call], f"{name}{'.knowing' if knows_world else ''}")
+        callback(signature, scope[call], f"{name}.{made}{'.knowing' if knows_world else ''}")
         for signature, call in zip(signatures, ("pick_call", "observe_call"), strict=True)
     )

@@ -157,5 +157,26 @@ def _with_stand_ins(function: Callable[..., Any]) -> Any:
         elif isinstance(value, BuiltinFunctionType) and value in _STAND_INS:
             scope[name] = _STAND_INS[value]
     copy = FunctionType(function.__code__, scope, function.__name__, function.__defaults__)
-    copy.__module__, copy.__qualname__ = function.__module__, function.__qualname__
+    copy.__module__, copy.__qualname__ = function.__module__, f"{function.__qualname__}.{digest(function)}"
     return copy
+
+
+@cache
+def digest(function: Callable[..., Any]) -> str:
+    """Tells a function, with all that it calls, from others of the same name.
+
+    Numba's cache goes by names; a policy that is tried out, in a notebook say, changes and keeps its name.
+    """
+    assert isinstance(function, FunctionType)
+    code = function.__code__
+    found = hashlib.sha256(repr((code.co_code, code.co_consts, code.co_names, function.__defaults__)).encode())
+    for name in code.co_names:
+        value = function.__globals__.get(name)
+        said = digest(_by_loop(value)) if isinstance(value, FunctionType) else _fixed(value)
+        found.update(said.encode())
+    return found.hexdigest()[:16]
+
+
+def _fixed(value: Any) -> str:
+    """A global constant of a function, which is compiled into it."""
+    return repr(value) if isinstance(value, int | float | str | tuple | None) else type(value).__name__
