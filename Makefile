@@ -30,9 +30,16 @@ bench: $(VENV)/dev  ## All benchmarks: picks, simulator, and the proxy beside th
 	@$(BIN)/python -m benchmarks.reality --json bench-results/reality.json
 	@$(BIN)/python -m benchmarks.proxy --json bench-results/proxy.json $(ARGS)
 
+models: $(VENV)/sim  ## Train the checkpoints in models/ again, and measure them (about a minute).
+	@$(BIN)/smartlb train class_affinity --out models/class_affinity
+	@$(BIN)/smartlb train models/cpu_gpu/cpu_gpu.yaml --out models/cpu_gpu
+
 docs: $(VENV)/dev  ## Write the generated pages again.
 	@$(BIN)/python -m smartlb.config.reference > docs/configuration.md
 	@$(BIN)/python -m simulator.reference > docs/scenarios.md
+
+notebooks: $(VENV)/dev  ## Run the notebooks and store them with their outputs (two minutes).
+	@$(BIN)/python notebooks/execute.py $(ARGS)
 
 clean:  ## Remove the virtual environment and all that was made.
 	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis bench-results demo-results arena-results arena.html arena.json
@@ -44,4 +51,4 @@ $(VENV)/demo $(VENV)/sim $(VENV)/dev: $(VENV)/%: pyproject.toml
 	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$*]'
 	@touch $@
 
-.PHONY: help arena demo test check lint bench docs clean
+.PHONY: models help arena demo test check lint bench docs notebooks clean

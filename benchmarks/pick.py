@@ -43,6 +43,7 @@ def pool_view(backends: int, barred: int, chance: random.Random) -> PoolView:
         in_flight=array("i", [chance.randrange(8) for _ in range(backends)]),
         weight=array("d", weight),
         draw=array("d", accumulate(0.0 if at in out else weight[at] for at in range(backends))),
+        explore=array("d", [0.0] * backends),
         base_s=array("d", [chance.uniform(0.01, 0.1) for _ in range(backends)]),
         slope_s=array("d", [chance.uniform(0.001, 0.01) for _ in range(backends)]),
     )

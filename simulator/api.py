@@ -15,6 +15,8 @@ from simulator.simulation import Progress, simulate
 from simulator.streams import streams
 from simulator.workload.given import Given
 from simulator.workload.workload import prepare
+from smartlb.control.checkpoint_file import read
+from smartlb.learning.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,6 +44,7 @@ def run(
     allow_overload: bool = False,
     changed: str = "",
     progress: Progress | None = None,
+    checkpoint: Checkpoint | Path | str | None = None,
 ) -> Run:
     """Run one policy in one scenario.
 
@@ -57,8 +60,10 @@ def run(
         allow_overload: whether to run what the fleet cannot carry, with an `OverloadWarning`.
         changed: what was changed in the scenario, for the report.
         progress: told how far the run is.
+        checkpoint: what the learned policy knows at the start, or the path of its file.
 
     Raises:
+        CheckpointError: the checkpoint cannot be used here.
         ConfigError: there is no such scenario, or it is not valid.
         ImpossibleScenario: it cannot be run.
         TraceError: its trace cannot be read.
@@ -72,7 +77,8 @@ def run(
         if not allow_overload:
             raise ImpossibleScenario(why)
         warnings.warn(why, OverloadWarning, stacklevel=2)
-    return simulate(planned, contender(policy, options), changed, progress)
+    known = read(Path(checkpoint)) if isinstance(checkpoint, Path | str) else checkpoint
+    return simulate(planned, contender(policy, options), changed, progress, known)
 
 
 def arena(
@@ -85,6 +91,7 @@ def arena(
     results: Path | None = None,
     stand_in: bool = False,
     allow_overload: bool = False,
+    checkpoint: Checkpoint | Path | str | None = None,
 ) -> "pd.DataFrame":
     """Compare policies over scenarios and seeds.
 
@@ -97,12 +104,13 @@ def arena(
         results: a folder in which finished runs are kept and found again.
         stand_in: whether generated requests take the place of traces.
         allow_overload: whether to run what a fleet cannot carry.
+        checkpoint: as for `run`; of all scenarios.
 
     Returns:
         One row a scenario, policy and seed; see `simulator.measures.frame.table`.
 
     Raises:
-        ConfigError, ImpossibleScenario, TraceError: as for `run`.
+        CheckpointError, ConfigError, ImpossibleScenario, TraceError: as for `run`.
     """
     given = names() if scenarios is None else scenarios
     named = given.items() if isinstance(given, Mapping) else ((_name(each, at), each) for at, each in enumerate(given))
@@ -114,6 +122,7 @@ def arena(
         options,
         stand_in=stand_in,
         allow_overload=allow_overload,
+        checkpoint=read(Path(checkpoint)) if isinstance(checkpoint, Path | str) else checkpoint,
     )
     done = run_all(todo, Results(results), jobs, "sequential" if jobs == 1 else "loky")
     order = {name: at for at, (name, _, _) in enumerate(resolved)}

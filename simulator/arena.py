@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -21,6 +22,7 @@ from simulator.simulation import simulate
 from simulator.streams import streams
 from simulator.workload.demand import Demand
 from simulator.workload.workload import prepare
+from smartlb.learning.checkpoint import Checkpoint, from_text, to_text
 
 Backend = Literal["loky", "sequential", "dask", "ray"]
 
@@ -39,6 +41,7 @@ class Task:
         changed: what was changed in the scenario, for the report.
         stand_in: whether generated requests take a trace's place.
         allow_overload: whether to run what the fleet cannot carry.
+        checkpoint: what the learner knows at the start, as its file has it; empty for nothing.
     """
 
     name: str
@@ -50,6 +53,7 @@ class Task:
     changed: str = ""
     stand_in: bool = False
     allow_overload: bool = False
+    checkpoint: str = ""
 
     @property
     def key(self) -> str:
@@ -87,13 +91,15 @@ def do(task: Task) -> Done:
     Raises:
         ImpossibleScenario: the scenario cannot be run.
         TraceError: its trace cannot be read.
+        CheckpointError: the checkpoint says nothing of the fleet.
     """
     scenario = Scenario.model_validate_json(task.scenario)
     demand = _demand(task.scenario, task.folder, task.seed, task.stand_in)
     planned = plan(task.name, scenario, demand, task.seed)
     if not task.allow_overload and (why := overload(planned)):
         raise ImpossibleScenario(why)
-    of = simulate(planned, contender(task.policy, json.loads(task.options)), task.changed)
+    checkpoint = from_text(task.checkpoint) if task.checkpoint else None
+    of = simulate(planned, contender(task.policy, json.loads(task.options)), task.changed, None, checkpoint)
     return Done(figures(of), curves(of))
 
 
@@ -143,6 +149,8 @@ def tasks(
     policies: Sequence[str],
     seeds: Iterable[int],
     options: Mapping[str, Mapping[str, Any]] | None = None,
+    *,
+    checkpoint: Checkpoint | None = None,
     **common: Any,
 ) -> list[Task]:
     """All runs of a comparison, those of a scenario and seed together.
@@ -152,8 +160,10 @@ def tasks(
         policies: names.
         seeds: of the runs.
         options: by policy.
+        checkpoint: what those that learn know at the start.
         common: further fields of every `Task`.
     """
+    known = to_text(checkpoint) if checkpoint is not None else ""
     return [
         Task(
             name=name,
@@ -162,6 +172,7 @@ def tasks(
             policy=policy,
             options=json.dumps(dict((options or {}).get(policy, {})), sort_keys=True),
             seed=seed,
+            checkpoint=known if contender(policy).learns else "",
             **common,
         )
         for name, (scenario, folder) in scenarios.items()
@@ -202,6 +213,8 @@ def run_all(
         return
     from joblib import Parallel, delayed
 
+    # Joblib replaces workers that have grown, and warns; a run's log is freed with it, and nothing is lost.
+    warnings.filterwarnings("ignore", message="A worker stopped while some jobs", category=UserWarning)
     with _cluster(backend, address, jobs) as parallel:
         # Ray's backend has no generator: it gets a few at a time instead, so that finished runs are kept.
         unordered = backend != "ray"

@@ -1,4 +1,4 @@
-"""The options of `smartlb simulate` and `smartlb arena`; what they need is imported when they run."""
+"""The options of `smartlb simulate`, `smartlb arena` and `smartlb train`; what they need is imported when they run."""
 
 import argparse
 import sys
@@ -74,12 +74,44 @@ def add_arena_arguments(parser: argparse.ArgumentParser) -> None:
     _add_common(parser)
 
 
+def add_train_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `smartlb train`."""
+    parser.add_argument(
+        "scenarios", nargs="*", metavar="SCENARIO",
+        help="names of built-in scenarios or paths of YAML files, all with one fleet",
+    )  # fmt: skip
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="write checkpoint.json, manifest.json and README.md here"
+    )
+    parser.add_argument("--seeds", type=whole_number(1), default=5, metavar="N", help="runs of each (default: 5)")
+    parser.add_argument(
+        "--set", type=setting, action="append", default=[], metavar="KEY=VALUE", dest="changes",
+        help="change a value of the scenarios, such as load.utilisation=0.5",
+    )  # fmt: skip
+    parser.add_argument(
+        "--held-out",
+        type=Path,
+        metavar="FILE",
+        help="scenarios to judge it by (default: held_out.yaml in DIR, if there)",
+    )  # fmt: skip
+    parser.add_argument("--allow-overload", action="store_true", help="run what the fleet cannot carry")
+    parser.add_argument(
+        "--offline", type=Path, metavar="LOG",
+        help="train nothing, but compare the online model with models fitted to this log at leisure: "
+        "of simulate --log, or the router's access log",
+    )  # fmt: skip
+    parser.add_argument("--json", type=output, metavar="OUT", help="with --offline: write the figures to this file")
+
+
 def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set", type=setting, action="append", default=[], metavar="KEY=VALUE", dest="changes",
         help="change a value of the scenario, such as load.utilisation=0.5 or fleet.0.count=20",
     )  # fmt: skip
     parser.add_argument("--json", type=output, metavar="OUT", help="write the figures to this file")
+    parser.add_argument(
+        "--checkpoint", type=Path, metavar="FILE", help="what the learned policy knows at the start (default: nothing)"
+    )
     parser.add_argument(
         "--stand-in", action="store_true", help="generated requests take the place of traces, be they there or not"
     )
@@ -94,14 +126,16 @@ def _guarded(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Nam
             from pydantic import ValidationError
 
             from simulator.measured import MeasuredError
+            from simulator.offline import LogError
             from simulator.plan import ImpossibleScenario
             from simulator.workload.traces.reading import TraceError
+            from smartlb.learning.checkpoint import CheckpointError
         except ModuleNotFoundError as missing:
             print(f"smartlb: {_NEEDS} ({missing.name} is missing)", file=sys.stderr)
             return 2
         try:
             return run(options)
-        except (ConfigError, ImpossibleScenario, TraceError, MeasuredError) as error:
+        except (CheckpointError, ConfigError, ImpossibleScenario, LogError, TraceError, MeasuredError) as error:
             print(error, file=sys.stderr)
             return 2
         except ValidationError as error:
@@ -153,6 +187,7 @@ def simulate(options: argparse.Namespace) -> int:
             allow_overload=options.allow_overload,
             changed=_changed(options),
             progress=lambda share: progress.update(bar, completed=share),
+            checkpoint=options.checkpoint,
         )
     found = figures(of)
     Console().print(summary(scenario.description, of, found), highlight=False)
@@ -171,6 +206,7 @@ def arena(options: argparse.Namespace) -> int:
     from simulator.arena import Results, run_all, tasks
     from simulator.contenders import CONTENDERS
     from simulator.scenario import load, names, path_of
+    from smartlb.control.checkpoint_file import read
 
     if options.list:
         return _list()
@@ -181,6 +217,7 @@ def arena(options: argparse.Namespace) -> int:
         scenarios[name] = (scenario, path.parent)
         stands_in[name] = _stands_in(name, scenario, path.parent, options)
     policies = options.policies or tuple(CONTENDERS)
+    checkpoint = read(options.checkpoint) if options.checkpoint else None
     todo = [
         task
         for name, scenario in scenarios.items()
@@ -191,6 +228,7 @@ def arena(options: argparse.Namespace) -> int:
             changed=_changed(options),
             stand_in=stands_in[name],
             allow_overload=options.allow_overload,
+            checkpoint=checkpoint,
         )
     ]
     console = Console()
@@ -206,6 +244,74 @@ def arena(options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 130
+    return 0
+
+
+@_guarded
+def train(options: argparse.Namespace) -> int:
+    """Run `smartlb train`; returns the exit status."""
+    if options.offline is not None:
+        return _offline(options)
+    if not options.scenarios or options.out is None:
+        print("smartlb train: expected scenarios and --out DIR, or --offline LOG", file=sys.stderr)
+        return 2
+    import json
+
+    from simulator.report.card import card, manifest
+    from simulator.scenario import load, path_of
+    from simulator.training import FIRST_SEED, Given, held_out, starts, train
+    from smartlb.control.checkpoint_file import write
+    from smartlb.learning.checkpoint import to_text
+
+    changed = _changed(options)
+    given = [
+        Given(Path(name).stem, load(name, dict(options.changes)), path_of(name).parent, changed)
+        for name in options.scenarios
+    ]
+    seeds = range(FIRST_SEED, FIRST_SEED + options.seeds)
+    out: Path = options.out
+    judged_by = options.held_out or (out / "held_out.yaml" if (out / "held_out.yaml").exists() else None)
+    held = held_out(judged_by) if judged_by else []
+    checkpoint = train(given, seeds, allow_overload=options.allow_overload)
+    found = starts(held, checkpoint, range(options.seeds))
+    about = {each.name: each.scenario.description for each in given}
+    made = manifest(checkpoint, to_text(checkpoint), about, seeds, changed, _train_command(options), found)
+    out.mkdir(parents=True, exist_ok=True)
+    write(out / "checkpoint.json", checkpoint)
+    (out / "manifest.json").write_text(json.dumps(made, indent=2, allow_nan=False) + "\n")
+    (out / "README.md").write_text(card(out.resolve().name, checkpoint, made, found))
+    for each in found:
+        print(
+            f"{each.name}: first 30 s, mean {each.cold_mean_ms:.1f} ms cold, {each.warm_mean_ms:.1f} warm; "
+            f"p99 {each.cold_p99_ms:.0f} cold, {each.warm_p99_ms:.0f} warm"
+        )
+    print(f"{out / 'checkpoint.json'}: {sum(len(pool.backends) for pool in checkpoint.pools.values())} backends")
+    return 0
+
+
+def _train_command(options: argparse.Namespace) -> str:
+    from shlex import join
+
+    changes = [part for key, value in options.changes for part in ("--set", f"{key}={value}")]
+    overload = ["--allow-overload"] if options.allow_overload else []
+    held = ["--held-out", str(options.held_out)] if options.held_out else []
+    given = [*options.scenarios, "--seeds", str(options.seeds), *changes, *overload, *held]
+    return join(["smartlb", "train", *given, "--out", str(options.out)])
+
+
+def _offline(options: argparse.Namespace) -> int:
+    import json
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from simulator.offline import compare, read_log
+    from simulator.report.yardstick import table
+
+    found = compare(read_log(options.offline))
+    Console().print(table(found), highlight=False)
+    if options.json:
+        options.json.write_text(json.dumps(asdict(found), indent=2, allow_nan=False) + "\n")
     return 0
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from simulator.faults.condition import Change
 from simulator.kernel.state import Array
 from smartlb.core.telemetry import NO_BACKEND, failures
+from smartlb.learning.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,6 +67,7 @@ class Run:
         stand_in: whether a generated stand-in took a trace's place.
         skipped: malformed lines of the trace that were left out.
         wall_s: seconds it took to simulate.
+        learned: what the learner knew at the end; None where nothing learned.
     """
 
     scenario: str
@@ -91,6 +93,7 @@ class Run:
     stand_in: bool = False
     skipped: int = 0
     wall_s: float = 0.0
+    learned: Checkpoint | None = None
 
     @property
     def requests(self) -> Array:

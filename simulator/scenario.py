@@ -75,6 +75,12 @@ class Scenario(Section):
             raise ValueError(f"expected `warmup_s` below `duration_s`, which is {self.duration_s:g}")
         return self
 
+    @model_validator(mode="after")
+    def _no_file(self) -> "Scenario":
+        if self.learner.checkpoint is not None:
+            raise ValueError("expected no `learner.checkpoint`: give the command `--checkpoint FILE`")
+        return self
+
 
 def names() -> list[str]:
     """Of the scenarios that come with the simulator."""

@@ -22,6 +22,7 @@ from simulator.telemetry import Reader
 from simulator.workload.request import REQUEST, Requests
 from smartlb.core.pool import PoolView, running_sums
 from smartlb.core.snapshot import Snapshot
+from smartlb.learning.checkpoint import Checkpoint, Names
 from smartlb.learning.learner import Learner, LearnerSettings
 from smartlb.policies.policy import Members
 
@@ -29,7 +30,17 @@ Progress = Callable[[float], None]
 """``progress(share)`` is told now and then how much of a run is done."""
 
 
-def simulate(plan: Plan, contender: Contender, options: str = "", progress: Progress | None = None) -> Run:
+POOL = "fleet"
+"""What the fleet is called in checkpoints; of one with a single pool, that is taken whatever its name."""
+
+
+def simulate(
+    plan: Plan,
+    contender: Contender,
+    options: str = "",
+    progress: Progress | None = None,
+    checkpoint: Checkpoint | None = None,
+) -> Run:
     """Run a contender.
 
     Args:
@@ -37,8 +48,12 @@ def simulate(plan: Plan, contender: Contender, options: str = "", progress: Prog
         contender: what picks.
         options: what was changed, for the report.
         progress: told how far the run is.
+        checkpoint: what the learner knows at the start; means nothing to what does not learn.
+
+    Raises:
+        CheckpointError: it says nothing of this fleet.
     """
-    return _Simulation(plan, contender, progress).run(options)
+    return _Simulation(plan, contender, progress, checkpoint).run(options)
 
 
 def _expected(plan: Plan) -> int:
@@ -50,7 +65,9 @@ def _expected(plan: Plan) -> int:
 
 
 class _Simulation:
-    def __init__(self, plan: Plan, contender: Contender, progress: Progress | None) -> None:
+    def __init__(
+        self, plan: Plan, contender: Contender, progress: Progress | None, checkpoint: Checkpoint | None
+    ) -> None:
         scenario = plan.scenario
         routers = scenario.routers
         if not routers.share_in_flight:
@@ -91,12 +108,21 @@ class _Simulation:
         if contender.learns:
             section = scenario.learner
             settings = LearnerSettings(
-                **section.model_dump(exclude={"interval_s", "stale_after_s", "seed"}), seed=section.seed + plan.seed
+                **section.model_dump(exclude={"interval_s", "stale_after_s", "checkpoint", "seed"}),
+                seed=section.seed + plan.seed,
             )
             self._share = np.array([kind.share for kind in plan.demand.classes])
             self._learner = Learner([range(size)], len(self._share), settings)
             self._for_learner = Reader(delay_s)
             agenda.every(section.interval_s, self._learn)
+            pools = checkpoint.pools if checkpoint is not None else {}
+            pool = next(iter(pools)) if len(pools) == 1 else POOL
+            self._names = Names(
+                [kind.name for kind in plan.demand.classes], {pool: [backend.name for backend in plan.fleet]}
+            )
+            if checkpoint is not None:
+                self._learner.recall(checkpoint, self._names)
+                self._learn(0.0)
         self._look_anew()
 
     def run(self, options: str) -> Run:
@@ -152,6 +178,7 @@ class _Simulation:
             stand_in=plan.stand_in,
             skipped=plan.demand.skipped,
             wall_s=perf_counter() - started_s,
+            learned=self._learner.memory(self._names) if self._contender.learns else None,
         )
 
     def _unread(self) -> frozenset[str]:
@@ -214,7 +241,11 @@ class _Simulation:
             "in_flight": np.zeros(0, np.int32),  # the kernel has each router's own
             "weight": self._weight,
             "draw": np.zeros(0) if snapshot is None else running_sums(snapshot.weight, eligible),
+            "explore": np.zeros(0)
+            if snapshot is None
+            else np.where(eligible, snapshot.explore, 0.0).cumsum(axis=1).ravel(),
             "base_s": np.zeros(0) if snapshot is None else snapshot.base_s.ravel(),
+            "sight": 1.0 if snapshot is None else float(snapshot.sight[0, 0]),
             "slope_s": np.zeros(0) if snapshot is None else snapshot.slope_s.ravel(),
         }
         return PoolView(**parts)

@@ -74,6 +74,11 @@ def _parser() -> argparse.ArgumentParser:
     comparison = commands.add_parser("arena", help="compare policies over scenarios", description=about_arena)
     simulator.add_arena_arguments(comparison)
     comparison.set_defaults(run=simulator.arena)
+
+    about_train = "Learn a fleet in simulated time and keep it as a checkpoint, or judge the learner by a log."
+    training = commands.add_parser("train", help="make a checkpoint of the learner", description=about_train)
+    simulator.add_train_arguments(training)
+    training.set_defaults(run=simulator.train)
     return parser
 
 

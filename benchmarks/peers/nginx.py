@@ -8,7 +8,9 @@ from benchmarks.peers.peer import IDLE_CONNECTIONS, Peer, Site, first, on_path, 
 def config(site: Site) -> str:
     """Return nginx.conf for `site`."""
     user = "user root;" if os.geteuid() == 0 else ""
+    # max_fails=1 and fail_timeout=10s are nginx's own; a 500 is a failure for them only where it is named here.
     servers = " ".join(f"server {backend};" for backend in site.backends)
+    retry = "\n      proxy_next_upstream error timeout http_500;" if site.retry_500 else ""
     return f"""\
 {user}
 daemon off;
@@ -38,7 +40,7 @@ http {{
       proxy_set_header Connection "";
       proxy_set_header Host $http_host;
       proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-      proxy_max_temp_file_size 0;
+      proxy_max_temp_file_size 0;{retry}
     }}
   }}
 }}

@@ -22,11 +22,16 @@ class Site:
         folder: its own, for its configuration and whatever else it writes.
         address: a free one to listen on.
         backends: ``HOST:PORT`` of each.
+        health_path: of the backends' health check; None for proxies that look at nothing but connections. HAProxy
+            alone has such checks and, with them, watches the answers; nginx sells active checks.
+        retry_500: whether nginx takes a 500 for a failure of the backend, which means that it asks another.
     """
 
     folder: Path
     address: str
     backends: Sequence[str]
+    health_path: str | None = None
+    retry_500: bool = False
 
 
 def _chosen_address(site: Site) -> str | None:

@@ -29,7 +29,7 @@ def _flat(dtype: Any) -> Any:
 
 
 _VIEW: Any = types.NamedTuple(  # type: ignore[no-untyped-call]
-    [_flat(numba.int32), _flat(numba.float64), _flat(numba.int32), *[_flat(numba.float64)] * 4], PoolView
+    [_flat(numba.int32), _flat(numba.float64), _flat(numba.int32), *[_flat(numba.float64)] * 5, numba.float64], PoolView
 )
 _WORLD: Any = numba.typeof(empty_world())  # type: ignore[no-untyped-call]
 _MEMORY = (_flat(numba.uint8), _flat(numba.int64))
@@ -61,7 +61,7 @@ def prepare(policy: Policy | Reference, options: Any, members: Members, routers:
 
 
 def _empty_pool() -> PoolView:
-    parts: list[Any] = [np.zeros(0, dtype) for dtype in ("i4", "f8", "i4", "f8", "f8", "f8", "f8")]
+    parts: list[Any] = [np.zeros(0, dtype) for dtype in ("i4", "f8", "i4", *["f8"] * 5)]
     return PoolView(*parts)
 
 

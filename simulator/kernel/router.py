@@ -78,7 +78,17 @@ def dispatch(state: State, slot: int, now_s: float, routing: Routing, random: An
     job.dispatched_s = now_s
     job.first_byte_s = nan
     row = 0 if state.clock[0].shared else job.router
-    view = PoolView(view.eligible, view.barred, state.in_flight[row], view.weight, view.draw, view.base_s, view.slope_s)
+    view = PoolView(
+        view.eligible,
+        view.barred,
+        state.in_flight[row],
+        view.weight,
+        view.draw,
+        view.explore,
+        view.base_s,
+        view.slope_s,
+        view.sight,
+    )
     if job.tried != NOBODY:
         view = _without(state, view, job.tried)
     if len(view.eligible) == 0:
@@ -122,15 +132,11 @@ def _without(state: State, view: PoolView, tried: int) -> PoolView:
             count += 1
     for at in range(size):
         state.barred[at] = inf if at == tried else view.barred[at]
-    draw = state.draw[: len(view.draw)]
+    draw, explore = state.draw[: len(view.draw)], state.explore[: len(view.explore)]
     for row in range(0, len(draw), size):
-        total = 0.0
-        for at in range(size):
-            before = view.draw[row + at - 1] if at > 0 else 0.0
-            if at != tried:
-                total += view.draw[row + at] - before
-            draw[row + at] = total
-        if total <= 0.0:
+        _sums_without(view.explore, explore, row, size, tried)
+        if _sums_without(view.draw, draw, row, size, tried) <= 0.0:
+            total = 0.0
             for at in range(size):
                 total += 1.0 if state.barred[at] == 0.0 else 0.0
                 draw[row + at] = total
@@ -140,9 +146,23 @@ def _without(state: State, view: PoolView, tried: int) -> PoolView:
         view.in_flight,
         view.weight,
         draw,
+        explore,
         view.base_s,
         view.slope_s,
+        view.sight,
     )
+
+
+@compiled
+def _sums_without(sums: Any, into: Any, row: int, size: int, tried: int) -> float:
+    """A row's running sums without what one backend adds; returns the last."""
+    total = before = 0.0
+    for at in range(row, row + size):
+        if at - row != tried:
+            total += sums[at] - before
+        before = sums[at]
+        into[at] = total
+    return total
 
 
 @compiled

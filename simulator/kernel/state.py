@@ -177,7 +177,7 @@ class State(NamedTuple):
         in_flight: int32 ``[routers or 1, backends]``.
         log: `LOG`; what has ended, as far as ``clock.logged``.
         draws: room for a pick's random numbers.
-        eligible, barred, draw: room for the view of a request that may not go everywhere.
+        eligible, barred, draw, explore: room for the view of a request that may not go everywhere.
     """
 
     clock: Array
@@ -193,6 +193,7 @@ class State(NamedTuple):
     eligible: Any
     barred: Any
     draw: Any
+    explore: Any
 
 
 def empty_world(backends: int = 0, classes: int = 0, slots: int = 0) -> World:
@@ -293,6 +294,7 @@ def make_state(
         eligible=np.zeros(backends, np.int32),
         barred=np.zeros(backends),
         draw=np.zeros(backends * classes),
+        explore=np.zeros(backends * classes),
     )
     return with_more_jobs(state)
 

@@ -219,6 +219,16 @@ class Limits(Section):
     )
 
 
+class Checkpoint(Section):
+    """A file in which the learner keeps what it knows, so that a restart does not begin from nothing."""
+
+    path: str = Field(min_length=1, description="File to read at the start and to replace at intervals.")
+    interval_s: Seconds = Field(default=30.0, description="Time between two writings; SIGTERM writes as well.")
+    max_age_s: Seconds = Field(
+        default=86_400.0, description="An older file is not used; one of `smartlb train` has no age."
+    )
+
+
 class Learner(Section):
     """The process that learns weights and costs for the pools with the learned policy."""
 
@@ -240,6 +250,11 @@ class Learner(Section):
     drift_detector: Annotated[str, Known("drift detector", DRIFT_DETECTORS)] = Field(
         default="page_hinkley", description="Finds changes of a backend, after which it is learned anew."
     )
+    drift_watches: Literal["errors", "all"] = Field(
+        default="errors",
+        description="What it looks at: failures, or latencies and stalls too. In-flight counts already show these, and "
+        "sooner.",
+    )
     exploration_floor: float = Field(
         default=0.02, gt=0, le=0.5, description="Least share of a fair share that every backend keeps."
     )
@@ -247,6 +262,9 @@ class Learner(Section):
         default=1.0, ge=0, le=3600, description="What a failed request costs, beside its latency."
     )
     seed: int = Field(default=0, ge=0, description="Of the learner's random draws.")
+    checkpoint: Checkpoint | None = Field(
+        default=None, description="None where not given: each start begins from nothing."
+    )
 
 
 class Admin(Section):

@@ -3,13 +3,18 @@
 import contextlib
 import logging
 import os
-from time import monotonic, sleep
+import select
+import signal
+import socket
+from time import monotonic, time
 
 import numpy as np
 
 from smartlb.config.model import Config
 from smartlb.config.numbering import Numbering
+from smartlb.control.checkpoint_keeper import CheckpointKeeper
 from smartlb.core.segment import Segment
+from smartlb.learning.checkpoint import Names
 from smartlb.learning.learner import Learner, LearnerSettings
 from smartlb.process import Handover, orphaned, set_up_logging, tie_to
 
@@ -20,22 +25,54 @@ _NICE = 10
 
 def make_learner(config: Config, numbering: Numbering, version: int) -> Learner:
     """A learner for the pools of `config` that use the learned policy; `version` is the last snapshot's."""
-    pools = [members for name, members in numbering.pools.items() if config.pools[name].policy.name == "learned"]
-    settings = LearnerSettings(**config.learner.model_dump(exclude={"interval_s", "stale_after_s"}))
+    pools = [numbering.pools[name] for name in _learned_pools(config)]
+    settings = LearnerSettings(**config.learner.model_dump(exclude={"interval_s", "stale_after_s", "checkpoint"}))
     return Learner(pools, len(numbering.classes), settings, version, len(numbering.backends))
+
+
+def names_of(config: Config, numbering: Numbering) -> Names:
+    """What the numbers of `make_learner`'s learner are called."""
+    members = {name: [numbering.backends[at] for at in numbering.pools[name]] for name in _learned_pools(config)}
+    return Names(numbering.classes, {name: [each.settings.label for each in own] for name, own in members.items()})
+
+
+def _learned_pools(config: Config) -> list[str]:
+    return [name for name, pool in config.pools.items() if pool.policy.name == "learned"]
+
+
+class _Sigterm:
+    """Notes SIGTERM, and wakes who sleeps here."""
+
+    def __init__(self) -> None:
+        self.came = False
+        self._awake, writing = socket.socketpair()
+        writing.setblocking(False)
+        signal.set_wakeup_fd(writing.detach())
+        signal.signal(signal.SIGTERM, self._note)
+
+    def _note(self, _number: int, _frame: object) -> None:
+        self.came = True
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep, or not, once it came."""
+        if not self.came:
+            select.select([self._awake], [], [], max(0.0, seconds))
 
 
 def _run(config: Config, numbering: Numbering, segment: Segment, supervisor: int) -> None:
     readers = [segment.ring_reader(worker) for worker in range(segment.layout.workers)]
     # A writer that died while it published left a version that a reader may have seen: go on beyond it.
     learner = make_learner(config, numbering, segment.snapshot.version)
+    sigterm = _Sigterm()
+    keeper = CheckpointKeeper(config.learner.checkpoint, names_of(config, numbering), monotonic, time)
+    keeper.restore(learner)
     log.info("learner starts after snapshot %d", segment.snapshot.version)
     # Not before: on a busy machine, loading the models at this priority would take longer than a hung one is given.
     _give_way()
     interval_s = config.learner.interval_s
     lost = dropped = 0
     due_s = monotonic()
-    while not orphaned(supervisor):
+    while not (sigterm.came or orphaned(supervisor)):
         # A tick that took too long is not made up for.
         due_s = max(due_s, monotonic()) + interval_s
         records = np.concatenate([reader.read() for reader in readers])
@@ -47,7 +84,9 @@ def _run(config: Config, numbering: Numbering, segment: Segment, supervisor: int
         if learner.dropped != dropped:
             log.warning("%d records with impossible latencies or counts were left out", learner.dropped - dropped)
             dropped = learner.dropped
-        sleep(max(0.0, due_s - monotonic()))
+        keeper.save_when_due(learner)
+        sigterm.sleep(due_s - monotonic())
+    keeper.save_at_the_end(learner)
 
 
 def _give_way() -> None:
@@ -59,7 +98,7 @@ def _give_way() -> None:
 
 
 def main() -> None:
-    """Run the learner until the supervisor's end, or SIGTERM, which ends it at once: there is nothing to put away."""
+    """Run the learner until the supervisor's end, or SIGTERM, after which it keeps what it knows, if told where."""
     handover = Handover.from_command_line("The learner of the router.")
     tie_to(handover.supervisor)
     set_up_logging("learner")

@@ -10,8 +10,7 @@ import numpy.typing as npt
 class PoolView(NamedTuple):
     """One pool, as flat sequences that are indexed by a backend's position in the pool.
 
-    The proxy passes `array.array` for what policies may scan (numpy sees it without a copy) and lists for the
-    learned rows (fastest to read one by one). Everything but `in_flight` is replaced, never
+    The proxy passes `array.array`, which numpy sees without a copy. Everything but `in_flight` is replaced, never
     changed, when it no longer holds.
 
     Attributes:
@@ -23,8 +22,12 @@ class PoolView(NamedTuple):
         weight: configured weights, above zero.
         draw: learned weights, one row of `len(weight)` a request class (row `c` starts at `c * len(weight)`),
             as running sums within the row; a barred backend adds nothing.
+        explore: probability that a request is sent to a backend to learn of it, whatever it costs there; rows and
+            running sums as in `draw`. What a row's last sum lacks to 1 is that it is sent where it costs least.
         base_s: predicted cost in seconds of a request at a backend with nothing in flight; rows as in `draw`.
         slope_s: what each request in flight adds to that cost, in seconds; rows as in `draw`.
+        sight: share of the requests in flight at these backends that `in_flight` counts, as the learner found; 1.0
+            where nobody else sends them any.
     """
 
     eligible: Sequence[int]
@@ -32,8 +35,10 @@ class PoolView(NamedTuple):
     in_flight: Sequence[int]
     weight: Sequence[float]
     draw: Sequence[float]
+    explore: Sequence[float]
     base_s: Sequence[float]
     slope_s: Sequence[float]
+    sight: float = 1.0
 
 
 def running_sums(weight: npt.NDArray[np.float64], eligible: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:

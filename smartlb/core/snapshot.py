@@ -16,10 +16,13 @@ class Snapshot:
         version: counts the publications of this router, from 1; a restarted learner goes on counting.
         published_s: when it was published, by the monotonic clock.
         weight: ``[classes, backends]``; in each row the weights of one pool's backends sum to 1.
+        explore: ``[classes, backends]``; probability that a request is sent there to learn of it, whatever it costs.
         base_s: ``[classes, backends]``; predicted cost of a request at an idle backend, in seconds. A cost is
             latency plus what the predicted error rate adds as a penalty.
         slope_s: ``[classes, backends]``; what each request in flight adds to the cost, in seconds, never negative.
         error_rate: ``[classes, backends]``; predicted share of requests that fail.
+        sight: ``[classes, backends]``; share of the requests in flight at the pool's backends that a router sees, on
+            average; 1 where nobody else sends any, or where it is not known.
         samples: records learned from since the learner's start.
         drifts: drift detections since the learner's start.
     """
@@ -27,11 +30,16 @@ class Snapshot:
     version: int
     published_s: float
     weight: Matrix
+    explore: Matrix
     base_s: Matrix
     slope_s: Matrix
     error_rate: Matrix
+    sight: Matrix
     samples: int
     drifts: int
+
+
+_MATRICES = ("weight", "explore", "base_s", "slope_s", "error_rate", "sight")
 
 
 class SnapshotCell:
@@ -54,11 +62,13 @@ class SnapshotCell:
     @classmethod
     def size(cls, classes: int, backends: int) -> int:
         """Bytes that a cell takes."""
-        return cls._HEADER.itemsize + 4 * 8 * classes * backends
+        return cls._HEADER.itemsize + len(_MATRICES) * 8 * classes * backends
 
     def __init__(self, buffer: memoryview, classes: int, backends: int) -> None:
         self._header = np.frombuffer(buffer[: self._HEADER.itemsize], dtype=self._HEADER)
-        self._matrices = np.frombuffer(buffer[self._HEADER.itemsize :], dtype=np.float64).reshape(4, classes, backends)
+        self._matrices = np.frombuffer(buffer[self._HEADER.itemsize :], dtype=np.float64).reshape(
+            len(_MATRICES), classes, backends
+        )
 
     @property
     def version(self) -> int:
@@ -80,9 +90,8 @@ class SnapshotCell:
         header["published_s"] = snapshot.published_s
         header["samples"] = snapshot.samples
         header["drifts"] = snapshot.drifts
-        matrices = (snapshot.weight, snapshot.base_s, snapshot.slope_s, snapshot.error_rate)
-        for target, source in zip(self._matrices, matrices, strict=True):
-            target[:] = source
+        for target, name in zip(self._matrices, _MATRICES, strict=True):
+            target[:] = getattr(snapshot, name)
         header["sequence"] = sequence + 1
 
     def read(self) -> Snapshot | None:
@@ -91,16 +100,13 @@ class SnapshotCell:
         if before == 0 or before & 1:
             return None
         header = self._header[0].copy()
-        weight, base_s, slope_s, error_rate = self._matrices.copy()
+        matrices = dict(zip(_MATRICES, self._matrices.copy(), strict=True))
         if int(self._header["sequence"][0]) != before:
             return None
         return Snapshot(
             version=int(header["version"]),
             published_s=float(header["published_s"]),
-            weight=weight,
-            base_s=base_s,
-            slope_s=slope_s,
-            error_rate=error_rate,
+            **matrices,
             samples=int(header["samples"]),
             drifts=int(header["drifts"]),
         )

@@ -78,6 +78,11 @@ class Server:
     spec: ServerSpec
     port: int
 
+    @property
+    def address(self) -> str:
+        """``HOST:PORT``."""
+        return f"127.0.0.1:{self.port}"
+
 
 @asynccontextmanager
 async def running(

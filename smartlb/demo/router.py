@@ -27,8 +27,15 @@ class Router:
     process: asyncio.subprocess.Process
 
 
-def configuration(policy: str, servers: Iterable[Server], classes: Sequence[str]) -> str:
-    """The YAML for one policy's run; nothing but the policy's name differs from run to run."""
+def configuration(policy: str, servers: Iterable[Server], classes: Sequence[str], weighted: bool = False) -> str:
+    """The YAML for one policy's run; nothing but the policy's name differs from run to run.
+
+    Args:
+        policy: its name.
+        servers: the backends.
+        classes: names of the request classes.
+        weighted: whether backends have their capacity for a weight, which an operator has to know.
+    """
     config = {
         "listeners": [{"bind": "127.0.0.1:0"}],
         "admin": {"bind": "127.0.0.1:0"},
@@ -38,13 +45,18 @@ def configuration(policy: str, servers: Iterable[Server], classes: Sequence[str]
         "pools": {
             POOL: {
                 "policy": policy,
-                "backends": [{"name": server.spec.name, "address": f"127.0.0.1:{server.port}"} for server in servers],
+                "backends": [_backend(server, weighted) for server in servers],
                 "health_check": {"path": "/health", "interval_s": 1},
                 "ejection": {"consecutive_failures": 5},
             }
         },
     }
     return yaml.safe_dump(config, sort_keys=False)
+
+
+def _backend(server: Server, weighted: bool) -> dict[str, Any]:
+    backend = {"name": server.spec.name, "address": server.address}
+    return {**backend, "weight": server.spec.capacity} if weighted else backend
 
 
 @asynccontextmanager

@@ -6,11 +6,12 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import aiohttp
 import numpy as np
@@ -30,6 +31,9 @@ _REDRAW_S = 0.25
 _LINE_S = 3.0
 _POLL_S = 0.5
 _SPARE_S = 60.0
+
+Start = Callable[[Mapping[str, Server], IO[bytes], float], AbstractAsyncContextManager[str]]
+"""``start(servers, log, longest_s)`` runs what routes to the servers, `longest_s` at most, and gives its address."""
 
 
 def main(settings: Settings, console: Console) -> int:
@@ -93,7 +97,7 @@ def _preamble(settings: Settings, load: Workload, arrivals: Array) -> list[str]:
 
 
 class PolicyRun:
-    """One policy's run, in processes that are started for it."""
+    """One run of the fleet behind a router, in processes that are started for it."""
 
     def __init__(self, settings: Settings, load: Workload, scene: Scene, folder: Path) -> None:
         self._settings = settings
@@ -102,38 +106,47 @@ class PolicyRun:
         self._folder = folder
         self._faults = scenario.faults(settings.seconds)
 
-    async def under(self, policy: str, arrivals: Array) -> Array:
-        """The results that count; their times count from the end of the warm-up."""
+    async def under(self, policy: str, arrivals: Array, weighted: bool = False) -> Array:
+        """The results that count behind smartlb with a policy; their times count from the end of the warm-up."""
+        return await self.behind(policy, partial(self._smartlb, policy, weighted), arrivals)
+
+    async def behind(self, name: str, start: Start, arrivals: Array) -> Array:
+        """The results that count behind what `start` starts, which the scene and the log call `name`."""
         settings, scene = self._settings, self._scene
-        scene.policy, scene.phase, scene.left_s = policy, "starting", settings.total_s
+        scene.policy, scene.phase, scene.left_s = name, "starting", settings.total_s
         scene.pool, scene.progress, scene.fault = None, {}, None
         np.save(self._folder / "arrivals.npy", arrivals)
         async with AsyncExitStack() as stack:
-            log = stack.enter_context((settings.output / f"{policy}.log").open("wb"))
+            log = stack.enter_context((settings.output / f"{name}.log").open("wb"))
             lifetime_s = settings.total_s + settings.timeout_s + _SPARE_S
             servers = await stack.enter_async_context(
                 fleet.running(FLEET, self._load.affine, settings.seed, lifetime_s, log)
             )
-            config = settings.output / f"{policy}.yaml"
-            config.write_text(router.configuration(policy, servers.values(), self._load.classes))
-            longest_s = self._settings.total_s + _SPARE_S
-            smartlb = await stack.enter_async_context(
-                router.running(config, self._folder / f"{policy}.ready", log, longest_s)
-            )
+            address = await stack.enter_async_context(start(servers, log, settings.total_s + _SPARE_S))
             session = await stack.enter_async_context(aiohttp.ClientSession())
-            generator = await stack.enter_async_context(child(self._generator(smartlb.listener), log))
+            generator = await stack.enter_async_context(child(self._generator(address), log))
             started_s = float((await generator.report())["started_s"])
-            async with (
-                _background(self._poll(session, smartlb.admin)),
-                _background(self._inject(session, servers, started_s + settings.warmup_s)),
-            ):
+            async with _background(self._inject(session, servers, started_s + settings.warmup_s)):
                 await self._follow(generator)
-            if smartlb.process.returncode is not None:
-                raise DemoError(f"the router ended during the run with status {smartlb.process.returncode}")
         results: Array = np.load(self._folder / "results.npy")
         counted = results[results["at_s"] >= settings.warmup_s]
         counted["at_s"] -= settings.warmup_s
         return counted
+
+    @asynccontextmanager
+    async def _smartlb(
+        self, policy: str, weighted: bool, servers: Mapping[str, Server], log: IO[bytes], longest_s: float
+    ) -> AsyncIterator[str]:
+        config = self._settings.output / f"{policy}.yaml"
+        config.write_text(router.configuration(policy, servers.values(), self._load.classes, weighted))
+        async with (
+            router.running(config, self._folder / f"{policy}.ready", log, longest_s) as smartlb,
+            aiohttp.ClientSession() as session,
+            _background(self._poll(session, smartlb.admin)),
+        ):
+            yield smartlb.listener
+            if smartlb.process.returncode is not None:
+                raise DemoError(f"the router ended during the run with status {smartlb.process.returncode}")
 
     def _generator(self, target: str) -> list[str]:
         return [

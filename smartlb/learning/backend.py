@@ -1,9 +1,10 @@
 """One backend's models, and the detectors that say when they no longer hold."""
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite, sqrt
+from typing import Literal
 
 from smartlb.learning.cells import Cell, Matrix
 from smartlb.learning.drift import LatencyWatch, error_surprise
@@ -22,6 +23,16 @@ EVIDENCE_TO_DOUBT = 3.0
 SLOWED_EVIDENCE = 3.0
 """How many requests a backend's former latencies count as, times its slow-down, once it has slowed down."""
 
+RECALLED_EVIDENCE = 4.0
+"""As how many requests of a class the latencies of a checkpoint count at most: they are to set out from, and what
+happens now is to win within seconds."""
+
+RECALLED_LOADS = (0.0, 1.0, 2.0)
+"""At which loads, as multiples of the pool's usual one, a checkpoint says what a model claims."""
+
+RECALLED_OUTCOMES = 4.0
+"""As how many requests of a class its failures count at most."""
+
 STALL = 1.0
 """Standard deviations by which the pace of a backend may lag without being counted as a stall."""
 
@@ -30,6 +41,10 @@ LONGEST_TICK_S = 5.0
 
 LEAST_LATENCY = 0.05
 """Least prediction that surprises are measured against, as a share of the pool's usual latency."""
+
+
+Watched = Literal["errors", "all"]
+"""What drift detectors look at: failures alone, or latencies and stalls too."""
 
 
 class _Latency:
@@ -65,6 +80,7 @@ class BackendLearner:
         latency_model: makes a latency model.
         error_model: makes an error model.
         drift_detector: makes a drift detector.
+        drift_watches: what the detectors look at.
     """
 
     def __init__(
@@ -73,9 +89,11 @@ class BackendLearner:
         latency_model: Callable[[], LatencyModel],
         error_model: Callable[[], ErrorModel],
         drift_detector: Callable[[], DriftDetector],
+        drift_watches: Watched = "errors",
     ) -> None:
         self._scale = Scale()
         self._drift_detector = drift_detector
+        self._watches_latency = drift_watches == "all"
         self._latency = Generations(lambda: _Latency(latency_model(), self._scale), classes)
         self._errors = Generations(error_model, classes)
         self._pace = Pace()
@@ -141,8 +159,10 @@ class BackendLearner:
         tick = _Tick(time_s, cells, outcomes)
         elapsed_s, self._time_s = time_s - self._time_s, time_s
         self._load = load or 0.0
-        stalled = load is not None and self._stalled(load, sum(requests), elapsed_s)
-        changed = self._latency_changed(tick, elapsed_s) or stalled
+        stalled = changed = False
+        if self._watches_latency:
+            stalled = load is not None and self._stalled(load, sum(requests), elapsed_s)
+            changed = self._latency_changed(tick, elapsed_s) or stalled
         failing = self._errors_changed(tick)
         slowness = self._pace.slowness if stalled else self._slowness.value
         if changed and not failing and slowness > 1.0:
@@ -190,6 +210,42 @@ class BackendLearner:
         self._recent.clear()
         self._watch_anew()
         return _Tick(tick.time_s, cells, tick.outcomes)
+
+    def examples(self) -> list[Cell]:
+        """What the latency model claims, as examples that would teach it from the same evidence."""
+        return [
+            Cell(request_class, in_flight, expected_s, seen / len(RECALLED_LOADS) * sqrt(1.0 + in_flight))
+            for request_class, seen in enumerate(self.latency_evidence.tolist())
+            for in_flight in (load * self._scale.in_flight for load in RECALLED_LOADS)
+            if isfinite(expected_s := self._expected_s(in_flight, request_class))
+        ]
+
+    def outcomes(self) -> list[tuple[int, float, float]]:
+        """What the error model claims: class, requests and failures."""
+        return [
+            (request_class, seen, seen * self.error_rate(request_class))
+            for request_class, seen in enumerate(self.error_evidence.tolist())
+            if seen
+        ]
+
+    def recall(self, examples: list[Cell], outcomes: list[tuple[int, float, float]], scale: Scale) -> None:
+        """Begin anew from what was claimed before, as `examples` and `outcomes` give it."""
+        self.rescale(scale)
+        self._renew()
+        worth: defaultdict[int, float] = defaultdict(float)
+        for cell in examples:
+            worth[cell.request_class] += _worth(cell)
+        cells = [
+            cell._replace(requests=cell.requests * min(1.0, RECALLED_EVIDENCE / worth[cell.request_class]))
+            for cell in examples
+            if worth[cell.request_class]
+        ]
+        capped = [
+            (request_class, min(count, RECALLED_OUTCOMES), failed * min(1.0, RECALLED_OUTCOMES / count))
+            for request_class, count, failed in outcomes
+            if count
+        ]
+        self._learn(_Tick(self._time_s, cells, capped))
 
     def turn_latency(self) -> None:
         """Let the younger latency model take over, unless all it knows is that requests do not end."""

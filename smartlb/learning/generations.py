@@ -70,6 +70,11 @@ class TurnRule:
     requests: float
 
 
+FIRST_S = 2.0
+"""The first period; each is twice the one before, up to the rule's. What the first requests say (connections that are
+made, caches that are cold) is soon forgotten so."""
+
+
 class Turn:
     """When one backend's generations turn.
 
@@ -83,6 +88,7 @@ class Turn:
         self._backends = backends
         self._since_s = 0.0
         self._pool = self._own = 0.0
+        self._period_s = min(FIRST_S, rule.period_s)
 
     def due(self, time_s: float, pool_requests: float, own_requests: float) -> bool:
         """Take in a tick's requests; True begins the next turn."""
@@ -90,9 +96,10 @@ class Turn:
         self._own += own_requests
         starved = self._own < self._pool / self._backends / 2.0
         age_s = time_s - self._since_s
-        if age_s < (self._rule.starved_s if starved else self._rule.period_s):
+        if age_s < (min(self._rule.starved_s, self._period_s) if starved else self._period_s):
             return False
         if self._pool < self._rule.requests * self._backends:
             return False
         self._since_s, self._pool, self._own = time_s, 0.0, 0.0
+        self._period_s = min(2.0 * self._period_s, self._rule.period_s)
         return True

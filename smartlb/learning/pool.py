@@ -6,22 +6,24 @@ from math import inf
 
 import numpy as np
 
-from smartlb.learning.backend import BackendLearner
+from smartlb.learning.backend import BackendLearner, Watched
 from smartlb.learning.cells import Cell, Matrix
+from smartlb.learning.checkpoint import BackendMemory, Example, Outcomes, PoolMemory
 from smartlb.learning.exploration import Debts
 from smartlb.learning.generations import Turn, TurnRule
 from smartlb.learning.hierarchy import Affinity, pooled, tempered
 from smartlb.learning.model import DriftDetector, ErrorModel, LatencyModel
+from smartlb.learning.sight import Sight
 from smartlb.learning.traffic import Scale, Traffic
-from smartlb.learning.weights import split, step
+from smartlb.learning.weights import opportunity, split, step
 
-LATENCY_PRIOR = 2.0
+LATENCY_PRIOR = 8.0
 """How many requests the pool's latency of a class counts as, beside what a backend has shown itself."""
 
 ERROR_PRIOR = 2.0
 """How many requests the pool's error rate counts as, likewise."""
 
-LATENCY_TURN = TurnRule(period_s=8.0, starved_s=3.0, requests=16)
+LATENCY_TURN = TurnRule(period_s=16.0, starved_s=3.0, requests=16)
 """Of latency models; a backend that is avoided is judged by newer requests, so that it is forgiven soon."""
 
 ERROR_TURN = TurnRule(period_s=2.0, starved_s=2.0, requests=4)
@@ -43,18 +45,21 @@ choosing by latency alone, the luck of the estimates would send waves of traffic
 MOST_QUEUE = 0.95
 """Largest such share: a line through a busy backend's latencies may meet zero load below zero."""
 
-BARGAIN = 0.5
-"""Cost at which a backend that is owed a request is offered, as a multiple of the cheapest."""
+
+OPPORTUNITY = 0.5
+"""How far a cost counts what else a backend could do: not at all at 0, wholly at 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """A pool's part of a snapshot; each ``[classes, backends]``, as in `smartlb.core.snapshot.Snapshot`."""
+    """A pool's part of a snapshot, as in `smartlb.core.snapshot.Snapshot`; `sight` as one number."""
 
     weight: Matrix
+    explore: Matrix
     base_s: Matrix
     slope_s: Matrix
     error_rate: Matrix
+    sight: float
 
 
 class PoolLearner:
@@ -66,6 +71,7 @@ class PoolLearner:
         latency_model: makes a latency model.
         error_model: makes an error model.
         drift_detector: makes a drift detector.
+        drift_watches: what they look at.
         exploration_floor: least weight, as a share of the fair share.
         error_penalty_s: what a failure costs.
         rng: of this pool.
@@ -81,12 +87,15 @@ class PoolLearner:
         latency_model: Callable[[], LatencyModel],
         error_model: Callable[[], ErrorModel],
         drift_detector: Callable[[], DriftDetector],
+        drift_watches: Watched,
         exploration_floor: float,
         error_penalty_s: float,
         rng: np.random.Generator,
     ) -> None:
         self._shape = (classes, backends)
-        self._backends = [BackendLearner(classes, latency_model, error_model, drift_detector) for _ in range(backends)]
+        self._backends = [
+            BackendLearner(classes, latency_model, error_model, drift_detector, drift_watches) for _ in range(backends)
+        ]
         self._floor = exploration_floor / backends
         self._error_penalty_s = error_penalty_s
         self._debts = Debts(classes, backends, exploration_floor, rng)
@@ -94,6 +103,7 @@ class PoolLearner:
         self._target = self._weight
         self._affinity = Affinity(classes, backends)
         self._traffic = Traffic(classes)
+        self._sight = Sight()
         self._time_s = 0.0
         self._in_flight: Matrix | None = None
         self._free_until_s = inf
@@ -142,6 +152,7 @@ class PoolLearner:
             if error_turn.due(self._time_s, count, own_count):
                 backend.turn_errors()
         self._debts.settle(requests)
+        self._sight.add(cells, loads, elapsed_s)
         return self._claims(scale, elapsed_s)
 
     def _loads(self, in_flight: Matrix | None) -> Sequence[float | None]:
@@ -150,6 +161,55 @@ class PoolLearner:
         if before is None or in_flight is None:
             return [None] * len(self._backends)
         return list(map(float, (before + in_flight) / 2.0))
+
+    def latency_s(self, backend: int, in_flight: float, request_class: int) -> float:
+        """What a backend's model predicts; NaN where it knows nothing."""
+        return self._backends[backend].latency_s(in_flight, request_class)
+
+    def memory(self, classes: Sequence[str], backends: Sequence[str]) -> PoolMemory:
+        """What is known, by the names of the classes and backends."""
+        traffic = self._traffic
+        return PoolMemory(
+            latency_s=traffic.scale.latency_s,
+            in_flight=traffic.scale.in_flight,
+            successes=traffic.successes,
+            requests=dict(zip(classes, traffic.by_class.tolist(), strict=True)),
+            backends={
+                name: BackendMemory(
+                    latency=[
+                        Example(request_class=classes[at], in_flight=load, latency_s=latency_s, requests=requests)
+                        for at, load, latency_s, requests in backend.examples()
+                    ],
+                    outcomes={
+                        classes[at]: Outcomes(requests=requests, failures=failures)
+                        for at, requests, failures in backend.outcomes()
+                    },
+                )
+                for name, backend in zip(backends, self._backends, strict=True)
+            },
+        )
+
+    def recall(self, memory: PoolMemory, classes: Sequence[str], backends: Sequence[str]) -> None:
+        """Begin from what was known before; what `memory` has no name for starts cold."""
+        number = {name: at for at, name in enumerate(classes)}
+        scale = Scale(memory.latency_s, max(memory.in_flight, 1.0))
+        by_class = np.array([memory.requests.get(name, 0.0) for name in classes])
+        self._traffic.recall(scale, memory.successes, by_class)
+        for name, backend in zip(backends, self._backends, strict=True):
+            backend.rescale(scale)
+            if (known := memory.backends.get(name)) is None:
+                continue
+            examples = [
+                Cell(number[each.request_class], each.in_flight, each.latency_s, each.requests)
+                for each in known.latency
+                if each.request_class in number
+            ]
+            outcomes = [
+                (number[request_class], each.requests, min(each.failures, each.requests))
+                for request_class, each in known.outcomes.items()
+                if request_class in number
+            ]
+            backend.recall(examples, outcomes, scale)
 
     @property
     def longest_s(self) -> float:
@@ -163,15 +223,10 @@ class PoolLearner:
         self._target = split(usual + penalty_s, self._traffic.mix, self._target)
         free = self._time_s <= self._free_until_s
         self._weight = step(self._weight, self._target, self._floor, inf if free else STEP)
-        base_s = usual * (1.0 - queue) + penalty_s
-        slope_s = usual * queue / scale.in_flight
-        if self._traffic.successes:
-            due = self._debts.due
-            base_s, slope_s = (
-                np.where(due, BARGAIN * base_s.min(axis=1, keepdims=True), base_s),
-                np.where(due, BARGAIN * slope_s, slope_s),
-            )
-        return Claims(self._weight, base_s, slope_s, error_rate)
+        dearer = opportunity(usual + penalty_s, self._traffic.mix, self._target) ** OPPORTUNITY
+        base_s = (usual * (1.0 - queue) + penalty_s) * dearer
+        slope_s = usual * queue / scale.in_flight * dearer
+        return Claims(self._weight, self._debts.chances, base_s, slope_s, error_rate, self._sight.share)
 
     def _latency_claims(self, scale: Scale, elapsed_s: float) -> tuple[Matrix, Matrix]:
         """Latency at the pool's usual load, and the share of it that is due to load."""

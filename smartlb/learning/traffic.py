@@ -16,6 +16,9 @@ MEMORY_S = 3.0
 FREAK = 32.0
 """Latencies count as at most this multiple of the mean."""
 
+RECALLED = 20.0
+"""As how many requests what was usual before a restart counts."""
+
 RAREST = 0.01
 """Added to every class's share, so that a class that has become rare is still spread."""
 
@@ -52,7 +55,8 @@ class Traffic:
     def add(self, requests: Matrix, cells: list[list[Cell]], elapsed_s: float) -> None:
         """Take in a tick: ``[classes, backends]`` requests, and the latencies of those that succeeded."""
         kept = exp(-elapsed_s / MEMORY_S)
-        self._by_class = self._by_class * kept + requests.sum(axis=1)
+        if requests.any():  # a quiet night forgets nothing
+            self._by_class = self._by_class * kept + requests.sum(axis=1)
         flat = [cell for own in cells for cell in own]
         count = sum(cell.requests for cell in flat)
         if not count:
@@ -65,6 +69,17 @@ class Traffic:
             max(latency_s / self.successes, 1e-6),
             max(in_flight / self.successes, 1.0),
         )
+
+    @property
+    def by_class(self) -> Matrix:
+        """``[classes]``: requests, older ones counting less."""
+        return self._by_class
+
+    def recall(self, scale: Scale, successes: float, by_class: Matrix) -> None:
+        """Begin anew from what was usual before, which counts as at most `RECALLED` requests."""
+        self.scale = scale
+        self.successes = min(successes, RECALLED)
+        self._by_class = by_class * min(1.0, RECALLED / max(float(by_class.sum()), 1.0))
 
     @property
     def mix(self) -> Matrix:

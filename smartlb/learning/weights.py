@@ -14,6 +14,9 @@ EVENNESS = 8.0
 equally busy. At 8 a backend of twice the cost gets 45 % of the share, and a class goes to a backend of four times
 the cost once its cheap ones are 22 % busier."""
 
+DEAREST = 16.0
+"""Largest ratio that `opportunity` tells."""
+
 _ROUNDS = 40
 _BISECTIONS = 48
 _LEAST = 1e-6
@@ -41,6 +44,25 @@ def split(cost: Matrix, mix: Matrix, start: Matrix) -> Matrix:
         share *= (gradient / gradient.min(axis=1, keepdims=True)) ** (-1.0 / EVENNESS)
         share = np.maximum(share / share.sum(axis=1, keepdims=True), _LEAST)
     return np.asarray(share / share.sum(axis=1, keepdims=True))
+
+
+def opportunity(cost: Matrix, mix: Matrix, share: Matrix) -> Matrix:
+    """What it costs to place a class at a backend beside what else that backend could do, relative to its best place.
+
+    The ratio of the gradients of `split`'s objective. It is 1 wherever `split` sends a class, be the backend fast or
+    slow, and above 1 where it does not, as that backend is better kept for other classes.
+
+    Args:
+        cost: ``[classes, backends]``; as for `split`.
+        mix: ``[classes]``; likewise.
+        share: ``[classes, backends]``; what `split` found.
+
+    Returns:
+        ``[classes, backends]``; from 1 to `DEAREST`.
+    """
+    load = np.maximum((mix[:, None] * share * cost).sum(axis=0), 1e-12)
+    gradient = cost * np.maximum(load / load.max(), 1e-9) ** (EVENNESS - 1.0)
+    return np.asarray(np.minimum(gradient / gradient.min(axis=1, keepdims=True), DEAREST))
 
 
 def step(weight: Matrix, target: Matrix, floor: float, factor: float) -> Matrix:

@@ -10,6 +10,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from smartlb.config.model import Pool as PoolSettings
 from smartlb.config.numbering import Numbering
@@ -60,6 +61,11 @@ def _draws(count: int, random: Callable[[], float]) -> Callable[[], tuple[float,
     if count == 3:
         return lambda: (random(), random(), random())
     return lambda: tuple(random() for _ in range(count))
+
+
+def _row_array(rows: npt.NDArray[np.float64]) -> "array[float]":
+    """Rows one after the other, which both a loop and numpy read without a copy."""
+    return array("d", np.ascontiguousarray(rows).tobytes())
 
 
 class Pool:
@@ -211,15 +217,17 @@ class Pool:
     def _make_view(self, eligible: Any) -> PoolView:
         snapshot = self._snapshot
         draw: Sequence[float]
+        explore: Sequence[float]
         base_s: Sequence[float]
         slope_s: Sequence[float]
         if snapshot is None:
             # The fallback does not look at the learned rows; a learned policy is not asked without a snapshot.
-            draw = base_s = slope_s = ()
+            draw = explore = base_s = slope_s = ()
         else:
-            draw = running_sums(snapshot.weight[:, self._slice], eligible).tolist()
-            base_s = snapshot.base_s[:, self._slice].ravel().tolist()
-            slope_s = snapshot.slope_s[:, self._slice].ravel().tolist()
+            own = self._slice
+            draw = _row_array(running_sums(snapshot.weight[:, own], eligible))
+            explore = _row_array(np.where(eligible, snapshot.explore[:, own], 0.0).cumsum(axis=1))
+            base_s, slope_s = _row_array(snapshot.base_s[:, own]), _row_array(snapshot.slope_s[:, own])
         barred = np.where(eligible, 0.0, np.inf)
         return PoolView(
             eligible=array("i", np.flatnonzero(eligible).astype(np.int32).tobytes()),
@@ -227,8 +235,10 @@ class Pool:
             in_flight=self._in_flight,
             weight=self._weight,
             draw=draw,
+            explore=explore,
             base_s=base_s,
             slope_s=slope_s,
+            sight=1.0 if snapshot is None else float(snapshot.sight[0, self.first]),
         )
 
     def update(self, snapshot: Snapshot | None) -> None:

@@ -95,9 +95,11 @@ def snapshot() -> Snapshot:
         version=5,
         published_s=99.5,
         weight=np.array([[0.75, 0.25, 1.0], [0.5, 0.5, 1.0]]),
+        explore=np.zeros((2, 3)),
         base_s=np.array([[0.010, 0.020, 0.5], [0.030, 0.040, 0.5]]),
         slope_s=np.full((2, 3), 0.001),
         error_rate=np.zeros((2, 3)),
+        sight=np.ones((2, 3)),
         samples=1000,
         drifts=3,
     )

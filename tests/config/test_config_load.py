@@ -259,7 +259,7 @@ listeners:
 pools:
   web:
     backends: [10.0.0.1:0]
-    policy: {name: learned, candidates: 0}
+    policy: {name: learned, candidates: 9}
 routes:
   - {name: a, pool: wbe}
 shutdown_s: -1

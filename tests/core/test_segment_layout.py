@@ -58,7 +58,8 @@ def test_every_part_keeps_what_was_written_to_it() -> None:
             row[backend] = 10 * worker + backend
         writer.ring_writer(worker).write((float(worker), 0.0, 0.0, 0.0, 0, 0, 0, worker, 0, 0, 200, 0, 1))
     matrix = np.arange(10, dtype=np.float64).reshape(2, 5)
-    writer.snapshot.publish(Snapshot(1, 9.0, matrix, matrix + 100, matrix + 200, matrix + 300, samples=7, drifts=1))
+    rows = [matrix + 100 * at for at in range(6)]
+    writer.snapshot.publish(Snapshot(1, 9.0, rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], samples=7, drifts=1))
 
     assert reader.heartbeat_s.tolist() == [1.5, 2.5, 3.5]
     assert reader.gauges.ravel().tolist() == list(range(reader.gauges.size))
@@ -68,7 +69,7 @@ def test_every_part_keeps_what_was_written_to_it() -> None:
     assert [ring.read()["backend"].tolist() for ring in rings] == [[0], [1], [2]]
     snapshot = reader.snapshot.read()
     assert snapshot is not None
-    assert snapshot.error_rate.tolist() == (matrix + 300).tolist()
+    assert snapshot.error_rate.tolist() == (matrix + 400).tolist()
 
 
 def test_a_buffer_that_is_too_small_is_refused() -> None:

@@ -1,6 +1,6 @@
 import numpy as np
 
-from smartlb.learning.exploration import BACKEND_SHARE, Debts
+from smartlb.learning.exploration import BACKEND_SHARE, MOST_EXPLORED, Debts
 
 
 def debts(classes: int = 1, backends: int = 4) -> Debts:
@@ -52,3 +52,21 @@ def test_streams_set_where_debts_begin() -> None:
             owed.settle(np.full((1, 50), 0.0) + np.eye(1, 50) * 2.0)
     same, again, other = (owed.due.tolist() for owed in first)
     assert same == again != other
+
+
+def test_about_one_request_a_tick_pays_each_debt() -> None:
+    owed = debts(classes=2, backends=4)
+    tick = np.array([[0.0, 20.0, 20.0, 20.0], [0.0, 5.0, 5.0, 10.0]])
+    for _ in range(20):
+        owed.settle(tick)
+    chances = owed.chances
+    assert (chances[:, 1:] == 0.0).all()
+    assert 1.0 <= float(chances[:, 0] @ tick.sum(axis=1)) <= 3.0
+
+
+def test_no_more_than_a_tenth_of_the_requests_explore() -> None:
+    owed = debts(backends=50)
+    for _ in range(100):
+        owed.settle(np.eye(1, 50) * 3.0)
+    assert owed.due.sum() > 20
+    assert 0.09 <= owed.chances.sum() <= MOST_EXPLORED + 1e-9

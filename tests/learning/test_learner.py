@@ -96,11 +96,12 @@ def test_failures_cost_the_penalty() -> None:
     assert taught(model, *each(range(2)), failing).weight[0, 2] == pytest.approx(1 / 3, rel=0.1)
 
 
-def test_a_backend_that_fails_is_offered_as_a_bargain_now_and_then() -> None:
+def test_a_backend_that_fails_is_explored_now_and_then() -> None:
     model, batches = learner(), [*each(range(2)), some_records(10, backend=2, status=503)]
     taught(model, *batches)
-    costs = [model.update(np.concatenate(each(range(2))), 4.0 + 0.2 * tick).base_s[0].tolist() for tick in range(20)]
-    assert any(cost[2] < cost[0] for cost in costs)
+    chances = [model.update(np.concatenate(each(range(2))), 4.0 + 0.2 * tick).explore[0].tolist() for tick in range(60)]
+    assert any(chance[2] > 0.0 for chance in chances)
+    assert all(chance[:2] == [0.0, 0.0] for chance in chances)
 
 
 def test_without_news_a_bad_name_is_lost() -> None:
@@ -120,8 +121,8 @@ def test_a_class_seen_once_leans_on_its_pool() -> None:
     assert snapshot.base_s[1, 0] > snapshot.base_s[0, 0]
 
 
-def test_a_sudden_slow_down_is_a_drift() -> None:
-    model = learner()
+def test_a_sudden_slow_down_is_a_drift_where_that_is_looked_for() -> None:
+    model = learner(drift_watches="all")
     before = taught(model, *each(range(3)), ticks=50)
     after = taught(model, *each(range(2)), *each(range(2, 3), 0.08), ticks=8, start_s=10.0)
     assert before.drifts == 0
@@ -136,7 +137,7 @@ def served(model: Learner, in_flight: list[float], *batches: Records, ticks: int
 
 
 def test_a_backend_that_hangs_is_noticed_by_what_it_has_in_flight() -> None:
-    model, well = learner(), [1.0, 1.0, 1.0, 0.0, 0.0]
+    model, well = learner(drift_watches="all"), [1.0, 1.0, 1.0, 0.0, 0.0]
     before = served(model, well, *each(range(3)), ticks=50, start_s=0.0)
     after = served(model, [1.0, 1.0, 8.0, 0.0, 0.0], *each(range(2)), ticks=5, start_s=10.0)
     assert (before.drifts, after.drifts) == (0, 1)
@@ -192,7 +193,7 @@ def test_the_same_input_gives_the_same_snapshots() -> None:
     def history(seed: int) -> list[list[list[float]]]:
         model, rng = learner(seed=seed), np.random.default_rng(1)
         return [
-            model.update(np.concatenate(each(range(2), float(rng.exponential(0.02)))), 0.2 * tick).base_s.tolist()
+            model.update(np.concatenate(each(range(2), float(rng.exponential(0.02)))), 0.2 * tick).explore.tolist()
             for tick in range(60)
         ]
 

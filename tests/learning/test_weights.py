@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from smartlb.learning.cells import Matrix
-from smartlb.learning.weights import EVENNESS, split, step
+from smartlb.learning.weights import DEAREST, EVENNESS, opportunity, split, step
 
 
 def converged(cost: Matrix, mix: Matrix) -> Matrix:
@@ -83,3 +83,19 @@ def test_shares_are_positive_and_sum_to_one(cost: Matrix, mix: Matrix) -> None:
     share = split(cost, mix, np.full((2, 5), 0.2))
     assert (share > 0.0).all()
     assert share.sum(axis=1) == pytest.approx(1.0)
+
+
+def test_no_place_that_a_class_is_sent_to_is_dearer_than_another() -> None:
+    cost = np.array([[1.0, 2.0, 4.0]])
+    share = split(cost, np.ones(1), np.full((1, 3), 1 / 3))
+    assert opportunity(cost, np.ones(1), share) == pytest.approx(np.ones((1, 3)), rel=1e-3)
+
+
+def test_a_place_that_is_better_kept_for_another_class_is_dearer() -> None:
+    cost = np.array([[1.0, 4.0], [4.0, 1.0]])
+    mix = np.array([0.5, 0.5])
+    share = split(cost, mix, np.full((2, 2), 0.5))
+    dearer = opportunity(cost, mix, share)
+    assert dearer.diagonal() == pytest.approx([1.0, 1.0])
+    assert dearer[0, 1] == pytest.approx(4.0, rel=0.01)
+    assert dearer.max() <= DEAREST

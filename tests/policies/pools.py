@@ -20,6 +20,7 @@ def pool_view(
     weight: Sequence[float] | None = None,
     barred: Collection[int] = (),
     learned: Sequence[Sequence[float]] | None = None,
+    explore: Sequence[Sequence[float]] | None = None,
     base_s: Sequence[Sequence[float]] | None = None,
     slope_s: Sequence[Sequence[float]] | None = None,
 ) -> PoolView:
@@ -30,11 +31,13 @@ def pool_view(
         weight: of each backend; 1.0 where not given.
         barred: positions that may not be picked.
         learned: learned weights, one row a request class; equal where not given.
+        explore: probabilities, one row a request class; 0 where not given.
         base_s: a row a class; 0.01 where not given.
         slope_s: a row a class; 0.001 where not given.
     """
     size = len(in_flight)
     learned = learned or [[1.0] * size]
+    explore = explore or [[0.0] * size] * len(learned)
     base_s = base_s or [[0.01] * size] * len(learned)
     slope_s = slope_s or [[0.001] * size] * len(learned)
     open_rows = [[0.0 if at in barred else row[at] for at in range(size)] for row in learned]
@@ -43,6 +46,7 @@ def pool_view(
         barred=array("d", [inf if at in barred else 0.0 for at in range(size)]),
         in_flight=array("i", in_flight),
         weight=array("d", weight or [1.0] * size),
+        explore=array("d", [total for row in explore for total in accumulate(row)]),
         draw=array("d", [total for row in open_rows for total in accumulate(row)]),
         base_s=array("d", [value for row in base_s for value in row]),
         slope_s=array("d", [value for row in slope_s for value in row]),

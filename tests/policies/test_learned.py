@@ -5,14 +5,24 @@ import pytest
 
 from smartlb.core.pool import PoolView
 from smartlb.policies.registry import POLICIES
+from smartlb.policies.scan import VECTOR_FROM
 from tests.policies.pools import BELOW_ONE, options_of, pool_view
 
 POLICY = POLICIES["learned"]
 GRID = [(turn + 0.5) / 1000 for turn in range(1000)]
 
 
+EXPLOITS = BELOW_ONE
+
+
 def pick(pool: PoolView, draws: Sequence[float], request_class: int = 0) -> int:
-    return POLICY.pick(pool, (), request_class, 0, 0.0, draws)
+    """A pick among as many drawn candidates as there are draws."""
+    return POLICY.pick(pool, (len(draws),), request_class, 0, 0.0, (EXPLOITS, *draws))
+
+
+def scan(pool: PoolView, explore: float = EXPLOITS, start: float = 0.0, other: float = 0.0) -> int:
+    """A pick by the defaults."""
+    return POLICY.pick(pool, (0,), 0, 0, 0.0, (explore, start, other))
 
 
 def test_a_candidate_is_drawn_by_learned_weight() -> None:
@@ -65,12 +75,47 @@ def test_the_first_drawn_wins_ties() -> None:
     assert [pick(pool, draws) for draws in ((0.1, 0.9), (0.9, 0.1))] == [0, 2]
 
 
-def test_candidates_is_the_number_of_draws() -> None:
+def test_candidates_are_drawn_beside_what_says_whether_to_explore() -> None:
     assert POLICY.draws(options_of("learned")) == 3
-    assert POLICY.draws(options_of("learned", candidates=5)) == 5
+    assert POLICY.draws(options_of("learned", candidates=1)) == 2
+    assert POLICY.draws(options_of("learned", candidates=5)) == 6
 
 
-@pytest.mark.parametrize("candidates", [0, 9, 1.5])
+@pytest.mark.parametrize("candidates", [-1, 9, 1.5])
 def test_a_number_of_candidates_out_of_range_is_refused(candidates: float) -> None:
     with pytest.raises(ValueError, match="candidates"):
         options_of("learned", candidates=candidates)
+
+
+@pytest.mark.parametrize("size", [3, VECTOR_FROM + 3])
+def test_the_cheapest_of_all_wins_by_default_whatever_its_weight(size: int) -> None:
+    cheap = size - 2
+    base_s = [[0.010 if at == cheap else 0.030 for at in range(size)]]
+    slope_s = [[0.005] * size]
+    pool = pool_view(
+        [0] * size, learned=[[0.0 if at == cheap else 1.0 for at in range(size)]], base_s=base_s, slope_s=slope_s
+    )
+    assert {scan(pool, start=start) for start in GRID[::50]} == {cheap}
+    busy = pool._replace(in_flight=pool_view([5 if at == cheap else 0 for at in range(size)]).in_flight)
+    assert cheap not in {scan(busy, start=start) for start in GRID[::50]}
+
+
+@pytest.mark.parametrize("size", [4, VECTOR_FROM + 4])
+def test_equals_share_the_traffic_and_barred_ones_get_none(size: int) -> None:
+    pool = pool_view([0] * size, barred={1})
+    assert {scan(pool, start=start) for start in (0.0, *GRID, BELOW_ONE)} == set(range(size)) - {1}
+
+
+@pytest.mark.parametrize("size", [4, VECTOR_FROM + 4])
+def test_some_requests_explore_whatever_it_costs(size: int) -> None:
+    explore = [[0.04 if at == 2 else 0.01 if at == 3 else 0.0 for at in range(size)]]
+    pool = pool_view([0, 0, 99, 99, *[0] * (size - 4)], explore=explore)
+    picks = Counter(scan(pool, explore=draw) for draw in GRID)
+    assert (picks[2], picks[3]) == (40, 10)
+
+
+def test_a_router_that_sees_little_compares_only_what_it_draws() -> None:
+    base_s = [[0.010, 0.020, 0.030, 0.040]]
+    pool = pool_view([0] * 4, learned=[[0.25] * 4], base_s=base_s)._replace(sight=0.05)
+    assert [scan(pool, start=first, other=second) for first, second in ((0.6, 0.9), (0.9, 0.3))] == [2, 1]
+    assert scan(pool._replace(sight=1.0), start=0.6, other=0.9) == 0

@@ -118,7 +118,7 @@ def serve(policy: Policy, options: Any, situation: Situation) -> tuple[list[int]
 
 def contents(pool: PoolView) -> list[bytes]:
     """Every bit of a pool; NaN equals itself here."""
-    return [array("d", sequence).tobytes() for sequence in pool]
+    return [array("d", sequence).tobytes() for sequence in pool[:-1]]
 
 
 def numbers(memory: Any) -> Iterator[float]:

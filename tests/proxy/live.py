@@ -128,8 +128,10 @@ class LiveRouter:
     def publish(self, version: int, weight: Sequence[float], ahead_s: float = 0.0) -> None:
         """Publish a snapshot for one pool and one class, as the learner would."""
         row = np.array([weight])
-        same = np.full_like(row, 0.01)
-        self.segment.snapshot.publish(Snapshot(version, monotonic() + ahead_s, row, same, same, 0 * same, 0, 0))
+        none, base_s, slope_s = np.zeros_like(row), np.where(row > 0.0, 0.01, 1.0), np.full_like(row, 0.01)
+        self.segment.snapshot.publish(
+            Snapshot(version, monotonic() + ahead_s, row, none, base_s, slope_s, none, none + 1.0, samples=0, drifts=0)
+        )
         self.tick(ahead_s)
 
     def set_eligible(self, *eligible: int) -> None:

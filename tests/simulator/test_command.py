@@ -373,11 +373,11 @@ def interrupted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """After how many runs somebody presses control and C; and how many were begun."""
     left = [0]
 
-    def until(*arguments: Any) -> Any:
+    def until(*arguments: Any, **named: Any) -> Any:
         if left[0] == 0:
             raise KeyboardInterrupt
         left[0] -= 1
-        return simulate(*arguments)
+        return simulate(*arguments, **named)
 
     monkeypatch.setattr(arena, "simulate", until)
     return left

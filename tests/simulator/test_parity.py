@@ -39,8 +39,8 @@ class Recording:
 
     def _recorded(self, pick: Callable[..., int]) -> Callable[..., int]:
         def recorded(view: PoolView, memory: Any, *arguments: Any) -> int:
-            copies: list[Any] = [np.array(part).copy() for part in view]
-            seen = PoolView(*copies)
+            copies: list[Any] = [np.array(part).copy() for part in view[:-1]]
+            seen = PoolView(*copies)._replace(sight=view.sight)
             picked = pick(view, memory, *arguments)
             self.events.append(("pick", (seen, *arguments), picked))
             return picked
@@ -79,8 +79,8 @@ def picked_again(calls: Routing, events: Sequence[tuple[str, tuple[Any, ...], in
                 seen.eligible.astype(np.int32),
                 seen.barred.astype(np.float64),
                 seen.in_flight.astype(np.int32),
-                *(part.astype(np.float64) for part in seen[3:]),
-            )
+                *(part.astype(np.float64) for part in seen[3:-1]),
+            )._replace(sight=seen.sight)
             drawn = np.array(draws, dtype=np.float64)
             key = np.uint64(key)
             picks.append(call_pick(calls.pick, view, memory, calls.layout, request_class, key, now_s, drawn))

@@ -13,7 +13,8 @@ import simulator
 ROOT = Path(simulator.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
-OF_THE_ROUTER = ("core", "policies", "learning", "config", "arguments", "control.ejection", "control.rise_fall")
+OF_THE_ROUTER: tuple[str, ...] = ("core", "policies", "learning", "config", "arguments", "control.ejection")
+OF_THE_ROUTER += ("control.rise_fall", "control.checkpoint_file")
 """What the simulator runs is pure; it has no use for sockets, processes and the like."""
 
 PURE: tuple[str, ...] = ("kernel", "references", "faults", "workload", "measures")

@@ -86,9 +86,9 @@ def change(random: np.random.Generator, world: World) -> None:
 
 def as_arrays(pool: PoolView) -> PoolView:
     """A pool as compiled code gets it."""
-    types: list[Any] = [np.int32, np.float64, np.int32, *[np.float64] * 4]
-    parts: list[Any] = [np.array(part, kind) for part, kind in zip(pool, types, strict=True)]
-    return PoolView(*parts)
+    types: list[Any] = [np.int32, np.float64, np.int32, *[np.float64] * 5]
+    parts: list[Any] = [np.array(part, kind) for part, kind in zip(pool[:-1], types, strict=True)]
+    return PoolView(*parts)._replace(sight=pool.sight)
 
 
 @numba.njit
