@@ -6,10 +6,11 @@ few backends, drawn by learned weight. Now and then a request goes where nothing
 docs/learning.md.
 """
 
+from array import array
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import MutableSequence, Sequence
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -35,24 +36,39 @@ HALF = 0.5
 """A router that sees less than this share of what is in flight compares only backends that it has drawn: others would
 all choose the same one at the same time."""
 
+MOST_FAILURES = 1000
+"""More failures in a row make no difference."""
+
 FEW = 2
 """How many it then draws."""
 
 
-def remember(_members: Members, options: Options) -> tuple[int]:
-    """How many candidates there are."""
-    return (options.candidates,)
+class Memory(NamedTuple):
+    """What a router notices between two snapshots.
+
+    Attributes:
+        candidates: the option.
+        failures: how many requests in a row failed at each backend, up to now.
+    """
+
+    candidates: int
+    failures: MutableSequence[int]
 
 
-def pick(pool: PoolView, memory: tuple[int], request_class: int, key: int, now_s: float, draws: Sequence[float]) -> int:
+def remember(members: Members, options: Options) -> Memory:
+    """Nothing has failed."""
+    return Memory(options.candidates, array("q", bytes(8 * len(members.names))))
+
+
+def pick(pool: PoolView, memory: Memory, request_class: int, key: int, now_s: float, draws: Sequence[float]) -> int:
     """The cheapest of all or of the drawn; the first draw says whether the request explores instead."""
-    if memory[0] or len(pool.weight) < VECTOR_FROM or pool.sight < HALF:
+    if memory.candidates or len(pool.weight) < VECTOR_FROM or pool.sight < HALF:
         return pick_by_loop(pool, memory, request_class, key, now_s, draws)
     return pick_by_numpy(pool, memory, request_class, key, now_s, draws)
 
 
 def pick_by_loop(
-    pool: PoolView, memory: tuple[int], request_class: int, _key: int, _now_s: float, draws: Sequence[float]
+    pool: PoolView, memory: Memory, request_class: int, _key: int, _now_s: float, draws: Sequence[float]
 ) -> int:
     """`pick`, one backend after the other."""
     eligible = pool.eligible
@@ -63,14 +79,14 @@ def pick_by_loop(
     if draws[0] < pool.explore[row + size - 1]:
         return bisect_right(pool.explore, draws[0], row, last) - row
     best, lowest = -1, inf
-    candidates = memory[0]
+    candidates, failures = memory
     if candidates == 0 and pool.sight < HALF:
         candidates = FEW
     if candidates:
         total = pool.draw[row + size - 1]
         for turn in range(1, 1 + candidates):
             at = bisect_right(pool.draw, draws[turn] * total, row, last) - row
-            cost = pool.base_s[row + at] + pool.slope_s[row + at] * pool.in_flight[at]
+            cost = (pool.base_s[row + at] + pool.slope_s[row + at] * pool.in_flight[at]) * (1 + failures[at])
             if best < 0 or cost < lowest:
                 best = at
                 lowest = cost if cost < lowest else lowest
@@ -80,7 +96,7 @@ def pick_by_loop(
     start = int(draws[1] * count)
     for step in range(start, start + count):
         at = eligible[step - count if step >= count else step]
-        cost = base_s[row + at] + slope_s[row + at] * in_flight[at]
+        cost = (base_s[row + at] + slope_s[row + at] * in_flight[at]) * (1 + failures[at])
         if best < 0 or cost < lowest:
             best = at
             lowest = cost if cost < lowest else lowest
@@ -88,7 +104,7 @@ def pick_by_loop(
 
 
 def pick_by_numpy(
-    pool: PoolView, _memory: tuple[int], request_class: int, _key: int, _now_s: float, draws: Sequence[float]
+    pool: PoolView, memory: Memory, request_class: int, _key: int, _now_s: float, draws: Sequence[float]
 ) -> int:
     """`pick` among all backends at once."""
     size = len(pool.weight)
@@ -99,9 +115,10 @@ def pick_by_numpy(
     base_s: Any = np.frombuffer(pool.base_s, dtype=np.float64)  # type: ignore[call-overload]
     slope_s: Any = np.frombuffer(pool.slope_s, dtype=np.float64)  # type: ignore[call-overload]
     in_flight: Any = np.frombuffer(pool.in_flight, dtype=np.int32)  # type: ignore[call-overload]
+    failures: Any = np.frombuffer(memory.failures, dtype=np.int64)  # type: ignore[call-overload]
     barred: Any = np.frombuffer(pool.barred, dtype=np.float64)  # type: ignore[call-overload]
     with np.errstate(over="ignore", invalid="ignore"):
-        cost = base_s[own] + slope_s[own] * in_flight + barred
+        cost = (base_s[own] + slope_s[own] * in_flight) * (1 + failures) + barred
     # What is no number is never less, in the loop; here it would win.
     cost[np.isnan(cost)] = np.inf
     start = pool.eligible[int(draws[1] * len(pool.eligible))]
@@ -113,10 +130,22 @@ def pick_by_numpy(
     return best if cost[best] < np.inf else start
 
 
+def observe(memory: Memory, backend: int, _now_s: float, _latency_s: float, failed: bool) -> None:
+    """Count failures in a row: each makes the backend as much dearer as it was, until the learner knows.
+
+    A backend that fails at once never has anything in flight, and would draw all traffic until the next snapshot.
+    """
+    if failed:
+        memory.failures[backend] = min(memory.failures[backend] + 1, MOST_FAILURES)
+    else:
+        memory.failures[backend] = 0
+
+
 POLICY = Policy(
     name="learned",
     pick=pick,
     options=Options,
     remember=remember,
     draws=lambda options: 1 + (options.candidates or FEW),
+    observe=observe,
 )

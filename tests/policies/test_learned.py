@@ -1,12 +1,13 @@
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
 from smartlb.core.pool import PoolView
 from smartlb.policies.registry import POLICIES
 from smartlb.policies.scan import VECTOR_FROM
-from tests.policies.pools import BELOW_ONE, options_of, pool_view
+from tests.policies.pools import BELOW_ONE, members, options_of, pool_view
 
 POLICY = POLICIES["learned"]
 GRID = [(turn + 0.5) / 1000 for turn in range(1000)]
@@ -15,14 +16,18 @@ GRID = [(turn + 0.5) / 1000 for turn in range(1000)]
 EXPLOITS = BELOW_ONE
 
 
+def none_failed(pool: PoolView, candidates: int = 0) -> Any:
+    return POLICY.remember(members(pool.weight), options_of("learned", candidates=candidates))
+
+
 def pick(pool: PoolView, draws: Sequence[float], request_class: int = 0) -> int:
     """A pick among as many drawn candidates as there are draws."""
-    return POLICY.pick(pool, (len(draws),), request_class, 0, 0.0, (EXPLOITS, *draws))
+    return POLICY.pick(pool, none_failed(pool, len(draws)), request_class, 0, 0.0, (EXPLOITS, *draws))
 
 
 def scan(pool: PoolView, explore: float = EXPLOITS, start: float = 0.0, other: float = 0.0) -> int:
     """A pick by the defaults."""
-    return POLICY.pick(pool, (0,), 0, 0, 0.0, (explore, start, other))
+    return POLICY.pick(pool, none_failed(pool), 0, 0, 0.0, (explore, start, other))
 
 
 def test_a_candidate_is_drawn_by_learned_weight() -> None:
@@ -119,3 +124,22 @@ def test_a_router_that_sees_little_compares_only_what_it_draws() -> None:
     pool = pool_view([0] * 4, learned=[[0.25] * 4], base_s=base_s)._replace(sight=0.05)
     assert [scan(pool, start=first, other=second) for first, second in ((0.6, 0.9), (0.9, 0.3))] == [2, 1]
     assert scan(pool._replace(sight=1.0), start=0.6, other=0.9) == 0
+
+
+@pytest.mark.parametrize("size", [3, VECTOR_FROM + 3])
+def test_failures_in_a_row_make_a_backend_dearer_until_one_succeeds(size: int) -> None:
+    base_s = [[0.010 if at == 1 else 0.025 for at in range(size)]]
+    pool = pool_view([0] * size, base_s=base_s)
+    memory = none_failed(pool)
+    assert POLICY.observe is not None
+
+    def picked() -> int:
+        return POLICY.pick(pool, memory, 0, 0, 0.0, (EXPLOITS, 0.0, 0.0))
+
+    assert picked() == 1
+    POLICY.observe(memory, 1, 0.0, 0.001, True)
+    assert picked() == 1, "one failure in a row doubles the cost, which is still the least"
+    POLICY.observe(memory, 1, 0.0, 0.001, True)
+    assert picked() != 1
+    POLICY.observe(memory, 1, 0.0, 0.010, False)
+    assert picked() == 1
