@@ -3,20 +3,15 @@
 import re
 
 from simulator.workload.traces.entry import Entry
-from simulator.workload.traces.format import UNKNOWN, Format, by_line
-from simulator.workload.traces.request_line import is_request, target_of
-from simulator.workload.traces.timestamps import log_s
+from simulator.workload.traces.format import Format, by_line
+from simulator.workload.traces.request_line import logged
 
 # Servers of old did not escape quotes in requests.
 _LINE = re.compile(r'(\S+) [^\[]*\[([^\]]+)\] "(.*)" (?:\d{3}|-) (\d+|-)\s*')
 
 
 def _parse(line: str) -> Entry | None:
-    client, at, request, size = _LINE.fullmatch(line).groups()  # type: ignore[union-attr]
-    if not is_request(request):
-        return None
-    size = 0 if size == "-" else int(size)
-    return Entry(log_s(at), None, UNKNOWN, 0, size, 0, 0, client, target_of(request))
+    return logged(*_LINE.fullmatch(line).groups())  # type: ignore[union-attr]
 
 
 FORMAT = Format(
