@@ -20,7 +20,7 @@ from simulator.plan import Plan
 from simulator.result import Run
 from simulator.telemetry import Reader
 from simulator.workload.request import REQUEST, Requests
-from smartlb.core.pool import PoolView, running_sums
+from smartlb.core.pool import PoolView, explore_sums, running_sums
 from smartlb.core.snapshot import Snapshot
 from smartlb.learning.checkpoint import Checkpoint, Names
 from smartlb.learning.learner import Learner, LearnerSettings
@@ -241,9 +241,7 @@ class _Simulation:
             "in_flight": np.zeros(0, np.int32),  # the kernel has each router's own
             "weight": self._weight,
             "draw": np.zeros(0) if snapshot is None else running_sums(snapshot.weight, eligible),
-            "explore": np.zeros(0)
-            if snapshot is None
-            else np.where(eligible, snapshot.explore, 0.0).cumsum(axis=1).ravel(),
+            "explore": np.zeros(0) if snapshot is None else explore_sums(snapshot.explore, eligible),
             "base_s": np.zeros(0) if snapshot is None else snapshot.base_s.ravel(),
             "sight": 1.0 if snapshot is None else float(snapshot.sight[0, 0]),
             "slope_s": np.zeros(0) if snapshot is None else snapshot.slope_s.ravel(),

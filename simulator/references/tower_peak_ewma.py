@@ -9,9 +9,7 @@ left out.
 """
 
 from array import array
-from collections.abc import MutableSequence, Sequence
-from math import exp
-from typing import NamedTuple
+from collections.abc import Sequence
 
 from pydantic import Field
 
@@ -19,6 +17,7 @@ from simulator.kernel.state import World
 from simulator.references.reference import Reference
 from smartlb.core.pool import PoolView
 from smartlb.policies.pair import pair
+from smartlb.policies.peak_ewma import Memory, average
 from smartlb.policies.policy import Members, PolicyOptions
 
 
@@ -33,20 +32,6 @@ class LinkerdOptions(Options):
     """Options of linkerd."""
 
     default_rtt_s: float = Field(default=0.03, gt=0, le=3600, description="The latency of a backend without history.")
-
-
-class Memory(NamedTuple):
-    """What was observed of each backend.
-
-    Attributes:
-        rtt_s: the average latency.
-        stamp_s: when it last changed.
-        decay_s: the option.
-    """
-
-    rtt_s: MutableSequence[float]
-    stamp_s: MutableSequence[float]
-    decay_s: float
 
 
 def remember(members: Members, options: Options) -> Memory:
@@ -67,22 +52,13 @@ def pick(
 
 def load(memory: Memory, backend: int, now_s: float, in_flight: int) -> float:
     """What one more request at `backend` would meet, in seconds; decays its average to `now_s`."""
-    _average(memory, backend, now_s, 0.0)
-    return memory.rtt_s[backend] * (in_flight + 1)
+    average(memory, backend, now_s, 0.0)
+    return memory.cost_s[backend] * (in_flight + 1)
 
 
 def observe(_world: World, memory: Memory, backend: int, now_s: float, latency_s: float, _failed: bool) -> None:
     """Take in a latency: a peak at once, anything lower by the time since the last."""
-    _average(memory, backend, now_s, latency_s)
-
-
-def _average(memory: Memory, backend: int, now_s: float, latency_s: float) -> None:
-    if latency_s > memory.rtt_s[backend]:
-        memory.rtt_s[backend] = latency_s
-    else:
-        kept = exp(-max(now_s - memory.stamp_s[backend], 0.0) / memory.decay_s)
-        memory.rtt_s[backend] = memory.rtt_s[backend] * kept + latency_s * (1.0 - kept)
-    memory.stamp_s[backend] = now_s
+    average(memory, backend, now_s, latency_s)
 
 
 REFERENCE = Reference(

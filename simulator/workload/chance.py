@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from simulator.workload.demand import Stream
+from simulator.streams import Stream
 from simulator.workload.request import Requests
 
 

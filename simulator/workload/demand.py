@@ -1,20 +1,11 @@
 """What a run knows of its requests beforehand, and how it gets them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
+from simulator.streams import Stream
 from simulator.workload.request import Requests
-
-Stream = Callable[[str], np.random.Generator]
-"""Gives a random generator for a name: another for another name, and each time a new one in the same state.
-
-The names are ``arrivals``, ``classes``, ``clients``, ``urls``, ``fail``, ``tail``, ``router``, ``work.CLASS``,
-``input.CLASS``, ``output.CLASS``, ``noise.CLASS``, and of traces ``trace``, ``ticks`` and ``noise``. So a change of one
-part of a workload leaves the draws of all others as they were.
-"""
 
 ROWS = 16_384
 """Requests that are handed over at once."""
@@ -82,7 +73,7 @@ class Demand(ABC):
             rate: requests a second, as the arrival process understands it; a trace's times are scaled so that its
                 mean rate is this one (its own `Demand.rate` replays it as recorded).
             duration_s: when to stop; a trace may end before.
-            stream: random generators by name.
+            stream: random generators by name; see `simulator.streams`.
             routers: over how many routers the requests are spread.
             rows: how many requests are handed over at once; it changes nothing about them.
             unread: which of `client`, `url`, `fail_draw` and `tail_draw` nobody looks at; they are left at 0.

@@ -6,12 +6,13 @@ from typing import NamedTuple
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
+from simulator.streams import Stream
 from simulator.workload.arrivals.poisson import Poisson
 from simulator.workload.arrivals.process import Times
 from simulator.workload.arrivals.registry import Arrivals
 from simulator.workload.chance import Chance
 from simulator.workload.cost import Cost, Floats, at_least
-from simulator.workload.demand import ROWS, ClassDemand, Demand, Stream
+from simulator.workload.demand import ROWS, ClassDemand, Demand
 from simulator.workload.distinct import distinct
 from simulator.workload.popularity import Visitors
 from simulator.workload.request import REQUEST, Requests

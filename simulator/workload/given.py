@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from simulator.streams import Stream
 from simulator.workload.chance import Chance
-from simulator.workload.demand import ROWS, ClassDemand, Demand, Stream
+from simulator.workload.demand import ROWS, ClassDemand, Demand
 from simulator.workload.popularity import HashKeys
 from simulator.workload.request import REQUEST, Requests
 

@@ -1,12 +1,12 @@
 """Which clients come and which URLs they ask for: few of them often, many of them seldom."""
 
 import hashlib
-from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from simulator.streams import Stream
 from smartlb.config.model import Section
 
 Keys = npt.NDArray[np.uint64]
@@ -66,9 +66,7 @@ class Visitors(Section):
         default=1.0, ge=0, le=10, description="Zipf's exponent, for clients as for URLs; 0 makes all alike."
     )
 
-    def visitors(
-        self, stream: Callable[[str], np.random.Generator], unread: frozenset[str]
-    ) -> list[tuple[str, Popularity, np.random.Generator]]:
+    def visitors(self, stream: Stream, unread: frozenset[str]) -> list[tuple[str, Popularity, np.random.Generator]]:
         """For each column of keys that is read: its name, what there is to draw, and what draws."""
         columns = (("client", self.clients, "clients"), ("url", self.urls, "urls"))
         return [

@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, field_validator
 
+from simulator.streams import Stream
 from simulator.workload.block import Block
 from simulator.workload.chance import Chance
 from simulator.workload.cost import Cost, Floats, at_least
-from simulator.workload.demand import ROWS, ClassDemand, Demand, Stream
+from simulator.workload.demand import ROWS, ClassDemand, Demand
 from simulator.workload.distinct import distinct
 from simulator.workload.generated import GeneratedWorkload
 from simulator.workload.ordering import in_order, of_size

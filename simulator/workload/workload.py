@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Tag
 
-from simulator.workload.demand import Demand, Stream
+from simulator.streams import Stream
+from simulator.workload.demand import Demand
 from simulator.workload.generated import Generated, GeneratedWorkload
 from simulator.workload.replayed import Replayed, ReplayedWorkload
 from simulator.workload.traces.reading import TraceError, TraceMissing

@@ -41,6 +41,11 @@ class PoolView(NamedTuple):
     sight: float = 1.0
 
 
+def explore_sums(explore: npt.NDArray[np.float64], eligible: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+    """Probabilities ``[classes, backends]`` as `PoolView.explore` wants them; what is not eligible adds nothing."""
+    return np.where(eligible, explore, 0.0).cumsum(axis=1).ravel()
+
+
 def running_sums(weight: npt.NDArray[np.float64], eligible: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
     """Learned weights as `PoolView.draw` wants them.
 

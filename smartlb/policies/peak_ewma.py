@@ -65,7 +65,7 @@ def pick(pool: PoolView, memory: Memory, _request_class: int, _key: int, now_s: 
 
 def load(memory: Memory, backend: int, now_s: float, in_flight: int) -> float:
     """What one more request at `backend` would meet, in seconds; decays its average to `now_s`."""
-    _average(memory, backend, now_s, 0.0)
+    average(memory, backend, now_s, 0.0)
     cost_s = memory.cost_s[backend]
     if cost_s == 0.0 and in_flight != 0:
         return PENALTY_S + in_flight
@@ -74,10 +74,11 @@ def load(memory: Memory, backend: int, now_s: float, in_flight: int) -> float:
 
 def observe(memory: Memory, backend: int, now_s: float, latency_s: float, _failed: bool) -> None:
     """Take in a latency: a peak at once, anything lower by the time since the last."""
-    _average(memory, backend, now_s, max(latency_s, 0.0))
+    average(memory, backend, now_s, max(latency_s, 0.0))
 
 
-def _average(memory: Memory, backend: int, now_s: float, latency_s: float) -> None:
+def average(memory: Memory, backend: int, now_s: float, latency_s: float) -> None:
+    """Bring an average up to `now_s` with a latency; 0.0 only lets it decay."""
     cost_s = memory.cost_s[backend]
     if latency_s > cost_s:
         cost_s = latency_s

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from smartlb.config.model import Pool as PoolSettings
 from smartlb.config.numbering import Numbering
 from smartlb.core.outcome import Outcome
-from smartlb.core.pool import PoolView, running_sums
+from smartlb.core.pool import PoolView, explore_sums, running_sums
 from smartlb.core.segment import Segment
 from smartlb.core.snapshot import Snapshot
 from smartlb.policies.policy import Members, Policy
@@ -226,7 +226,7 @@ class Pool:
         else:
             own = self._slice
             draw = _row_array(running_sums(snapshot.weight[:, own], eligible))
-            explore = _row_array(np.where(eligible, snapshot.explore[:, own], 0.0).cumsum(axis=1))
+            explore = _row_array(explore_sums(snapshot.explore[:, own], eligible))
             base_s, slope_s = _row_array(snapshot.base_s[:, own]), _row_array(snapshot.slope_s[:, own])
         barred = np.where(eligible, 0.0, np.inf)
         return PoolView(

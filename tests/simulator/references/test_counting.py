@@ -122,9 +122,9 @@ class TestTowerPeakEwma:
     def test_a_peak_counts_at_once_and_lower_latencies_by_time(self) -> None:
         memory = memory_of("tower_peak_ewma", [1.0], decay_s=1.0, default_rtt_s=0.02)
         tower_peak_ewma.observe(WORLD, memory, 0, 0.3, 0.2, False)
-        assert memory.rtt_s[0] == 0.2
+        assert memory.cost_s[0] == 0.2
         tower_peak_ewma.observe(WORLD, memory, 0, 1.3, 0.1, False)
-        assert memory.rtt_s[0] == pytest.approx(0.2 * exp(-1) + 0.1 * (1 - exp(-1)))
+        assert memory.cost_s[0] == pytest.approx(0.2 * exp(-1) + 0.1 * (1 - exp(-1)))
 
     def test_a_busy_backend_without_history_is_not_avoided(self) -> None:
         memory = memory_of("linkerd", [1.0] * 2)
