@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +21,7 @@ from simulator.scenario import Scenario
 from simulator.simulation import simulate
 from simulator.streams import streams
 from simulator.workload.demand import Demand
-from simulator.workload.workload import prepare
+from simulator.workload.workload import Workload, prepare
 from smartlb.learning.checkpoint import Checkpoint, from_text, to_text
 
 Backend = Literal["loky", "sequential", "dask", "ray"]
@@ -42,6 +42,8 @@ class Task:
         stand_in: whether generated requests take a trace's place.
         allow_overload: whether to run what the fleet cannot carry.
         checkpoint: what the learner knows at the start, as its file has it; empty for nothing.
+        label: by which reports know the policy; empty for its name.
+        blind: whether the learner takes all requests to be of one class.
     """
 
     name: str
@@ -54,6 +56,8 @@ class Task:
     stand_in: bool = False
     allow_overload: bool = False
     checkpoint: str = ""
+    label: str = ""
+    blind: bool = False
 
     @property
     def key(self) -> str:
@@ -70,6 +74,7 @@ class Done:
 
 
 _DONE = TypeAdapter(Done)
+_WORKLOAD: TypeAdapter[Workload] = TypeAdapter(Workload)
 
 
 @cache
@@ -94,19 +99,21 @@ def do(task: Task) -> Done:
         CheckpointError: the checkpoint says nothing of the fleet.
     """
     scenario = Scenario.model_validate_json(task.scenario)
-    demand = _demand(task.scenario, task.folder, task.seed, task.stand_in)
+    demand = _demand(scenario.workload.model_dump_json(), task.folder, task.seed, task.stand_in)
     planned = plan(task.name, scenario, demand, task.seed)
     if not task.allow_overload and (why := overload(planned)):
         raise ImpossibleScenario(why)
     checkpoint = from_text(task.checkpoint) if task.checkpoint else None
-    of = simulate(planned, contender(task.policy, json.loads(task.options)), task.changed, None, checkpoint)
+    named = contender(task.policy, json.loads(task.options))
+    runs = replace(named, name=task.label or named.name, blind=task.blind)
+    of = simulate(planned, runs, task.changed, None, checkpoint)
     return Done(figures(of), curves(of))
 
 
 @lru_cache(maxsize=2)
-def _demand(scenario: str, folder: str, seed: int, stand_in: bool) -> Demand:
+def _demand(workload: str, folder: str, seed: int, stand_in: bool) -> Demand:
     """A trace is read through once for its statistics; all policies share that."""
-    return prepare(Scenario.model_validate_json(scenario).workload, Path(folder), streams(seed), stand_in)
+    return prepare(_WORKLOAD.validate_json(workload), Path(folder), streams(seed), stand_in)
 
 
 class Results:

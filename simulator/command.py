@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,9 +51,14 @@ def add_arena_arguments(parser: argparse.ArgumentParser) -> None:
         "scenarios", nargs="*", metavar="SCENARIO",
         help="names of built-in scenarios or paths of YAML files (default: all built-in ones)",
     )  # fmt: skip
-    parser.add_argument(
+    compared = parser.add_mutually_exclusive_group()
+    compared.add_argument(
         "--policies", type=several("policy", _contenders), metavar="NAMES",
         help="what to compare, separated by commas (default: everything there is)",
+    )  # fmt: skip
+    compared.add_argument(
+        "--ablate", action="store_true",
+        help="compare the learned policy with itself without one part, or with another model, and with clairvoyant",
     )  # fmt: skip
     parser.add_argument("--seeds", type=whole_number(1), default=5, metavar="N", help="runs of each (default: 5)")
     parser.add_argument(
@@ -203,6 +209,7 @@ def arena(options: argparse.Namespace) -> int:
     """Run `smartlb arena`; returns the exit status: 130 where it was interrupted."""
     from rich.console import Console
 
+    from simulator import ablation
     from simulator.arena import Results, run_all, tasks
     from simulator.contenders import CONTENDERS
     from simulator.scenario import load, names, path_of
@@ -210,25 +217,33 @@ def arena(options: argparse.Namespace) -> int:
 
     if options.list:
         return _list()
+    if options.ablate and options.checkpoint:
+        print(
+            "smartlb arena: --ablate starts from nothing, as a checkpoint is of one model; leave --checkpoint out",
+            file=sys.stderr,
+        )
+        return 2
     scenarios, stands_in = {}, {}
     for given in options.scenarios or names():
         name, path = Path(given).stem, path_of(given)
         scenario = load(given, dict(options.changes))
         scenarios[name] = (scenario, path.parent)
         stands_in[name] = _stands_in(name, scenario, path.parent, options)
-    policies = options.policies or tuple(CONTENDERS)
     checkpoint = read(options.checkpoint) if options.checkpoint else None
+    compared = (
+        ablation.tasks
+        if options.ablate
+        else partial(tasks, policies=options.policies or tuple(CONTENDERS), checkpoint=checkpoint)
+    )
     todo = [
         task
         for name, scenario in scenarios.items()
-        for task in tasks(
+        for task in compared(
             {name: scenario},
-            policies,
-            range(options.first_seed, options.first_seed + options.seeds),
+            seeds=range(options.first_seed, options.first_seed + options.seeds),
             changed=_changed(options),
             stand_in=stands_in[name],
             allow_overload=options.allow_overload,
-            checkpoint=checkpoint,
         )
     ]
     console = Console()
@@ -354,13 +369,15 @@ def _report(
     from simulator.contenders import TOLD
     from simulator.measures.cast import Cast
     from simulator.references.registry import REFERENCES
-    from simulator.report import files, html
+    from simulator.report import ablation, files, html
     from simulator.report.table import report
 
     cast = Cast(told=frozenset(TOLD), references=frozenset(REFERENCES) - {"clairvoyant"})
     ordered = sorted(done, key=lambda each: (list(descriptions).index(each.figures.scenario), each.figures.seed))
     figures = [each.figures for each in ordered]
     console.print(report(figures, cast, console.width), highlight=False)
+    if options.ablate:
+        console.print(ablation.table(figures, cast), highlight=False)
     if options.json:
         files.write_json(options.json, figures)
     if options.parquet:

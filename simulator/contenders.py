@@ -25,16 +25,18 @@ class Contender:
     """One of them, with options.
 
     Attributes:
-        name: of `CONTENDERS`.
+        name: by which reports know it; of `CONTENDERS`, or a variant's.
         policy: what picks.
         options: of the policy.
         told: whether its weights are the true capacities.
+        blind: whether the learner takes all requests to be of one class; means nothing to what does not learn.
     """
 
     name: str
     policy: Policy | Reference
     options: PolicyOptions
     told: bool
+    blind: bool = False
 
     @property
     def learns(self) -> bool:

@@ -1,6 +1,8 @@
 """One run: the kernel, and around it what the router does off the data path."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from math import inf
 from time import perf_counter
 from typing import Any
@@ -33,6 +35,9 @@ Progress = Callable[[float], None]
 POOL = "fleet"
 """What the fleet is called in checkpoints; of one with a single pool, that is taken whatever its name."""
 
+_ANY = "any"
+"""The only class that a learner knows which is blind to classes."""
+
 
 def simulate(
     plan: Plan,
@@ -54,6 +59,27 @@ def simulate(
         CheckpointError: it says nothing of this fleet.
     """
     return _Simulation(plan, contender, progress, checkpoint).run(options)
+
+
+def _of_one_class(records: Array) -> Array:
+    """The records as of a router without request classes."""
+    alike = records.copy()
+    alike["request_class"] = 0
+    return alike
+
+
+def _for_all_classes(snapshot: Snapshot, classes: int) -> Snapshot:
+    """A snapshot in which every class has the claims of the only one that was learned."""
+    every = partial(np.repeat, repeats=classes, axis=0)
+    return replace(
+        snapshot,
+        weight=every(snapshot.weight),
+        explore=every(snapshot.explore),
+        base_s=every(snapshot.base_s),
+        slope_s=every(snapshot.slope_s),
+        error_rate=every(snapshot.error_rate),
+        sight=every(snapshot.sight),
+    )
 
 
 def _expected(plan: Plan) -> int:
@@ -112,14 +138,13 @@ class _Simulation:
                 seed=section.seed + plan.seed,
             )
             self._share = np.array([kind.share for kind in plan.demand.classes])
-            self._learner = Learner([range(size)], len(self._share), settings)
+            classes = [_ANY] if contender.blind else [kind.name for kind in plan.demand.classes]
+            self._learner = Learner([range(size)], len(classes), settings)
             self._for_learner = Reader(delay_s)
             agenda.every(section.interval_s, self._learn)
             pools = checkpoint.pools if checkpoint is not None else {}
             pool = next(iter(pools)) if len(pools) == 1 else POOL
-            self._names = Names(
-                [kind.name for kind in plan.demand.classes], {pool: [backend.name for backend in plan.fleet]}
-            )
+            self._names = Names(classes, {pool: [backend.name for backend in plan.fleet]})
             if checkpoint is not None:
                 self._learner.recall(checkpoint, self._names)
                 self._learn(0.0)
@@ -224,7 +249,12 @@ class _Simulation:
     def _learn(self, now_s: float) -> None:
         records = self._for_learner.read(self._state, now_s)
         in_flight = self._state.in_flight.sum(axis=0, dtype=np.float64)
-        self._snapshot = snapshot = self._learner.update(records, now_s, in_flight)
+        if self._contender.blind:
+            records = _of_one_class(records)
+        snapshot = self._learner.update(records, now_s, in_flight)
+        if self._contender.blind:
+            snapshot = _for_all_classes(snapshot, len(self._share))
+        self._snapshot = snapshot
         self._weights_s.append(now_s)
         self._weights.append(self._share @ snapshot.weight)
         self._look_anew()

@@ -1,6 +1,7 @@
 """The comparison in a terminal."""
 
 from collections.abc import Sequence
+from re import split
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
@@ -67,13 +68,13 @@ def _scenario(
 
 
 def _broken(label: str) -> str:
-    """A long name on several lines, each of which ends with an underscore."""
+    """A long name on several lines, each of which ends with an underscore or a comma."""
     lines = [""]
-    for word in label.replace("_", "_\n").split("\n"):
+    for word in split(r"(?<=_)|(?<=, )", label):
         if len(lines[-1]) + len(word) > _NAME and lines[-1]:
             lines.append("")
         lines[-1] += word
-    return "\n".join(lines)
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def overview(figures: Sequence[Figures], cast: Cast = CAST) -> Table:

@@ -18,6 +18,12 @@ def _linear() -> LatencyModel:
     return Linear()
 
 
+def _linear_quantile() -> LatencyModel:
+    from smartlb.learning.models.linear_quantile import LinearQuantile
+
+    return LinearQuantile()
+
+
 def _hoeffding_tree() -> LatencyModel:
     from smartlb.learning.models.hoeffding_tree import HoeffdingTree
 
@@ -69,6 +75,7 @@ def _none() -> DriftDetector:
 LATENCY_MODELS: dict[str, Callable[[], LatencyModel]] = {
     "bayesian_linear": _bayesian_linear,
     "linear": _linear,
+    "linear_quantile": _linear_quantile,
     "hoeffding_tree": _hoeffding_tree,
     "mean": _mean,
 }

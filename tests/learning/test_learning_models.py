@@ -13,7 +13,7 @@ from smartlb.learning.drift import WIDEST
 from smartlb.learning.model import features
 from smartlb.learning.registry import DRIFT_DETECTORS, ERROR_MODELS, LATENCY_MODELS
 
-LINES = ("bayesian_linear", "linear")
+LINES = ("bayesian_linear", "linear", "linear_quantile")
 ATTENTIVE = [name for name in DRIFT_DETECTORS if name != "none"]
 
 

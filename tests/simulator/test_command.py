@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from simulator import arena, simulation
+from simulator.ablation import VARIANTS
 from simulator.contenders import CONTENDERS
 from simulator.scenario import names
 from simulator.simulation import simulate
@@ -256,6 +257,7 @@ def test_measurements_that_cannot_be_used_are_said(smartlb: Said, tmp_path: Path
         (["simulate", "crash", "--option", "=3"], "'=3' is not KEY=VALUE"),
         (["arena", "--policies", "learned,randm"], "policy 'randm' unknown"),
         (["arena", "--policies", ","], "expected the name of a policy, or several, separated by commas"),
+        (["arena", "--ablate", "--policies", "learned"], "argument --policies: not allowed with argument --ablate"),
         (["arena", "--seeds", "0"], "'0' is not a whole number from 1 on"),
         (["arena", "--backend", "threads"], "invalid choice: 'threads'"),
         (["arena", "--jobs", "many"], "invalid int value: 'many'"),
@@ -319,6 +321,24 @@ def test_arena_lists_what_there_is(smartlb: Said, tmp_path: Path) -> None:
     assert (status, err) == (0, "")
     said = {line.split()[0] for line in out.splitlines() if line.startswith("  ")}
     assert said == {*names(), *CONTENDERS}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_arena_shows_what_each_part_of_the_learned_policy_brings(smartlb: Said, tmp_path: Path) -> None:
+    given = ("arena", "crash", "--ablate", "--seeds", "1", "--jobs", "1", *SHORT)
+    status, out, err = smartlb(*given, "--json", "f.json", "--html", "f.html")
+    assert (status, err) == (0, "")
+    assert "What each part of learned brings" in out
+    found = figures(tmp_path / "f.json")
+    assert [of["policy"] for of in found] == [*VARIANTS, "clairvoyant"]
+    page = (tmp_path / "f.html").read_text()
+    assert all(name in out and name in page for name in VARIANTS)
+
+
+def test_an_ablation_begins_from_nothing(smartlb: Said, tmp_path: Path) -> None:
+    status, out, err = smartlb("arena", "crash", "--ablate", "--checkpoint", "c.json")
+    assert (status, out) == (2, "")
+    assert err.startswith("smartlb arena: --ablate starts from nothing, as a checkpoint is of one model")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -19,7 +19,7 @@ OF_THE_ROUTER += ("control.rise_fall", "control.checkpoint_file")
 
 PURE: tuple[str, ...] = ("kernel", "references", "faults", "workload", "measures")
 PURE += ("agenda.py", "checks.py", "contenders.py", "fleet.py", "plan.py", "result.py", "simulation.py", "streams.py")
-PURE += ("telemetry.py",)
+PURE += ("telemetry.py", "generator.py")
 READS = ("workload/traces",)
 """Within a pure part, what reads files."""
 

@@ -1,3 +1,4 @@
+import re
 from io import StringIO
 from typing import Any
 
@@ -43,6 +44,13 @@ def test_it_fits_and_nothing_is_cut(width: int) -> None:
     assert "…" not in text
     for name in ("first", "second", "learned", "clairvoyant ‡", "connections †", "c3 °", "[red] ▲"):
         assert name in text
+
+
+def test_a_variants_long_name_is_broken_behind_its_comma() -> None:
+    text = shown(120, table_of({"learned": [10.0], "learned, no drift detection": [20.0], "learned, linear": [30.0]}))
+
+    assert re.search(r"^ learned, +5\.00 ms.*\n no drift detection *$", text, re.MULTILINE)
+    assert re.search(r"^ learned, linear +7\.50 ms", text, re.MULTILINE)
 
 
 def test_the_best_that_could_be_built_is_bold() -> None:

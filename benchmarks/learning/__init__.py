@@ -1,0 +1,1 @@
+"""What the learned policy must reach, and what it does: ``python -m benchmarks.learning``; see docs/benchmarks.md."""

@@ -1,0 +1,95 @@
+"""A figure beside its goal, and tables of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import Final
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """A bound: the most a figure may be, or the least."""
+
+    value: float
+    at_least: bool = False
+
+    def met(self, figure: float) -> bool:
+        """Whether a figure keeps it."""
+        return figure >= self.value if self.at_least else figure <= self.value
+
+
+GOALS: Final[Mapping[str, Goal]] = {}
+"""By the key of a `Row`; a figure without one is shown for its own sake."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One figure.
+
+    Attributes:
+        key: of `GOALS`.
+        what: the figure in words, with its unit.
+        figure: its value; infinity where it is never reached, None where it could not be measured.
+        where: the scenario that it is of, or what else it rests on.
+    """
+
+    key: str
+    what: str
+    figure: float | None
+    where: str = ""
+
+    @property
+    def goal(self) -> Goal | None:
+        """What it should be."""
+        return GOALS.get(self.key)
+
+    @property
+    def met(self) -> bool | None:
+        """Whether it is; None where it has no goal."""
+        if self.goal is None:
+            return None
+        return self.figure is not None and self.goal.met(self.figure)
+
+    def as_json(self) -> dict[str, object]:
+        """The same for a file; what is not a number there is null."""
+        return {
+            "key": self.key,
+            "what": self.what,
+            "figure": finite(self.figure),
+            "goal": None if self.goal is None else self.goal.value,
+            "met": self.met,
+            "where": self.where,
+        }
+
+
+def table(title: str, rows: Sequence[Row]) -> Table:
+    """Figures beside goals, for the terminal."""
+    lines = Table(title=title, box=SIMPLE_HEAD, title_justify="left")
+    lines.add_column("figure")
+    lines.add_column("", justify="right")
+    lines.add_column("goal", justify="right")
+    lines.add_column("")
+    lines.add_column("of")
+    for row in rows:
+        goal = row.goal
+        bound = "" if goal is None else f"{'≥' if goal.at_least else '≤'} {shown(goal.value)}"
+        verdict = {None: "", True: "met", False: "missed"}[row.met]
+        lines.add_row(row.what, shown(row.figure), bound, verdict, row.where)
+    return lines
+
+
+def finite(figure: float | None) -> float | None:
+    """A number as JSON has it, which knows no infinity."""
+    return figure if figure is not None and isfinite(figure) else None
+
+
+def shown(figure: float | None) -> str:
+    """A number as tables have it."""
+    if figure is None:
+        return "–"
+    if not isfinite(figure):
+        return "never"
+    return f"{figure:,.0f}" if abs(figure) >= 1000.0 else f"{figure:.3g}"
