@@ -16,6 +16,9 @@ demo: $(VENV)/demo  ## See the learned policy beside round robin and least conne
 test: $(VENV)/dev  ## Run the tests.
 	@$(BIN)/pytest $(ARGS)
 
+fuzz: $(VENV)/dev  ## Fuzz the message framing for a few minutes, with other examples each time (FUZZ_EXAMPLES=20000).
+	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-20000} $(BIN)/pytest tests/proxy/test_smuggling_fuzz.py $(ARGS)
+
 check: $(VENV)/dev lint test  ## Lint, type-check and test.
 
 lint: $(VENV)/dev  ## Lint and type-check.
@@ -51,4 +54,4 @@ $(VENV)/demo $(VENV)/sim $(VENV)/dev: $(VENV)/%: pyproject.toml
 	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$*]'
 	@touch $@
 
-.PHONY: models help arena demo test check lint bench docs notebooks clean
+.PHONY: models help arena demo test fuzz check lint bench docs notebooks clean

@@ -78,7 +78,6 @@ def _for_all_classes(snapshot: Snapshot, classes: int) -> Snapshot:
         base_s=every(snapshot.base_s),
         slope_s=every(snapshot.slope_s),
         error_rate=every(snapshot.error_rate),
-        sight=every(snapshot.sight),
     )
 
 
@@ -96,8 +95,10 @@ class _Simulation:
     ) -> None:
         scenario = plan.scenario
         routers = scenario.routers
-        if not routers.share_in_flight:
+        apart = routers.count > 1 and not routers.share_in_flight
+        if apart:
             contender = contender.among(routers.count)
+        self._sight = 1.0 / routers.count if apart else 1.0
         self._plan = plan
         self._contender = contender
         self._progress = progress
@@ -139,7 +140,7 @@ class _Simulation:
             )
             self._share = np.array([kind.share for kind in plan.demand.classes])
             classes = [_ANY] if contender.blind else [kind.name for kind in plan.demand.classes]
-            self._learner = Learner([range(size)], len(classes), settings)
+            self._learner = Learner([range(size)], len(classes), settings, apart=apart)
             self._for_learner = Reader(delay_s)
             agenda.every(section.interval_s, self._learn)
             pools = checkpoint.pools if checkpoint is not None else {}
@@ -273,7 +274,7 @@ class _Simulation:
             "draw": np.zeros(0) if snapshot is None else running_sums(snapshot.weight, eligible),
             "explore": np.zeros(0) if snapshot is None else explore_sums(snapshot.explore, eligible),
             "base_s": np.zeros(0) if snapshot is None else snapshot.base_s.ravel(),
-            "sight": 1.0 if snapshot is None else float(snapshot.sight[0, 0]),
+            "sight": self._sight,
             "slope_s": np.zeros(0) if snapshot is None else snapshot.slope_s.ravel(),
         }
         return PoolView(**parts)

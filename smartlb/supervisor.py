@@ -100,7 +100,7 @@ class Supervisor:
         self._eligibility = Eligibility(segment, numbering)
         self._health = HealthChecker(config, numbering, self._eligibility.set_health, Random())
         self._ejector = Ejector((numbering.pools[name], pool.ejection) for name, pool in config.pools.items())
-        self._traffic = Traffic(numbering)
+        self._traffic = Traffic(numbering, config.learner.latency)
         self._state = RouterState(
             config=config,
             numbering=numbering,

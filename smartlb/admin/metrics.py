@@ -22,6 +22,7 @@ from smartlb.control.rise_fall import Health
 from smartlb.core.outcome import Outcome
 from smartlb.core.segment import Gauge
 from smartlb.core.snapshot import Snapshot
+from smartlb.learning.cells import DROP_REASONS
 
 _BACKEND = ("pool", "backend")
 _LEARNED = (*_BACKEND, "request_class")
@@ -195,6 +196,12 @@ class RouterCollector(Collector):
             return
         yield GaugeMetricFamily("smartlb_learner_up", "1 while it runs and shows life.", value=learner.alive)
         yield CounterMetricFamily("smartlb_learner_restarts", "Times it ended unasked.", value=learner.restarts)
+        dropped = CounterMetricFamily(
+            "smartlb_learner_dropped", "Records that teach nothing because they cannot be true.", labels=["reason"]
+        )
+        for reason in DROP_REASONS:
+            dropped.add_metric([reason], self._state.traffic.dropped[reason])
+        yield dropped
         snapshot = self._state.snapshot()
         if snapshot is not None:
             yield from self._published(snapshot)

@@ -1,5 +1,6 @@
 """Telemetry records added up: counters since the start, latency histograms, and the last seconds."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ from smartlb.admin.window import SlidingWindow
 from smartlb.config.numbering import Numbering
 from smartlb.core.outcome import Outcome
 from smartlb.core.telemetry import Records, failures
+from smartlb.learning.cells import DropReason, Latency, sift
 
 STATUS_CLASSES = ("none", "1xx", "2xx", "3xx", "4xx", "5xx", "other")
 """``none`` is for attempts without an answer: the client went away, or no connection could be made."""
@@ -39,6 +41,10 @@ class Traffic:
 
     A record is an attempt: a request whose first backend could not be reached counts there and at the next.
 
+    Args:
+        numbering: what the records' numbers mean.
+        latency: which one the learner learns.
+
     Attributes:
         requests: int64 ``[routes + 1, backends + 1, STATUS_CLASSES]``; the last route stands for none, the
             last backend likewise.
@@ -48,13 +54,15 @@ class Traffic:
         response_bytes: likewise.
         first_byte_s: latency from dispatch to the first byte of the response, by backend and request class.
         total_s: latency from dispatch to the end, likewise.
+        dropped: records that the learner leaves out, by reason.
     """
 
-    def __init__(self, numbering: Numbering) -> None:
+    def __init__(self, numbering: Numbering, latency: Latency = "first_byte") -> None:
         self._pools = list(numbering.pools.values())
         self._backends = backends = len(numbering.backends)
         self._routes = len(numbering.routes)
-        classes = len(numbering.classes)
+        self._classes = classes = len(numbering.classes)
+        self._latency: Latency = latency
         shape = (self._routes + 1, backends + 1, len(STATUS_CLASSES))
         self.requests: Counts = np.zeros(shape, dtype=np.int64)
         self.outcomes: Counts = np.zeros(len(Outcome), dtype=np.int64)
@@ -63,6 +71,7 @@ class Traffic:
         self.response_bytes: Counts = np.zeros(backends + 1, dtype=np.int64)
         self.first_byte_s = Histogram(backends, classes)
         self.total_s = Histogram(backends, classes)
+        self.dropped: Counter[DropReason] = Counter()
         self._window = SlidingWindow(backends)
 
     def add(self, records: Records, now_s: float) -> None:
@@ -74,6 +83,8 @@ class Traffic:
         np.add.at(self.outcomes, records["outcome"], 1)
         np.add.at(self.request_bytes, backend, records["request_bytes"].astype(np.int64))
         np.add.at(self.response_bytes, backend, records["response_bytes"].astype(np.int64))
+        _, dropped = sift(records, self._backends, self._classes, self._latency)
+        self.dropped += dropped
         self._add_reached(records[backend < self._backends], now_s)
 
     def _add_reached(self, records: Records, now_s: float) -> None:

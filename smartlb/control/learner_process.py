@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import socket
+from collections import Counter
 from time import monotonic, time
 
 import numpy as np
@@ -14,6 +15,7 @@ from smartlb.config.model import Config
 from smartlb.config.numbering import Numbering
 from smartlb.control.checkpoint_keeper import CheckpointKeeper
 from smartlb.core.segment import Segment
+from smartlb.learning.cells import DropReason
 from smartlb.learning.checkpoint import Names
 from smartlb.learning.learner import Learner, LearnerSettings
 from smartlb.process import Handover, orphaned, set_up_logging, tie_to
@@ -70,7 +72,8 @@ def _run(config: Config, numbering: Numbering, segment: Segment, supervisor: int
     # Not before: on a busy machine, loading the models at this priority would take longer than a hung one is given.
     _give_way()
     interval_s = config.learner.interval_s
-    lost = dropped = 0
+    lost = 0
+    dropped: Counter[DropReason] = Counter()
     due_s = monotonic()
     while not (sigterm.came or orphaned(supervisor)):
         # A tick that took too long is not made up for.
@@ -82,11 +85,15 @@ def _run(config: Config, numbering: Numbering, segment: Segment, supervisor: int
             log.warning("%d telemetry records were overwritten before the learner read them", now_lost - lost)
             lost = now_lost
         if learner.dropped != dropped:
-            log.warning("%d records with impossible latencies or counts were left out", learner.dropped - dropped)
-            dropped = learner.dropped
+            log.warning("records left out: %s", _by_reason(learner.dropped - dropped))
+            dropped = learner.dropped.copy()
         keeper.save_when_due(learner)
         sigterm.sleep(due_s - monotonic())
     keeper.save_at_the_end(learner)
+
+
+def _by_reason(dropped: Counter[DropReason]) -> str:
+    return ", ".join(f"{count} for {reason}" for reason, count in dropped.most_common())
 
 
 def _give_way() -> None:

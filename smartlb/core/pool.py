@@ -26,8 +26,8 @@ class PoolView(NamedTuple):
             running sums as in `draw`. What a row's last sum lacks to 1 is that it is sent where it costs least.
         base_s: predicted cost in seconds of a request at a backend with nothing in flight; rows as in `draw`.
         slope_s: what each request in flight adds to that cost, in seconds; rows as in `draw`.
-        sight: share of the requests in flight at these backends that `in_flight` counts, as the learner found; 1.0
-            where nobody else sends them any.
+        sight: share of the requests in flight at these backends that `in_flight` counts; 1.0 where nobody else sends
+            them any.
     """
 
     eligible: Sequence[int]

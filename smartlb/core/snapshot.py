@@ -21,8 +21,6 @@ class Snapshot:
             latency plus what the predicted error rate adds as a penalty.
         slope_s: ``[classes, backends]``; what each request in flight adds to the cost, in seconds, never negative.
         error_rate: ``[classes, backends]``; predicted share of requests that fail.
-        sight: ``[classes, backends]``; share of the requests in flight at the pool's backends that a router sees, on
-            average; 1 where nobody else sends any, or where it is not known.
         samples: records learned from since the learner's start.
         drifts: drift detections since the learner's start.
     """
@@ -34,12 +32,11 @@ class Snapshot:
     base_s: Matrix
     slope_s: Matrix
     error_rate: Matrix
-    sight: Matrix
     samples: int
     drifts: int
 
 
-_MATRICES = ("weight", "explore", "base_s", "slope_s", "error_rate", "sight")
+_MATRICES = ("weight", "explore", "base_s", "slope_s", "error_rate")
 
 
 class SnapshotCell:

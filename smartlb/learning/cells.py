@@ -3,8 +3,9 @@
 Whatever the request rate, a tick then teaches a bounded number of examples: at most `len(_EDGES)` a backend and class.
 """
 
+from collections import Counter
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,12 @@ from smartlb.core.outcome import FIRST_BACKEND_FAULT, Outcome
 from smartlb.core.telemetry import Records, failures
 
 Latency = Literal["first_byte", "total"]
+
+DropReason = Literal["unknown", "latency", "in_flight"]
+"""Why a record teaches nothing: no such backend or class, or an impossible latency or in-flight count."""
+
+DROP_REASONS: tuple[DropReason, ...] = get_args(DropReason)
+
 Matrix = npt.NDArray[np.float64]
 
 _EDGES = np.array([0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024])
@@ -46,56 +53,72 @@ class Tally:
         requests: ``[classes, backends]``; requests that say something of their backend.
         failures: ``[classes, backends]``; those of them that failed by the backend's doing.
         cells: latencies of the requests that succeeded, by backend.
-        dropped: records with an impossible latency or in-flight count.
     """
 
     requests: Matrix
     failures: Matrix
     cells: list[list[Cell]]
-    dropped: int
+
+
+def sift(records: Records, backends: int, classes: int, latency: Latency) -> tuple[Records, Counter[DropReason]]:
+    """The records that say something of their backend, and how many others should have, by the reason they do not.
+
+    What clients or the router itself caused need not, and is not counted.
+
+    Args:
+        records: of `smartlb.core.telemetry.RECORD`.
+        backends: how many there are; records of others may be those of an earlier configuration, say.
+        classes: how many request classes there are; likewise.
+        latency: which of a record's latencies counts.
+    """
+    outcome: Any = records["outcome"]
+    records = records[(outcome == Outcome.COMPLETE) | (outcome >= FIRST_BACKEND_FAULT)]
+    known = (records["backend"] < backends) & (records["request_class"] < classes)
+    taken_s = _taken_s(records, latency)
+    # Written so that NaN is impossible too. A failure teaches no latency, so it needs none.
+    possible = (taken_s >= 0) & (taken_s <= _DAY_S) | failures(records)
+    countable = records["in_flight"] < _ABSURD_IN_FLIGHT
+    dropped: Counter[DropReason] = Counter(
+        {
+            "unknown": int((~known).sum()),
+            "latency": int((known & ~possible).sum()),
+            "in_flight": int((known & possible & ~countable).sum()),
+        }
+    )
+    return records[known & possible & countable], dropped
 
 
 def tally(records: Records, classes: int, longest_s: Matrix, latency: Latency) -> Tally:
     """Condense `records`.
 
-    What clients or the router itself caused says nothing of a backend and is left out, as are records whose
-    backend or class is unknown here (those of an earlier configuration, say).
-
     Args:
-        records: of `smartlb.core.telemetry.RECORD`.
+        records: as `sift` leaves them.
         classes: how many request classes there are.
         longest_s: ``[backends]``; longer latencies count as this long, so that a single freak does not move a mean
             by much.
         latency: which of a record's latencies counts.
     """
     backends = len(longest_s)
-    outcome: Any = records["outcome"]
-    known = (records["backend"] < backends) & (records["request_class"] < classes)
-    records = records[known & ((outcome == Outcome.COMPLETE) | (outcome >= FIRST_BACKEND_FAULT))]
-    failed = failures(records)
-    taken_s = records["first_byte_s" if latency == "first_byte" else "total_s"].astype(np.float64)
+    succeeded = ~failures(records)
+    taken_s = _taken_s(records, latency)
     in_flight = records["in_flight"].astype(np.float64)
-    # Written so that NaN is impossible too. A failure teaches no latency, so it needs none.
-    possible = ((taken_s >= 0) & (taken_s <= _DAY_S) | failed) & (in_flight < _ABSURD_IN_FLIGHT)
-    dropped = len(records) - int(possible.sum())
-    records, failed = records[possible], failed[possible]
-    taken_s, in_flight = taken_s[possible], in_flight[possible]
-
     backend = records["backend"].astype(np.int64)
     pair = records["request_class"].astype(np.int64) * backends + backend
     size = classes * backends
-    succeeded = ~failed
     return Tally(
         requests=np.bincount(pair, minlength=size).astype(np.float64).reshape(classes, backends),
-        failures=np.bincount(pair[failed], minlength=size).astype(np.float64).reshape(classes, backends),
+        failures=np.bincount(pair[~succeeded], minlength=size).astype(np.float64).reshape(classes, backends),
         cells=_cells(
             pair[succeeded],
             in_flight[succeeded],
             np.minimum(taken_s[succeeded], longest_s[backend[succeeded]]),
             backends,
         ),
-        dropped=dropped,
     )
+
+
+def _taken_s(records: Records, latency: Latency) -> Matrix:
+    return np.asarray(records["first_byte_s" if latency == "first_byte" else "total_s"], np.float64)
 
 
 def _cells(pair: npt.NDArray[np.int64], in_flight: Matrix, latency_s: Matrix, backends: int) -> list[list[Cell]]:

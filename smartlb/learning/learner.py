@@ -1,8 +1,12 @@
 """The learner: telemetry in, snapshots out."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
+from math import isnan
+from typing import Any
 
 import numpy as np
 
@@ -10,8 +14,9 @@ from smartlb import __version__
 from smartlb.core.snapshot import Snapshot
 from smartlb.core.telemetry import Records
 from smartlb.learning.backend import Watched
-from smartlb.learning.cells import Latency, Matrix, tally
+from smartlb.learning.cells import DropReason, Latency, Matrix, sift, tally
 from smartlb.learning.checkpoint import Checkpoint, Names, Recalled, check_fit
+from smartlb.learning.classes import Slots
 from smartlb.learning.pool import PoolLearner
 from smartlb.learning.registry import DRIFT_DETECTORS, ERROR_MODELS, LATENCY_MODELS
 
@@ -46,18 +51,26 @@ class Learner:
 
     Args:
         pools: the index range of each pool's backends.
-        classes: how many request classes there are.
+        classes: how many request classes there are; beyond `smartlb.learning.classes.MOST`, those with little traffic
+            share a model.
         settings: how to learn.
         version: of the last snapshot that a predecessor published.
         backends: how many there are; those of no pool in `pools` are not learned, and get zeros. Where not given, the
             last pool's end.
+        apart: whether the routers that get the snapshots do not see each other's requests in flight.
 
     Attributes:
-        dropped: records left out because their latency or in-flight count is impossible.
+        dropped: how many records were left out, by reason.
     """
 
     def __init__(
-        self, pools: Sequence[range], classes: int, settings: LearnerSettings, version: int = 0, backends: int = 0
+        self,
+        pools: Sequence[range],
+        classes: int,
+        settings: LearnerSettings,
+        version: int = 0,
+        backends: int = 0,
+        apart: bool = False,
     ) -> None:
         self._classes = classes
         self._backends = backends or max(members.stop for members in pools)
@@ -66,14 +79,17 @@ class Learner:
         self._version = version
         self._samples = 0
         self._last_s: float | None = None
-        self.dropped = 0
+        self.dropped: Counter[DropReason] = Counter()
+        by_pool = [Slots(classes) for _ in pools]
+        self._slots = by_pool[0].count
         streams = np.random.default_rng(settings.seed).spawn(len(pools))
         self._pools = [
             (
                 members,
+                slots,
                 PoolLearner(
                     backends=len(members),
-                    classes=classes,
+                    classes=slots.count,
                     latency_model=LATENCY_MODELS[settings.latency_model],
                     error_model=ERROR_MODELS[settings.error_model],
                     drift_detector=DRIFT_DETECTORS[settings.drift_detector],
@@ -81,9 +97,10 @@ class Learner:
                     exploration_floor=settings.exploration_floor,
                     error_penalty_s=settings.error_penalty_s,
                     rng=rng,
+                    apart=apart,
                 ),
             )
-            for members, rng in zip(pools, streams, strict=True)
+            for members, rng, slots in zip(pools, streams, by_pool, strict=True)
         ]
 
     def update(self, records: Records, now_s: float, in_flight: Matrix | None = None) -> Snapshot:
@@ -99,24 +116,24 @@ class Learner:
         self._last_s = now_s
         shape = (self._classes, self._backends)
         longest_s = np.zeros(self._backends)
-        for members, pool in self._pools:
+        for members, _, pool in self._pools:
             longest_s[members.start : members.stop] = pool.longest_s
-        batch = tally(records, self._classes, longest_s, self._latency)
-        self.dropped += batch.dropped
-        weight, explore, base_s, slope_s, error_rate, sight = (np.zeros(shape) for _ in range(6))
-        for members, pool in self._pools:
+        records, dropped = sift(records, self._backends, self._classes, self._latency)
+        self.dropped += dropped
+        batch = tally(self._by_slot(records, elapsed_s), self._slots, longest_s, self._latency)
+        weight, explore, base_s, slope_s, error_rate = (np.zeros(shape) for _ in range(5))
+        for members, slots, pool in self._pools:
             own = slice(members.start, members.stop)
             self._samples += int(batch.requests[:, own].sum())
             own_in_flight = None if in_flight is None else in_flight[own]
             claims = pool.update(
                 batch.requests[:, own], batch.failures[:, own], batch.cells[own], elapsed_s, own_in_flight
             )
-            weight[:, own] = claims.weight
-            explore[:, own] = claims.explore
-            base_s[:, own] = claims.base_s
-            slope_s[:, own] = claims.slope_s
-            error_rate[:, own] = claims.error_rate
-            sight[:, own] = claims.sight
+            weight[:, own] = slots.spread(claims.weight)
+            explore[:, own] = slots.spread(claims.explore)
+            base_s[:, own] = slots.spread(claims.base_s)
+            slope_s[:, own] = slots.spread(claims.slope_s)
+            error_rate[:, own] = slots.spread(claims.error_rate)
         self._version += 1
         return Snapshot(
             version=self._version,
@@ -126,10 +143,22 @@ class Learner:
             base_s=base_s,
             slope_s=slope_s,
             error_rate=error_rate,
-            sight=sight,
             samples=self._samples,
-            drifts=sum(pool.drifts for _, pool in self._pools),
+            drifts=sum(pool.drifts for _, _, pool in self._pools),
         )
+
+    def _by_slot(self, records: Records, elapsed_s: float) -> Records:
+        """The records with slots in place of classes."""
+        if self._slots == self._classes:
+            return records
+        by_slot = np.array(records)
+        by_slot["request_class"] = 0  # where nothing is learned
+        for members, slots, pool in self._pools:
+            own: Any = (records["backend"] >= members.start) & (records["backend"] < members.stop)
+            request_class: Any = records["request_class"][own]
+            slots.take_in(request_class, elapsed_s, partial(_blank, pool, len(members)))
+            by_slot["request_class"][own] = slots.of[request_class]
+        return by_slot
 
     @property
     def samples(self) -> int:
@@ -153,8 +182,8 @@ class Learner:
             error_model=settings.error_model,
             classes=list(names.classes),
             pools={
-                name: pool.memory(names.classes, backends)
-                for (name, backends), (_, pool) in zip(names.pools.items(), self._pools, strict=True)
+                name: pool.memory(slots.names(names.classes), backends)
+                for (name, backends), (_, slots, pool) in zip(names.pools.items(), self._pools, strict=True)
             },
         )
 
@@ -168,17 +197,23 @@ class Learner:
         check_fit(checkpoint, names, settings.latency, settings.latency_model, settings.error_model)
         known: list[str] = []
         cold: list[str] = []
-        for (name, backends), (_, pool) in zip(names.pools.items(), self._pools, strict=True):
+        for (name, backends), (_, slots, pool) in zip(names.pools.items(), self._pools, strict=True):
             memory = checkpoint.pools.get(name)
             if memory is not None:
-                pool.recall(memory, names.classes, backends)
+                slots.recall(memory.requests, names.classes)
+                pool.recall(memory, slots.names(names.classes), backends)
             for backend in backends:
                 (known if memory and backend in memory.backends else cold).append(f"{name}/{backend}")
         return Recalled(known, cold)
 
     def latency_s(self, backend: int, in_flight: float, request_class: int) -> float:
         """Predicted latency of a request, before any allowance for load or debts; NaN where nothing is known."""
-        for members, pool in self._pools:
+        for members, slots, pool in self._pools:
             if backend in members:
-                return pool.latency_s(backend - members.start, in_flight, request_class)
+                return pool.latency_s(backend - members.start, in_flight, int(slots.of[request_class]))
         return float("nan")
+
+
+def _blank(pool: PoolLearner, backends: int, slot: int) -> bool:
+    """Whether the latency models, the slowest to forget, know nothing of a slot."""
+    return all(isnan(pool.latency_s(backend, 0.0, slot)) for backend in range(backends))

@@ -13,9 +13,8 @@ from smartlb.learning.exploration import Debts
 from smartlb.learning.generations import Turn, TurnRule
 from smartlb.learning.hierarchy import Affinity, pooled, tempered
 from smartlb.learning.model import DriftDetector, ErrorModel, LatencyModel
-from smartlb.learning.sight import Sight
-from smartlb.learning.traffic import Scale, Traffic
-from smartlb.learning.weights import opportunity, split, step
+from smartlb.learning.traffic import MEMORY_S, Scale, Traffic
+from smartlb.learning.weights import opportunity, relieve, split, step
 
 LATENCY_PRIOR = 8.0
 """How many requests the pool's latency of a class counts as, beside what a backend has shown itself."""
@@ -46,20 +45,22 @@ MOST_QUEUE = 0.95
 """Largest such share: a line through a busy backend's latencies may meet zero load below zero."""
 
 
-OPPORTUNITY = 0.5
+OPPORTUNITY = 0.7
 """How far a cost counts what else a backend could do: not at all at 0, wholly at 1."""
+
+HORIZON_S = 0.4
+"""Within about this time, weights for routers that do not see each other's requests even out what has piled up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """A pool's part of a snapshot, as in `smartlb.core.snapshot.Snapshot`; `sight` as one number."""
+    """A pool's part of a snapshot, as in `smartlb.core.snapshot.Snapshot`."""
 
     weight: Matrix
     explore: Matrix
     base_s: Matrix
     slope_s: Matrix
     error_rate: Matrix
-    sight: float
 
 
 class PoolLearner:
@@ -75,6 +76,7 @@ class PoolLearner:
         exploration_floor: least weight, as a share of the fair share.
         error_penalty_s: what a failure costs.
         rng: of this pool.
+        apart: whether its routers do not see each other's requests in flight.
 
     Attributes:
         drifts: backends found changed, so far.
@@ -91,7 +93,9 @@ class PoolLearner:
         exploration_floor: float,
         error_penalty_s: float,
         rng: np.random.Generator,
+        apart: bool = False,
     ) -> None:
+        self._apart = apart
         self._shape = (classes, backends)
         self._backends = [
             BackendLearner(classes, latency_model, error_model, drift_detector, drift_watches) for _ in range(backends)
@@ -103,7 +107,6 @@ class PoolLearner:
         self._target = self._weight
         self._affinity = Affinity(classes, backends)
         self._traffic = Traffic(classes)
-        self._sight = Sight()
         self._time_s = 0.0
         self._in_flight: Matrix | None = None
         self._free_until_s = inf
@@ -152,7 +155,6 @@ class PoolLearner:
             if error_turn.due(self._time_s, count, own_count):
                 backend.turn_errors()
         self._debts.settle(requests)
-        self._sight.add(cells, loads, elapsed_s)
         return self._claims(scale, elapsed_s)
 
     def _loads(self, in_flight: Matrix | None) -> Sequence[float | None]:
@@ -226,7 +228,10 @@ class PoolLearner:
         dearer = opportunity(usual + penalty_s, self._traffic.mix, self._target) ** OPPORTUNITY
         base_s = (usual * (1.0 - queue) + penalty_s) * dearer
         slope_s = usual * queue / scale.in_flight * dearer
-        return Claims(self._weight, self._debts.chances, base_s, slope_s, error_rate, self._sight.share)
+        weight = self._weight
+        if self._apart and self._in_flight is not None:
+            weight = relieve(weight, self._in_flight, usual, self._traffic.by_class / MEMORY_S, HORIZON_S)
+        return Claims(weight, self._debts.chances, base_s, slope_s, error_rate)
 
     def _latency_claims(self, scale: Scale, elapsed_s: float) -> tuple[Matrix, Matrix]:
         """Latency at the pool's usual load, and the share of it that is due to load."""

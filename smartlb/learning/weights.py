@@ -17,6 +17,9 @@ the cost once its cheap ones are 22 % busier."""
 DEAREST = 16.0
 """Largest ratio that `opportunity` tells."""
 
+RELIEF = (0.05, 4.0)
+"""Bounds of the factor by which `relieve` changes a weight."""
+
 _ROUNDS = 40
 _BISECTIONS = 48
 _LEAST = 1e-6
@@ -63,6 +66,31 @@ def opportunity(cost: Matrix, mix: Matrix, share: Matrix) -> Matrix:
     load = np.maximum((mix[:, None] * share * cost).sum(axis=0), 1e-12)
     gradient = cost * np.maximum(load / load.max(), 1e-9) ** (EVENNESS - 1.0)
     return np.asarray(np.minimum(gradient / gradient.min(axis=1, keepdims=True), DEAREST))
+
+
+def relieve(weight: Matrix, in_flight: Matrix, latency_s: Matrix, rates: Matrix, horizon_s: float) -> Matrix:
+    """Weights that even out what has piled up at some backends, for routers that do not see it themselves.
+
+    A backend gets fewer of the requests that come within the horizon by as many as it has in flight beyond what is
+    usual for its weight (Little's law), and more where it has less. Cf. Dahlin, Interpreting Stale Load Information,
+    1999; there all that comes is directed so.
+
+    Args:
+        weight: ``[classes, backends]``; rows sum to 1.
+        in_flight: ``[backends]``; now, over all routers.
+        latency_s: ``[classes, backends]``; what is usual.
+        rates: ``[classes]``; requests/s.
+        horizon_s: how soon.
+
+    Returns:
+        ``[classes, backends]``; rows sum to 1.
+    """
+    flow = rates[:, None] * weight
+    usual = (flow * latency_s).sum(axis=0)
+    excess = in_flight - usual * (in_flight.sum() / max(float(usual.sum()), 1e-12))
+    factor = np.clip(1.0 - excess / np.maximum(flow.sum(axis=0) * horizon_s, 1e-9), *RELIEF)
+    relieved = weight * factor
+    return np.asarray(relieved / relieved.sum(axis=1, keepdims=True))
 
 
 def step(weight: Matrix, target: Matrix, floor: float, factor: float) -> Matrix:

@@ -1,9 +1,9 @@
 """learned: the lowest predicted cost at the present load, by what the learner publishes.
 
 The learner's costs hold the slow truth (speed, proneness to errors, affinity of a class to a backend), the in-flight
-counts the fast one. Routers that share the model but not their counts would all choose the same; they compare only a
-few backends, drawn by learned weight. Now and then a request goes where nothing was learned for a while; see
-docs/learning.md.
+counts the fast one. Routers that share the model but not their counts would all choose the same; they divide their
+requests by learned weight instead, see `smartlb.policies.apart`. Now and then a request goes where nothing was learned
+for a while; see docs/learning.md.
 """
 
 from array import array
@@ -16,6 +16,8 @@ import numpy as np
 from pydantic import Field
 
 from smartlb.core.pool import PoolView
+from smartlb.policies.apart import UNDECIDED, pick_apart
+from smartlb.policies.experience import ALL, FAILING, FEW, answered, expect, present
 from smartlb.policies.policy import Members, Policy, PolicyOptions
 from smartlb.policies.scan import VECTOR_FROM
 
@@ -27,20 +29,17 @@ class Options(PolicyOptions):
         default=0,
         ge=0,
         le=8,
-        description="How many backends are drawn by learned weight and compared; 0 compares all, or two where the "
-        "learner finds that the router sees less than half of the requests in flight.",
+        description="How many backends are drawn by learned weight and compared; 0 compares all. Routers that see less "
+        "than half of the requests in flight do not compare costs, and pay no regard to this.",
     )
 
 
 HALF = 0.5
-"""A router that sees less than this share of what is in flight compares only backends that it has drawn: others would
-all choose the same one at the same time."""
+"""A router that sees less than this share of what is in flight does not choose the cheapest: others would all choose
+the same one at the same time."""
 
 MOST_FAILURES = 1000
 """More failures in a row make no difference."""
-
-FEW = 2
-"""How many it then draws."""
 
 
 class Memory(NamedTuple):
@@ -49,15 +48,38 @@ class Memory(NamedTuple):
     Attributes:
         candidates: the option.
         failures: how many requests in a row failed at each backend, up to now.
+        expected_s: latency that the model expects of what goes to each backend; 0.0 where nothing did.
+        slowness: how many times as long the latest answers took, against those of all backends.
+        factor: what that makes of the cost, unless failures do; 1.0 where it is not clear.
+        seen_s: when the latest of them came.
+        usual: one number; how many times as long as expected answers take over all backends.
+        preference: one number from 0 to 1, of a router that sees little; see `smartlb.policies.apart`.
     """
 
     candidates: int
     failures: MutableSequence[int]
+    expected_s: MutableSequence[float]
+    slowness: MutableSequence[float]
+    factor: MutableSequence[float]
+    seen_s: MutableSequence[float]
+    usual: MutableSequence[float]
+    preference: MutableSequence[float]
 
 
 def remember(members: Members, options: Options) -> Memory:
-    """Nothing has failed."""
-    return Memory(options.candidates, array("q", bytes(8 * len(members.names))))
+    """Nothing has failed, and nothing is slower than expected."""
+    size = len(members.names)
+    zeros = bytes(8 * size)
+    return Memory(
+        options.candidates,
+        array("q", zeros),
+        array("d", zeros),
+        array("d", [1.0] * size),
+        array("d", [1.0] * size),
+        array("d", zeros),
+        array("d", [1.0]),
+        array("d", [UNDECIDED]),
+    )
 
 
 def pick(pool: PoolView, memory: Memory, request_class: int, key: int, now_s: float, draws: Sequence[float]) -> int:
@@ -68,7 +90,7 @@ def pick(pool: PoolView, memory: Memory, request_class: int, key: int, now_s: fl
 
 
 def pick_by_loop(
-    pool: PoolView, memory: Memory, request_class: int, _key: int, _now_s: float, draws: Sequence[float]
+    pool: PoolView, memory: Memory, request_class: int, _key: int, now_s: float, draws: Sequence[float]
 ) -> int:
     """`pick`, one backend after the other."""
     eligible = pool.eligible
@@ -78,33 +100,32 @@ def pick_by_loop(
     last = row + eligible[len(eligible) - 1]
     if draws[0] < pool.explore[row + size - 1]:
         return bisect_right(pool.explore, draws[0], row, last) - row
+    if pool.sight < HALF:
+        return pick_apart(pool, memory, request_class, now_s, draws[1], draws[2])
     best, lowest = -1, inf
-    candidates, failures = memory
-    if candidates == 0 and pool.sight < HALF:
-        candidates = FEW
-    if candidates:
-        total = pool.draw[row + size - 1]
-        for turn in range(1, 1 + candidates):
-            at = bisect_right(pool.draw, draws[turn] * total, row, last) - row
-            cost = (pool.base_s[row + at] + pool.slope_s[row + at] * pool.in_flight[at]) * (1 + failures[at])
-            if best < 0 or cost < lowest:
-                best = at
-                lowest = cost if cost < lowest else lowest
-        return best
-    in_flight, base_s, slope_s = pool.in_flight, pool.base_s, pool.slope_s
+    in_flight, base_s, slope_s, factor = pool.in_flight, pool.base_s, pool.slope_s, memory.factor
+    candidates = memory.candidates
+    total = pool.draw[row + size - 1]
     count = len(eligible)
     start = int(draws[1] * count)
-    for step in range(start, start + count):
-        at = eligible[step - count if step >= count else step]
-        cost = (base_s[row + at] + slope_s[row + at] * in_flight[at]) * (1 + failures[at])
+    for turn in range(candidates or count):
+        if candidates:
+            at = bisect_right(pool.draw, draws[1 + turn] * total, row, last) - row
+        else:
+            step = start + turn
+            at = eligible[step - count if step >= count else step]
+        cost = base_s[row + at] + slope_s[row + at] * in_flight[at]
+        if factor[at] != 1.0:
+            cost *= present(memory, at, now_s, ALL)
         if best < 0 or cost < lowest:
             best = at
             lowest = cost if cost < lowest else lowest
+    expect(memory, best, base_s[row + best] + slope_s[row + best] * in_flight[best])
     return best
 
 
 def pick_by_numpy(
-    pool: PoolView, memory: Memory, request_class: int, _key: int, _now_s: float, draws: Sequence[float]
+    pool: PoolView, memory: Memory, request_class: int, _key: int, now_s: float, draws: Sequence[float]
 ) -> int:
     """`pick` among all backends at once."""
     size = len(pool.weight)
@@ -115,10 +136,13 @@ def pick_by_numpy(
     base_s: Any = np.frombuffer(pool.base_s, dtype=np.float64)  # type: ignore[call-overload]
     slope_s: Any = np.frombuffer(pool.slope_s, dtype=np.float64)  # type: ignore[call-overload]
     in_flight: Any = np.frombuffer(pool.in_flight, dtype=np.int32)  # type: ignore[call-overload]
-    failures: Any = np.frombuffer(memory.failures, dtype=np.int64)  # type: ignore[call-overload]
+    factor: Any = np.frombuffer(memory.factor, dtype=np.float64)  # type: ignore[call-overload]
     barred: Any = np.frombuffer(pool.barred, dtype=np.float64)  # type: ignore[call-overload]
     with np.errstate(over="ignore", invalid="ignore"):
-        cost = (base_s[own] + slope_s[own] * in_flight) * (1 + failures) + barred
+        cost = base_s[own] + slope_s[own] * in_flight
+        for at in (factor != 1.0).nonzero()[0].tolist():
+            cost[at] *= present(memory, at, now_s, ALL)
+        cost += barred
     # What is no number is never less, in the loop; here it would win.
     cost[np.isnan(cost)] = np.inf
     start = pool.eligible[int(draws[1] * len(pool.eligible))]
@@ -127,18 +151,22 @@ def pick_by_numpy(
     if start > 0:
         before = int(cost[:start].argmin())
         best = before if cost[before] < cost[after] else after
-    return best if cost[best] < np.inf else start
+    best = best if cost[best] < np.inf else start
+    expect(memory, best, pool.base_s[row + best] + pool.slope_s[row + best] * pool.in_flight[best])
+    return best
 
 
-def observe(memory: Memory, backend: int, _now_s: float, _latency_s: float, failed: bool) -> None:
+def observe(memory: Memory, backend: int, now_s: float, latency_s: float, failed: bool) -> None:
     """Count failures in a row: each makes the backend as much dearer as it was, until the learner knows.
 
     A backend that fails at once never has anything in flight, and would draw all traffic until the next snapshot.
     """
     if failed:
         memory.failures[backend] = min(memory.failures[backend] + 1, MOST_FAILURES)
+        memory.factor[backend] = FAILING
     else:
         memory.failures[backend] = 0
+        answered(memory, backend, now_s, latency_s, ALL if memory.preference[0] == UNDECIDED else FEW)
 
 
 POLICY = Policy(
@@ -146,6 +174,6 @@ POLICY = Policy(
     pick=pick,
     options=Options,
     remember=remember,
-    draws=lambda options: 1 + (options.candidates or FEW),
+    draws=lambda options: max(1 + options.candidates, 3),
     observe=observe,
 )

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import socket
 import struct
 from time import monotonic
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from smartlb.proxy.worker import Worker
 
 log = logging.getLogger(__name__)
+
+_EMPTY_LINES = re.compile(rb"\A(?:\r\n)+")
 
 _NO_ROUTE = "no route matches this request"
 
@@ -157,7 +160,7 @@ class ClientConnection(asyncio.Protocol):
         while True:
             if data[:2] == b"\r\n":
                 # RFC 9112 section 2.2: an empty line before a request is ignored.
-                data = data.lstrip(b"\r\n")
+                data = _EMPTY_LINES.sub(b"", data, 1)
             end = data.find(b"\r\n\r\n") + 4
             if end < 4 or end > self.worker.header_bytes:
                 self._incomplete(data)

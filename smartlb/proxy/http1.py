@@ -38,7 +38,8 @@ _LONGEST_REMEMBERED: Final = 1_024
 
 _SLASH = ord("/")
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]*)?")
-_ABSOLUTE_FORM = re.compile(rb"(?i:https?)://([^/?]+)((?:[/?].*)?)")
+# An http URI without a host is invalid (RFC 9110 section 4.2.1).
+_ABSOLUTE_FORM = re.compile(rb"(?i:https?)://([^/?:][^/?]*)((?:[/?].*)?)")
 
 # The look-ahead spares most lines the list of names. Many backends take _ in a name for -, so claims are found by
 # either spelling.
@@ -193,10 +194,14 @@ def _read_block(raw: bytes, *, http10: bool) -> HeaderBlock:
                 block.length = int(value)
             except ValueError:  # thousands of digits, all but the last of them 0
                 raise RequestRefused(Outcome.BAD_REQUEST, "the Content-Length has too many digits") from None
+            if untrimmed != b" " + value:  # some backends take a tab for a part of the value
+                kept = kept.replace(whole + b"\r\n", b"\r\nContent-Length: " + value + b"\r\n")
         elif name == b"transfer-encoding":
             if value.lower() != b"chunked" or http10:
                 raise RequestRefused(Outcome.BAD_REQUEST, "the only transfer coding accepted is chunked, in HTTP/1.1")
             block.length = CHUNKED
+            if untrimmed != b" chunked":
+                kept = kept.replace(whole + b"\r\n", b"\r\nTransfer-Encoding: chunked\r\n")
         elif name == b"expect" and not http10:
             if value.lower() != b"100-continue":
                 raise RequestRefused(Outcome.BAD_REQUEST, "the only expectation known is 100-continue")

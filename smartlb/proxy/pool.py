@@ -238,7 +238,6 @@ class Pool:
             explore=explore,
             base_s=base_s,
             slope_s=slope_s,
-            sight=1.0 if snapshot is None else float(snapshot.sight[0, self.first]),
         )
 
     def update(self, snapshot: Snapshot | None) -> None:

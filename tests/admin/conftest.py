@@ -99,7 +99,6 @@ def snapshot() -> Snapshot:
         base_s=np.array([[0.010, 0.020, 0.5], [0.030, 0.040, 0.5]]),
         slope_s=np.full((2, 3), 0.001),
         error_rate=np.zeros((2, 3)),
-        sight=np.ones((2, 3)),
         samples=1000,
         drifts=3,
     )

@@ -133,6 +133,7 @@ def test_the_learner(state: RouterState, snapshot: Snapshot) -> None:
     state.segment.snapshot.publish(snapshot)
     value = Scraped(state)
     assert value("smartlb_learner_up") == 1
+    assert value("smartlb_learner_dropped_total", reason="latency") == 0
     assert value("smartlb_learner_restarts_total") == 2
     assert value("smartlb_learner_snapshot_age_seconds") == 0.5
     assert value("smartlb_learner_snapshot_version") == 5

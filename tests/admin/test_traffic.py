@@ -15,6 +15,7 @@ from smartlb.config.model import Config
 from smartlb.config.numbering import Numbering
 from smartlb.core.outcome import Outcome
 from smartlb.core.telemetry import NO_BACKEND, NO_ROUTE, RECORD, Records
+from smartlb.learning.cells import Latency
 
 MakeRecords = Callable[..., Records]
 
@@ -67,6 +68,26 @@ def test_outcomes_and_failures(traffic: Traffic, make_records: MakeRecords) -> N
     assert traffic.outcomes[Outcome.COMPLETE] == 3
     assert traffic.outcomes[Outcome.RESET] == traffic.outcomes[Outcome.QUEUE_FULL] == 1
     assert traffic.failures.tolist() == [3, 0, 0]
+
+
+@pytest.mark.parametrize(("latency", "dropped"), [("first_byte", 2), ("total", 1)])
+def test_what_the_learner_leaves_out_is_counted_by_reason(
+    numbering: Numbering, make_records: MakeRecords, latency: Latency, dropped: int
+) -> None:
+    traffic = Traffic(numbering, latency)
+    for _ in range(2):
+        traffic.add(
+            make_records(
+                {"first_byte_s": -1.0},
+                {"first_byte_s": math.nan, "total_s": math.inf},
+                {"first_byte_s": math.nan, "outcome": Outcome.RESPONSE_TIMEOUT, "status": 504},
+                {"first_byte_s": math.nan, "outcome": Outcome.CLIENT_GONE, "status": 0},
+                {"in_flight": 2**32 - 1},
+                {"backend": NO_BACKEND},
+            ),
+            now_s=1.0,
+        )
+    assert traffic.dropped == {"latency": 2 * dropped, "in_flight": 2, "unknown": 2}
 
 
 def test_bytes_are_summed_exactly(traffic: Traffic, make_records: MakeRecords) -> None:

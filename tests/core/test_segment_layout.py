@@ -58,8 +58,8 @@ def test_every_part_keeps_what_was_written_to_it() -> None:
             row[backend] = 10 * worker + backend
         writer.ring_writer(worker).write((float(worker), 0.0, 0.0, 0.0, 0, 0, 0, worker, 0, 0, 200, 0, 1))
     matrix = np.arange(10, dtype=np.float64).reshape(2, 5)
-    rows = [matrix + 100 * at for at in range(6)]
-    writer.snapshot.publish(Snapshot(1, 9.0, rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], samples=7, drifts=1))
+    rows = [matrix + 100 * at for at in range(5)]
+    writer.snapshot.publish(Snapshot(1, 9.0, rows[0], rows[1], rows[2], rows[3], rows[4], samples=7, drifts=1))
 
     assert reader.heartbeat_s.tolist() == [1.5, 2.5, 3.5]
     assert reader.gauges.ravel().tolist() == list(range(reader.gauges.size))

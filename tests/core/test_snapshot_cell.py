@@ -21,7 +21,6 @@ def snapshot(version: int) -> Snapshot:
         base_s=matrix(2),
         slope_s=matrix(3),
         error_rate=matrix(4),
-        sight=matrix(6),
         samples=version * 10,
         drifts=version * 2,
     )
@@ -39,7 +38,7 @@ def assert_same(read: Snapshot | None, expected: Snapshot) -> None:
     assert read is not None
     assert (read.version, read.published_s) == (expected.version, expected.published_s)
     assert (read.samples, read.drifts) == (expected.samples, expected.drifts)
-    for name in ("weight", "explore", "base_s", "slope_s", "error_rate", "sight"):
+    for name in ("weight", "explore", "base_s", "slope_s", "error_rate"):
         np.testing.assert_array_equal(getattr(read, name), getattr(expected, name))
 
 
@@ -93,7 +92,7 @@ class ReplacedOnceCopied:
 
     def __init__(self, buffer: memoryview) -> None:
         self.writer = cell(buffer)
-        self.matrices = np.frombuffer(buffer[-6 * 8 * CLASSES * BACKENDS :]).reshape(6, CLASSES, BACKENDS)
+        self.matrices = np.frombuffer(buffer[-5 * 8 * CLASSES * BACKENDS :]).reshape(5, CLASSES, BACKENDS)
 
     def copy(self) -> npt.NDArray[np.float64]:
         copied = self.matrices.copy()

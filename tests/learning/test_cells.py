@@ -3,14 +3,19 @@ import pytest
 
 from smartlb.core.outcome import Outcome
 from smartlb.core.telemetry import NO_BACKEND, NO_ROUTE, Records
-from smartlb.learning.cells import Cell, Tally, tally
+from smartlb.learning.cells import Cell, DropReason, Tally, sift, tally
 from tests.learning.telemetry import some_records
 
 ANY = np.full(2, np.inf)
 
 
+def sifted(*records: Records) -> tuple[Tally, dict[DropReason, int]]:
+    kept, dropped = sift(np.concatenate(records), 2, 2, "first_byte")
+    return tally(kept, 2, ANY, "first_byte"), {reason: count for reason, count in dropped.items() if count}
+
+
 def tallied(*records: Records) -> Tally:
-    return tally(np.concatenate(records), 2, ANY, "first_byte")
+    return sifted(*records)[0]
 
 
 def test_requests_alike_become_one_cell_of_their_means() -> None:
@@ -46,36 +51,36 @@ def test_the_latency_is_the_one_asked_for() -> None:
     [(500, Outcome.COMPLETE), (429, Outcome.COMPLETE), (502, Outcome.RESET), (504, Outcome.RESPONSE_TIMEOUT)],
 )
 def test_failures_teach_no_latency(status: int, outcome: Outcome) -> None:
-    batch = tallied(some_records(5, status=status, outcome=outcome, latency_s=np.nan))
+    batch, dropped = sifted(some_records(5, status=status, outcome=outcome, latency_s=np.nan))
     assert batch.failures[0, 0] == batch.requests[0, 0] == 5
     assert batch.cells == [[], []]
-    assert batch.dropped == 0
+    assert not dropped
 
 
 @pytest.mark.parametrize("outcome", [Outcome.CLIENT_GONE, Outcome.CLIENT_TIMEOUT, Outcome.NO_BACKEND, Outcome.INTERNAL])
 def test_what_is_not_the_backends_doing_teaches_nothing(outcome: Outcome) -> None:
-    batch = tallied(some_records(5, status=499, outcome=outcome))
+    batch, dropped = sifted(some_records(5, backend=NO_BACKEND, status=499, outcome=outcome))
     assert not batch.requests.any()
     assert batch.cells == [[], []]
-    assert batch.dropped == 0
+    assert not dropped
 
 
 @pytest.mark.parametrize(("backend", "request_class"), [(NO_BACKEND, 0), (2, 0), (0, 2), (0, NO_ROUTE)])
-def test_unknown_backends_and_classes_are_left_out(backend: int, request_class: int) -> None:
-    batch = tallied(some_records(backend=backend, request_class=request_class))
+def test_unknown_backends_and_classes_are_dropped_and_counted(backend: int, request_class: int) -> None:
+    batch, dropped = sifted(some_records(backend=backend, request_class=request_class, latency_s=np.nan))
     assert not batch.requests.any()
-    assert batch.dropped == 0
+    assert dropped == {"unknown": 1}
 
 
 @pytest.mark.parametrize("latency_s", [np.nan, -0.001, np.inf, 90_000.0])
 def test_impossible_latencies_are_dropped_and_counted(latency_s: float) -> None:
-    batch = tallied(some_records(3, latency_s=latency_s), some_records(2))
-    assert batch.dropped == 3
+    batch, dropped = sifted(some_records(3, latency_s=latency_s), some_records(2))
+    assert dropped == {"latency": 3}
     assert batch.requests.sum() == 2
 
 
-def test_an_impossible_in_flight_count_is_dropped() -> None:
-    assert tallied(some_records(in_flight=0xFFFFFFFF)).dropped == 1
+def test_an_impossible_in_flight_count_is_dropped_and_counted() -> None:
+    assert sifted(some_records(in_flight=0xFFFFFFFF))[1] == {"in_flight": 1}
 
 
 def test_freaks_count_as_the_longest() -> None:

@@ -29,6 +29,7 @@ def simulated(
     classes: Sequence[str] = ("request",),
     faults: Sequence[dict[str, Any]] = (),
     round_trip_s: float = 0.0,
+    exploration_floor: float = 0.02,
 ) -> Run:
     """Poisson arrivals, exponential work; only the policy is there to help: no checks, no ejection, no limits.
 
@@ -48,6 +49,7 @@ def simulated(
         "timeout_s": 3600.0,
         "health_check": None,
         "ejection": None,
+        "learner": {"exploration_floor": exploration_floor},
     }
     return run(scenario, policy, seed)
 
@@ -129,6 +131,19 @@ def test_quick_failures_draw_no_traffic_and_are_forgiven(seed: int) -> None:
     assert failed(of.log[during]).mean() < 0.015
     assert share(of, 7, 16.0, 25.0) < 0.015
     assert share(of, 7, 30.0, 32.0) > 0.06
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_without_exploration_a_backend_that_failed_is_never_used_again(seed: int) -> None:
+    fail = {"kind": "fail", "backends": ["server-8"], "starts_s": 10.0, "ends_s": 20.0}
+    with_it, without = (
+        simulated(EQUAL, {"rate": 60.0}, 50.0, seed=seed, faults=[fail], round_trip_s=0.001, exploration_floor=floor)
+        for floor in (0.02, 1e-9)
+    )
+    assert share(without, 7, 3.0, 10.0) > 0.0
+    assert share(without, 7, 20.0, 50.0) == 0.0
+    assert share(with_it, 7, 10.5, 20.0) < 0.03
+    assert share(with_it, 7, 20.0, 50.0) > 0.04
 
 
 @pytest.mark.parametrize("seed", [1, 2])

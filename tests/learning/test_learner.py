@@ -7,6 +7,7 @@ from hypothesis.extra import numpy as hnp
 from smartlb.core.outcome import Outcome
 from smartlb.core.snapshot import Snapshot
 from smartlb.core.telemetry import NO_BACKEND, RECORD, Records
+from smartlb.learning.classes import MOST
 from smartlb.learning.learner import Learner, LearnerSettings
 from smartlb.learning.registry import DRIFT_DETECTORS, ERROR_MODELS, LATENCY_MODELS
 from tests.learning.telemetry import NOTHING, some_records
@@ -16,14 +17,16 @@ FLOOR = 0.02
 
 
 def assert_sound(snapshot: Snapshot, classes: int = 2) -> None:
-    for matrix in (snapshot.weight, snapshot.base_s, snapshot.slope_s, snapshot.error_rate):
+    for matrix in (snapshot.weight, snapshot.explore, snapshot.base_s, snapshot.slope_s, snapshot.error_rate):
         assert matrix.shape == (classes, 5)
         assert np.isfinite(matrix).all()
     assert (snapshot.base_s >= 0.0).all()
     assert (snapshot.slope_s >= 0.0).all()
     assert (snapshot.error_rate >= 0.0).all()
     assert (snapshot.error_rate <= 1.0).all()
+    assert (snapshot.explore >= 0.0).all()
     for members in POOLS:
+        assert (snapshot.explore[:, members.start : members.stop].sum(axis=1) <= 1.0).all()
         weight = snapshot.weight[:, members.start : members.stop]
         assert weight.sum(axis=1) == pytest.approx(1.0)
         assert (weight >= FLOOR / len(members) * (1.0 - 1e-6)).all()
@@ -184,8 +187,11 @@ def test_silence_and_jumping_clocks_do_no_harm() -> None:
 def test_records_of_no_backend_are_ignored_and_impossible_ones_counted() -> None:
     model = learner()
     nobody = some_records(5, backend=NO_BACKEND, outcome=Outcome.NO_BACKEND, status=503, latency_s=np.nan)
-    snapshot = model.update(np.concatenate([nobody, some_records(3, latency_s=-1.0), *each(range(3))]), 0.0)
-    assert model.dropped == 3
+    wrong = [some_records(3, latency_s=-1.0), some_records(2, request_class=2), some_records(in_flight=0xFFFFFFFF)]
+    for now_s in (0.0, 0.2):
+        model.update(np.concatenate([nobody, *wrong]), now_s)
+    assert model.dropped == {"latency": 6, "unknown": 4, "in_flight": 2}
+    snapshot = model.update(np.concatenate(each(range(3))), 0.4)
     assert snapshot.samples == 30
 
 
@@ -251,17 +257,17 @@ record = st.tuples(
     st.one_of(st.integers(0, 40), st.integers(0, 2**32 - 1)),
     st.just(0),
     st.just(0),
-    st.one_of(st.integers(0, 5), st.just(NO_BACKEND)),
+    st.one_of(st.integers(0, 5), st.integers(0, 2**32 - 1)),
     st.just(0),
-    st.integers(0, 2),
-    st.sampled_from([0, 200, 404, 429, 500]),
-    st.sampled_from(list(Outcome)).map(int),
+    st.one_of(st.integers(0, 2), st.integers(0, 2**16 - 1)),
+    st.one_of(st.sampled_from([0, 200, 404, 429, 500]), st.integers(0, 2**16 - 1)),
+    st.one_of(st.just(0), st.integers(0, 2**8 - 1)),
     st.just(1),
 )
 ticks = st.lists(
     st.tuples(
         hnp.arrays(RECORD, st.integers(0, 30), elements=record),
-        st.one_of(st.just(0.2), st.floats(-1e6, 1e6)),
+        st.one_of(st.just(0.2), st.floats(-1e6, 1e6), st.floats(allow_nan=False, allow_infinity=False)),
         st.integers(1, 10),
     ),
     max_size=12,
@@ -269,14 +275,42 @@ ticks = st.lists(
 
 
 @settings(max_examples=60, deadline=None)
-@given(ticks, st.sampled_from(list(LATENCY_MODELS)), st.sampled_from(list(ERROR_MODELS)))
+@given(
+    ticks, st.sampled_from(list(LATENCY_MODELS)), st.sampled_from(list(ERROR_MODELS)), st.sampled_from([2, MOST + 8])
+)
 def test_whatever_comes_in_what_goes_out_is_sound(
-    history: list[tuple[Records, float, int]], latency_model: str, error_model: str
+    history: list[tuple[Records, float, int]], latency_model: str, error_model: str, classes: int
 ) -> None:
-    model, now_s = learner(latency_model=latency_model, error_model=error_model), 0.0
+    settings = LearnerSettings(latency_model=latency_model, error_model=error_model)
+    model, now_s = Learner(POOLS, classes, settings), 0.0
     for records, elapsed_s, times in history:
         now_s += elapsed_s
-        assert_sound(model.update(np.repeat(records, times), now_s, np.full(5, float(times))))
+        assert_sound(model.update(np.repeat(records, times), now_s, np.full(5, float(times))), classes)
+
+
+def test_of_many_classes_the_rare_ones_share_a_model() -> None:
+    classes = 10_000
+    model = Learner(POOLS, classes, LearnerSettings())
+    rare = some_records(200, latency_s=0.02)
+    for tick in range(60):
+        rare["backend"] = np.arange(200) % 3
+        rare["request_class"] = 2 + (tick * 200 + np.arange(200)) % (classes - 2)
+        common = [some_records(10, backend=at, request_class=0, latency_s=(0.2, 0.01, 0.01)[at]) for at in range(3)]
+        snapshot = model.update(np.concatenate([rare, *common]), 0.2 * tick)
+    assert_sound(snapshot, classes)
+    assert snapshot.samples == 60 * 230
+    assert snapshot.base_s[0, 0] > 5.0 * snapshot.base_s[0, 1]
+    shared = snapshot.base_s[2:, :3]
+    assert (shared == shared[0]).all()
+    assert shared.max() < 2.0 * shared.min()
+
+
+def test_an_hour_without_traffic_leaves_what_was_learned() -> None:
+    model = learner()
+    before = taught(model, *each(range(2)), *each(range(2, 3), 0.08))
+    after = taught(model, NOTHING, start_s=4.0, ticks=300)
+    assert_sound(model.update(NOTHING, 3600.0))
+    assert after.base_s[0, :3] == pytest.approx(before.base_s[0, :3], rel=0.2)
 
 
 def test_pools_that_are_not_learned_get_zeros() -> None:

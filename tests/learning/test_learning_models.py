@@ -55,6 +55,16 @@ def test_lines_tell_classes_and_load_apart(name: str) -> None:
             assert model.predict_one(features(load, request_class)) == pytest.approx(expected, rel=0.05)
 
 
+@pytest.mark.parametrize("name", ["bayesian_linear", "linear"])
+@pytest.mark.parametrize("weight", [1.0, 100.0])
+def test_lines_hold_when_loads_rise_far_beyond_what_was_seen(name: str, weight: float) -> None:
+    model, rng = LATENCY_MODELS[name](), random.Random(6)
+    for load in [rng.uniform(0.8, 1.2) for _ in range(200)] + [4.0, 6.0, 8.0, 10.0, 12.0]:
+        model.learn_one(features(load, 0), 0.6 + 0.4 * load, weight)
+        if load > 2.0:
+            assert model.predict_one(features(1.0, 0)) == pytest.approx(1.0, abs=0.1)
+
+
 def test_the_default_is_as_good_as_least_squares_over_all_the_data() -> None:
     rng = np.random.default_rng(3)
     load, request_class = rng.gamma(2.0, 0.5, 400), rng.integers(0, 3, 400)

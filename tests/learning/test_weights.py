@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from smartlb.learning.cells import Matrix
-from smartlb.learning.weights import DEAREST, EVENNESS, opportunity, split, step
+from smartlb.learning.weights import DEAREST, EVENNESS, opportunity, relieve, split, step
 
 
 def converged(cost: Matrix, mix: Matrix) -> Matrix:
@@ -99,3 +99,26 @@ def test_a_place_that_is_better_kept_for_another_class_is_dearer() -> None:
     assert dearer.diagonal() == pytest.approx([1.0, 1.0])
     assert dearer[0, 1] == pytest.approx(4.0, rel=0.01)
     assert dearer.max() <= DEAREST
+
+
+def test_where_more_is_in_flight_than_usual_the_next_requests_are_fewer() -> None:
+    weight = np.full((1, 4), 0.25)
+    latency_s = np.full((1, 4), 0.02)
+    rates = np.array([100.0])
+    assert relieve(weight, np.array([2.0, 2.0, 2.0, 2.0]), latency_s, rates, 0.4) == pytest.approx(weight)
+    relieved = relieve(weight, np.array([6.0, 2.0, 0.0, 0.0]), latency_s, rates, 0.4)
+    # Ten requests come to each within the horizon; the first has four more than its share.
+    assert relieved[0, 0] == pytest.approx(0.6 * 0.25, rel=1e-6)
+    assert relieved[0, 1] == pytest.approx(0.25)
+    assert relieved[0, 2] == pytest.approx(1.2 * 0.25, rel=1e-6)
+
+
+@given(
+    in_flight=hnp.arrays(np.float64, 5, elements=st.floats(0.0, 1e6)),
+    rates=hnp.arrays(np.float64, 3, elements=st.floats(0.0, 1e6)),
+)
+def test_relieved_weights_are_weights(in_flight: Matrix, rates: Matrix) -> None:
+    weight = np.full((3, 5), 0.2)
+    relieved = relieve(weight, in_flight, np.full((3, 5), 0.1), rates, 0.4)
+    assert relieved.sum(axis=1) == pytest.approx(1.0)
+    assert np.all(relieved > 0.0)

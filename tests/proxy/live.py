@@ -130,7 +130,7 @@ class LiveRouter:
         row = np.array([weight])
         none, base_s, slope_s = np.zeros_like(row), np.where(row > 0.0, 0.01, 1.0), np.full_like(row, 0.01)
         self.segment.snapshot.publish(
-            Snapshot(version, monotonic() + ahead_s, row, none, base_s, slope_s, none, none + 1.0, samples=0, drifts=0)
+            Snapshot(version, monotonic() + ahead_s, row, none, base_s, slope_s, none, samples=0, drifts=0)
         )
         self.tick(ahead_s)
 

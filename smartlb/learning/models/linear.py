@@ -13,7 +13,7 @@ RATE = 0.02
 """Learning rate."""
 
 HEAVIEST = 8.0
-"""Largest weight of an example, so that with this rate and standardised loads a step stays stable."""
+"""Largest weight of an example; at loads farther than one standard deviation from their mean, less is stable."""
 
 
 class Linear:
@@ -24,9 +24,12 @@ class Linear:
         self._model: Any = LinearRegression(optimizer=SGD(RATE), intercept_init=1.0, intercept_lr=RATE)
 
     def learn_one(self, x: Features, y: float, w: float) -> None:
-        """One step of gradient descent."""
+        """One step of gradient descent, which never goes beyond the example."""
         self._scaler.learn_one({"in_flight": x["in_flight"]})
-        self._model.learn_one(self._encoded(x), y, w=min(w, HEAVIEST))
+        encoded = self._encoded(x)
+        # The gradient of the squared loss has a factor 2, the intercept an input of 1.
+        norm = 1.0 + sum(value * value for value in encoded.values())
+        self._model.learn_one(encoded, y, w=min(w, HEAVIEST, 1.0 / (2.0 * RATE * norm)))
 
     def predict_one(self, x: Features) -> float:
         """The line's value."""

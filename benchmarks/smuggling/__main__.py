@@ -1,0 +1,144 @@
+"""Run the corpus through a router to real backends: ``python -m benchmarks.smuggling [--json OUT]``.
+
+Ends with 1 where router and backend disagree, or where an answer is not what the RFCs demand.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from benchmarks.peers.peer import Site
+from benchmarks.peers.smartlb import PEER as SMARTLB
+from benchmarks.rig.processes import BenchmarkError, Server
+from benchmarks.rig.reachable import await_listener
+from benchmarks.smuggling.backends import Backend, Recorder, backends
+from benchmarks.smuggling.corpus import CORPUS
+from benchmarks.smuggling.running import Result, Verdict, run
+
+ROUTER: Mapping[str, Any] = {
+    "listeners": [{"bind": "127.0.0.1:0"}],
+    "admin": {"bind": "127.0.0.1:0"},
+    "workers": 1,
+    "shutdown_s": 2,
+    "timeouts": {"header_s": 1.0, "idle_s": 1.0},
+    "limits": {"body_bytes": 1_000_000},
+}
+"""The router's configuration, to which the backend is added: its timeouts are short, as some cases wait for them."""
+
+
+def router_config(backend: str) -> dict[str, Any]:
+    """The configuration of a router before one backend."""
+    return {**ROUTER, "pools": {"backend": {"backends": [backend], "policy": "round_robin"}}}
+
+
+def _files(site: Site) -> dict[str, str]:
+    return {"smartlb.yaml": json.dumps(router_config(site.backends[0]))}
+
+
+def _ready(site: Site) -> str | None:
+    try:
+        return str(json.loads((site.folder / "ready.json").read_text())["listeners"][0])
+    except (OSError, json.JSONDecodeError):
+        return None
+
+
+@asynccontextmanager
+async def router(backend: str) -> AsyncIterator[str]:
+    """A router in processes of its own, before one backend; gives its HOST:PORT.
+
+    Raises:
+        BenchmarkError: it does not start.
+    """
+    peer = replace(SMARTLB, files=_files, address=_ready)
+    with tempfile.TemporaryDirectory(prefix="smartlb-smuggling-") as folder:
+        site = Site(Path(folder), "", [backend])
+        for file, content in peer.files(site).items():
+            Path(folder, file).write_text(content)
+        command = [*(peer.find() or []), *peer.arguments(site)]
+        with Server(command, site.folder, None, peer.environ(site)) as server:
+            yield await asyncio.to_thread(await_listener, server, partial(peer.address, site))
+
+
+async def through(backend: Backend) -> tuple[dict[str, list[Result]], list[str]]:
+    """Run the corpus before one backend.
+
+    Returns:
+        The results by group, and what `run` says of requests that nobody sent.
+    """
+    recorder = Recorder()
+    async with backend(recorder) as address, router(address) as front:
+        results, strays = await run(front, recorder, [case for cases in CORPUS.values() for case in cases])
+    rest = iter(results)
+    return {group: [next(rest) for _ in cases] for group, cases in CORPUS.items()}, strays
+
+
+def table(found: Mapping[str, Mapping[str, Sequence[Result]]]) -> Table:
+    """How many cases of each group had which verdict, a line of counts for each backend."""
+    shown = Table(title="cases by verdict: " + " / ".join(found), title_justify="left")
+    shown.add_column("group")
+    shown.add_column("cases", justify="right")
+    for verdict in Verdict:
+        shown.add_column(verdict.value, justify="right")
+    shown.add_column("not as demanded", justify="right")
+    for group, cases in CORPUS.items():
+        every = [groups[group] for groups in found.values()]
+        counts = [[sum(one.verdict is verdict for one in results) for results in every] for verdict in Verdict]
+        counts.append([sum(not one.as_demanded for one in results) for results in every])
+        shown.add_row(group, str(len(cases)), *(" / ".join(map(str, count)) for count in counts))
+    return shown
+
+
+def complaints(found: Mapping[str, Mapping[str, Sequence[Result]]]) -> list[str]:
+    """A line for each result that is not well."""
+    return [
+        f"{backend}: {group}: {one.case.name}: {one.problem or 'not as demanded'} ({one.case.rule})"
+        for backend, groups in found.items()
+        for group, results in groups.items()
+        for one in results
+        if not one.well
+    ]
+
+
+def main() -> None:
+    """Run, print and write."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.smuggling", description=__doc__)
+    parser.add_argument("--json", type=Path, metavar="OUT", help="write every case with what became of it")
+    arguments = parser.parse_args()
+    found, wrong = {}, []
+    try:
+        for name, backend in backends().items():
+            found[name], strays = asyncio.run(through(backend))
+            wrong += [f"{name}: {stray}" for stray in strays]
+    except BenchmarkError as error:
+        sys.exit(f"{parser.prog}: {error}")
+    wrong = complaints(found) + wrong
+    console = Console(width=None if sys.stdout.isatty() else 130)
+    console.print(table(found))
+    for line in wrong:
+        console.print(f"[red]{escape(line)}[/red]")
+    if arguments.json:
+        report = {
+            "cases": {
+                backend: {group: [one.as_json() for one in results] for group, results in groups.items()}
+                for backend, groups in found.items()
+            },
+            "wrong": wrong,
+        }
+        arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+    sys.exit(1 if wrong else 0)
+
+
+if __name__ == "__main__":
+    main()

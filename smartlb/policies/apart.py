@@ -1,0 +1,62 @@
+"""How a router picks that sees only a small share of what is in flight, as many others send requests as well.
+
+All such routers know the same costs. If each chose the cheapest, all would at the same time, and what one counts itself
+says little. So requests are divided by the learned weights, which move slowly, and three things of the router's own
+correct that: what it has in flight, how slow the latest answers were against what the model expects, and failures. A
+backend is the dearer the more of these there are, by its weight: `(in flight + failures + slowness) / weight`.
+
+Ties, of which there are many at small counts, are broken by an order that differs between routers and drifts. A router
+thus returns to the same few backends for a while, and what it sees there says more than the same requests spread over
+all. Over the routers the orders even out.
+"""
+
+from math import inf
+from typing import TYPE_CHECKING
+
+from smartlb.core.pool import PoolView
+from smartlb.policies.experience import FEW, expect, lag
+
+if TYPE_CHECKING:
+    from smartlb.policies.learned import Memory
+
+UNDECIDED = -1.0
+"""A preference that has not been drawn."""
+
+GOLDEN = 0.6180339887498949
+"""Multiples of it, modulo 1, spread evenly for any number of backends."""
+
+DRIFT = 0.003
+"""How far a preference moves with a request, at most; it has gone round after some 700."""
+
+SLOWNESS = 2.0
+"""As how many requests in flight it counts that the latest answers took twice as long as expected."""
+
+LEAST_WEIGHT = 1e-9
+
+
+def pick_apart(pool: PoolView, memory: "Memory", request_class: int, now_s: float, start: float, drift: float) -> int:
+    """The backend with the least in flight and the least signs of trouble for its weight.
+
+    Args:
+        pool, memory: what is known.
+        request_class: of the request.
+        now_s: time.
+        start, drift: two random draws from 0 to 1.
+    """
+    eligible, draw = pool.eligible, pool.draw
+    row = request_class * len(pool.weight)
+    preference = memory.preference[0]
+    preference = start if preference < 0.0 else (preference + DRIFT * drift) % 1.0
+    memory.preference[0] = preference
+    best, lowest = eligible[0], inf
+    for at in eligible:
+        before = draw[row + at - 1] if at > 0 else 0.0
+        slow = lag(memory, at, now_s, FEW)
+        order = (preference + GOLDEN * at) % 1.0
+        burden = pool.in_flight[at] + order * min(slow, 1.0)
+        burden += SLOWNESS * max(slow - 1.0, 0.0)
+        cost = burden / max(draw[row + at] - before, LEAST_WEIGHT) * (1 + memory.failures[at])
+        if cost < lowest:
+            best, lowest = at, cost
+    expect(memory, best, pool.base_s[row + best] + pool.slope_s[row + best])
+    return best
