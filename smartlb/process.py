@@ -2,6 +2,7 @@
 
 import argparse
 import ctypes
+import gc
 import json
 import logging
 import mmap
@@ -83,6 +84,13 @@ def set_up_logging(name: str) -> None:
         format=f"%(asctime)s %(levelname)s {name}[%(process)d] %(message)s",
         datefmt="%Y-%m-%dT%H:%M:%S%z",
     )
+
+
+def seldom_collect() -> None:
+    """Leave what is there now to itself, and look for garbage in cycles seldom: a full look takes 100 ms and more."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def tie_to(supervisor: int) -> None:

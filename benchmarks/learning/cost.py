@@ -11,6 +11,7 @@ from benchmarks.learning.goals import Row
 from smartlb.config.model import Learner as Section
 from smartlb.core.telemetry import RECORD, Records
 from smartlb.learning.learner import Learner, LearnerSettings
+from smartlb.process import seldom_collect
 
 RATE: Final = 5000.0
 CLASSES: Final = 3
@@ -47,6 +48,7 @@ def cost(backends: int, seconds: float, rate: float = RATE, warmup_s: float = 5.
     learner = Learner([range(backends)], CLASSES, LearnerSettings(**kept))
     rng = np.random.default_rng(1)
     speed = rng.uniform(0.5, 2.0, (CLASSES, backends))
+    seldom_collect()
     took_s: list[float] = []
     ticks = round((warmup_s + seconds) / section.interval_s)
     for tick in range(ticks):

@@ -21,7 +21,36 @@ class Goal:
         return figure >= self.value if self.at_least else figure <= self.value
 
 
-GOALS: Final[Mapping[str, Goal]] = {}
+_STANDING: Final[Mapping[str, Goal]] = {
+    "p99": Goal(1.2),
+    "p99.worst": Goal(1.5),
+    "p99.other": Goal(1.05),
+    "p99.clearly": Goal(1.0 / 3.0, at_least=True),
+    "mean.other": Goal(1.05),
+    "mean.clearly": Goal(1.0 / 3.0, at_least=True),
+    "errors": Goal(0.0),
+}
+
+GOALS: Final[Mapping[str, Goal]] = {
+    **{
+        f"{part}.{figure}": goal
+        for part in ("loads.0.5", "loads.0.8", "held_out")
+        for figure, goal in _STANDING.items()
+    },
+    **{f"routers.{load}.p99": Goal(1.4) for load in (0.5, 0.8)},
+    **{f"routers.{load}.p99.worst": Goal(1.8) for load in (0.5, 0.8)},
+    "slow.settles": Goal(1.0),
+    "slow.p99": Goal(2.0),
+    "recovered.settles": Goal(5.0),
+    "joins.settles": Goal(5.0),
+    "joins.load": Goal(1.0),
+    "joins.cold.settles": Goal(5.0),
+    "joins.cold.load": Goal(1.0),
+    "cost.20.cores": Goal(0.05),
+    "cost.20.age.worst": Goal(300.0),
+    "cost.1000.cores": Goal(0.30),
+    "cost.1000.age.worst": Goal(300.0),
+}
 """By the key of a `Row`; a figure without one is shown for its own sake."""
 
 

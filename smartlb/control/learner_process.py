@@ -18,7 +18,7 @@ from smartlb.core.segment import Segment
 from smartlb.learning.cells import DropReason
 from smartlb.learning.checkpoint import Names
 from smartlb.learning.learner import Learner, LearnerSettings
-from smartlb.process import Handover, orphaned, set_up_logging, tie_to
+from smartlb.process import Handover, orphaned, seldom_collect, set_up_logging, tie_to
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +71,7 @@ def _run(config: Config, numbering: Numbering, segment: Segment, supervisor: int
     log.info("learner starts after snapshot %d", segment.snapshot.version)
     # Not before: on a busy machine, loading the models at this priority would take longer than a hung one is given.
     _give_way()
+    seldom_collect()
     interval_s = config.learner.interval_s
     lost = 0
     dropped: Counter[DropReason] = Counter()

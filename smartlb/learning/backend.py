@@ -96,6 +96,7 @@ class BackendLearner:
         self._watches_latency = drift_watches == "all"
         self._latency = Generations(lambda: _Latency(latency_model(), self._scale), classes)
         self._errors = Generations(error_model, classes)
+        self._error_rates: list[float] | None = None  # what the model says, until it learns more
         self._pace = Pace()
         self._time_s = self._load = 0.0
         self._recent: deque[_Tick] = deque()
@@ -121,12 +122,17 @@ class BackendLearner:
             return float("nan")
         return predicted_s
 
-    def error_rate(self, request_class: int) -> float:
-        """Predicted share of failures; 0 where nothing is known."""
-        if not self._errors.elder.evidence.any():
-            return 0.0
-        rate = self._errors.elder.model.predict_proba_one(features(1.0, request_class)).get(True, 0.0)
-        return min(max(rate, 0.0), 1.0) if isfinite(rate) else 0.0
+    @property
+    def error_rates(self) -> list[float]:
+        """``[classes]``: predicted shares of failures; 0 where nothing is known."""
+        if self._error_rates is None:
+            elder = self._errors.elder
+            known = elder.evidence.any()
+            self._error_rates = [
+                _error_rate(elder.model, request_class) if known else 0.0
+                for request_class in range(len(elder.evidence))
+            ]
+        return self._error_rates
 
     def update(
         self,
@@ -188,6 +194,7 @@ class BackendLearner:
     def _renew(self) -> None:
         self._latency.renew()
         self._errors.renew()
+        self._error_rates = None
         self._watch_anew()
 
     def _watch_anew(self) -> None:
@@ -223,7 +230,7 @@ class BackendLearner:
     def outcomes(self) -> list[tuple[int, float, float]]:
         """What the error model claims: class, requests and failures."""
         return [
-            (request_class, seen, seen * self.error_rate(request_class))
+            (request_class, seen, seen * self.error_rates[request_class])
             for request_class, seen in enumerate(self.error_evidence.tolist())
             if seen
         ]
@@ -256,14 +263,17 @@ class BackendLearner:
     def turn_errors(self) -> None:
         """Let the younger error model take over."""
         self._errors.turn()
+        self._error_rates = None
 
     def _learn(self, tick: _Tick) -> None:
         for latency in (self._latency.elder, self._latency.younger):
             for cell in tick.cells:
                 latency.model.learn(cell)
                 latency.evidence[cell.request_class] += _worth(cell)
-        for errors in (self._errors.elder, self._errors.younger):
-            _learn_outcomes(errors, tick.outcomes)
+        if tick.outcomes:
+            self._error_rates = None
+            for errors in (self._errors.elder, self._errors.younger):
+                _learn_outcomes(errors, tick.outcomes)
 
     def _expected_s(self, in_flight: float, request_class: int) -> float:
         """As `latency_s`, but never next to nothing."""
@@ -310,7 +320,7 @@ class BackendLearner:
         if self._errors.elder.evidence.sum() < EVIDENCE_TO_DOUBT:
             return None
         for request_class, count, failed in tick.outcomes:
-            rate = self.error_rate(request_class)
+            rate = self.error_rates[request_class]
             failures += failed
             expected += rate * count
             variance += rate * (1.0 - rate) * count
@@ -322,6 +332,11 @@ def _fires(detector: DriftDetector, surprise: float | None) -> bool:
         return False
     detector.update(surprise)
     return detector.drift_detected
+
+
+def _error_rate(model: ErrorModel, request_class: int) -> float:
+    rate = model.predict_proba_one(features(1.0, request_class)).get(True, 0.0)
+    return min(max(rate, 0.0), 1.0) if isfinite(rate) else 0.0
 
 
 def _worth(cell: Cell) -> float:

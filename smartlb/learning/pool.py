@@ -15,6 +15,7 @@ from smartlb.learning.hierarchy import Affinity, pooled, tempered
 from smartlb.learning.model import DriftDetector, ErrorModel, LatencyModel
 from smartlb.learning.traffic import MEMORY_S, Scale, Traffic
 from smartlb.learning.weights import opportunity, relieve, split, step
+from smartlb.learning.work import Work
 
 LATENCY_PRIOR = 8.0
 """How many requests the pool's latency of a class counts as, beside what a backend has shown itself."""
@@ -38,7 +39,7 @@ START_S = 3.0
 """For how long after the first requests they do."""
 
 LEAST_QUEUE = 0.5
-"""Least share of the cost at the pool's usual load that is due to load. Backends with cores to spare show none; but
+"""Least share of the cost at a backend's usual load that is due to load. Backends with cores to spare show none; but
 choosing by latency alone, the luck of the estimates would send waves of traffic from one to the next."""
 
 MOST_QUEUE = 0.95
@@ -47,6 +48,9 @@ MOST_QUEUE = 0.95
 
 OPPORTUNITY = 0.7
 """How far a cost counts what else a backend could do: not at all at 0, wholly at 1."""
+
+TELLING = 5.0
+"""How much faster affinities are learned from the time that requests take than from latencies."""
 
 HORIZON_S = 0.4
 """Within about this time, weights for routers that do not see each other's requests even out what has piled up."""
@@ -106,7 +110,8 @@ class PoolLearner:
         self._weight = np.full(self._shape, 1.0 / backends)
         self._target = self._weight
         self._affinity = Affinity(classes, backends)
-        self._traffic = Traffic(classes)
+        self._traffic = Traffic(classes, backends)
+        self._work = Work(classes, backends)
         self._time_s = 0.0
         self._in_flight: Matrix | None = None
         self._free_until_s = inf
@@ -131,13 +136,15 @@ class PoolLearner:
             elapsed_s: since the last tick.
             in_flight: ``[backends]``; requests in flight now, where known.
         """
-        loads = self._loads(in_flight)
+        before, self._in_flight = self._in_flight, in_flight
+        loads = self._loads(before, in_flight)
         self._time_s += elapsed_s
         count = float(requests.sum())
         if count and self._free_until_s == inf:
             self._free_until_s = self._time_s + START_S
         first = not self._traffic.successes
         self._traffic.add(requests, cells, elapsed_s)
+        self._work.add(requests, cells, before, in_flight, elapsed_s)
         scale = self._traffic.scale
         for backend, own, asked, failed, load in zip(
             self._backends, cells, requests.T.tolist(), failures.T.tolist(), loads, strict=True
@@ -157,9 +164,8 @@ class PoolLearner:
         self._debts.settle(requests)
         return self._claims(scale, elapsed_s)
 
-    def _loads(self, in_flight: Matrix | None) -> Sequence[float | None]:
+    def _loads(self, before: Matrix | None, in_flight: Matrix | None) -> Sequence[float | None]:
         """Mean in flight at each backend since the last tick, as far as its ends tell."""
-        before, self._in_flight = self._in_flight, in_flight
         if before is None or in_flight is None:
             return [None] * len(self._backends)
         return list(map(float, (before + in_flight) / 2.0))
@@ -222,16 +228,43 @@ class PoolLearner:
         usual, queue = self._latency_claims(scale, elapsed_s)
         error_rate = self._error_claims()
         penalty_s = self._error_penalty_s * error_rate
+        if self._work.crowded:
+            return self._crowded(scale, usual, error_rate, elapsed_s)
         self._target = split(usual + penalty_s, self._traffic.mix, self._target)
         free = self._time_s <= self._free_until_s
         self._weight = step(self._weight, self._target, self._floor, inf if free else STEP)
         dearer = opportunity(usual + penalty_s, self._traffic.mix, self._target) ** OPPORTUNITY
-        base_s = (usual * (1.0 - queue) + penalty_s) * dearer
-        slope_s = usual * queue / scale.in_flight * dearer
-        weight = self._weight
-        if self._apart and self._in_flight is not None:
-            weight = relieve(weight, self._in_flight, usual, self._traffic.by_class / MEMORY_S, HORIZON_S)
-        return Claims(weight, self._debts.chances, base_s, slope_s, error_rate)
+        # A line is to be trusted only where requests have been: around what the backend itself has in flight.
+        loads = self._traffic.loads
+        idle = usual * (1.0 - queue)
+        here = idle + usual * queue * loads / scale.in_flight
+        due = np.clip(1.0 - idle / here, LEAST_QUEUE, MOST_QUEUE)
+        base_s = (here * (1.0 - due) + penalty_s) * dearer
+        slope_s = here * due / loads * dearer
+        return Claims(self._relieved(usual), self._debts.chances, base_s, slope_s, error_rate)
+
+    def _crowded(self, scale: Scale, usual: Matrix, error_rate: Matrix, elapsed_s: float) -> Claims:
+        """Claims while requests mostly wait: what counts then is how much of a backend's time each takes.
+
+        A request costs its time times the wait there, as in MinDrift (Stolyar, Optimal routing in output-queued
+        flexible server systems, 2005), which loses no capacity: the sum of both would send it where it takes long,
+        once the queues of its fast backends are long.
+        """
+        seconds = self._work.seconds
+        trust = np.broadcast_to(self._work.trust, self._shape)
+        log_s = np.log(seconds)
+        self._affinity.learn(log_s - log_s.mean(axis=1, keepdims=True), self._traffic.mix, trust, TELLING * elapsed_s)
+        self._target = split(seconds, self._traffic.mix, self._target)
+        self._weight = step(self._weight, self._target, self._floor, inf)
+        cost_s = seconds * self._work.each_s
+        cost_s *= scale.latency_s / scale.in_flight / cost_s.mean()
+        base_s = cost_s + self._error_penalty_s * error_rate
+        return Claims(self._relieved(usual), self._debts.chances, base_s, cost_s, error_rate)
+
+    def _relieved(self, usual: Matrix) -> Matrix:
+        if not self._apart or self._in_flight is None:
+            return self._weight
+        return relieve(self._weight, self._in_flight, usual, self._traffic.by_class / MEMORY_S, HORIZON_S)
 
     def _latency_claims(self, scale: Scale, elapsed_s: float) -> tuple[Matrix, Matrix]:
         """Latency at the pool's usual load, and the share of it that is due to load."""
@@ -243,17 +276,16 @@ class PoolLearner:
             evidence[:, at] = backend.latency_evidence
         evidence[np.isnan(usual) | np.isnan(idle)] = 0.0
         usual = np.clip(np.nan_to_num(usual), scale.latency_s / 1000.0, scale.latency_s * 1000.0)
-        queue = np.clip(1.0 - np.nan_to_num(idle) / usual, LEAST_QUEUE, MOST_QUEUE)
+        queue = np.clip(1.0 - np.nan_to_num(idle) / usual, 0.0, MOST_QUEUE)
         pool = pooled(usual, evidence, scale.latency_s)
         claim = tempered(usual, evidence, LATENCY_PRIOR, pool * np.exp(self._affinity.log_ratio))
         trust = evidence / (evidence + LATENCY_PRIOR)
         self._affinity.learn(np.log(claim / pool), self._traffic.mix, trust, elapsed_s)
-        return claim, tempered(queue, evidence, LATENCY_PRIOR, pooled(queue, evidence, 0.5))
+        return claim, tempered(queue, evidence, LATENCY_PRIOR, pooled(queue, evidence, LEAST_QUEUE))
 
     def _error_claims(self) -> Matrix:
         rate, evidence = np.empty(self._shape), np.empty(self._shape)
         for at, backend in enumerate(self._backends):
-            for request_class in range(self._shape[0]):
-                rate[request_class, at] = backend.error_rate(request_class)
+            rate[:, at] = backend.error_rates
             evidence[:, at] = backend.error_evidence.sum()
         return tempered(rate, evidence, ERROR_PRIOR, pooled(rate, evidence, 0.0))

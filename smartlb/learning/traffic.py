@@ -16,6 +16,12 @@ MEMORY_S = 3.0
 FREAK = 32.0
 """Latencies count as at most this multiple of the mean."""
 
+LOAD_MEMORY_S = 10.0
+"""Time constant of what a single backend has in flight."""
+
+LOAD_PRIOR = 8.0
+"""As how many requests the pool's load counts beside a backend's own."""
+
 RECALLED = 20.0
 """As how many requests what was usual before a restart counts."""
 
@@ -41,14 +47,16 @@ class Traffic:
 
     Args:
         classes: how many request classes there are.
+        backends: how many backends the pool has.
 
     Attributes:
         scale: of the successful requests; what holds before the first is a guess.
         successes: how many there were, older ones counting less; above 0 once there was one.
     """
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, classes: int, backends: int) -> None:
         self._by_class = np.zeros(classes)
+        self._found, self._counted = np.zeros(backends), np.zeros(backends)
         self.scale = Scale()
         self.successes = 0.0
 
@@ -57,6 +65,13 @@ class Traffic:
         kept = exp(-elapsed_s / MEMORY_S)
         if requests.any():  # a quiet night forgets nothing
             self._by_class = self._by_class * kept + requests.sum(axis=1)
+        load_kept = exp(-elapsed_s / LOAD_MEMORY_S)
+        self._found *= load_kept
+        self._counted *= load_kept
+        for at, own in enumerate(cells):
+            for cell in own:
+                self._found[at] += cell.in_flight * cell.requests
+                self._counted[at] += cell.requests
         flat = [cell for own in cells for cell in own]
         count = sum(cell.requests for cell in flat)
         if not count:
@@ -69,6 +84,11 @@ class Traffic:
             max(latency_s / self.successes, 1e-6),
             max(in_flight / self.successes, 1.0),
         )
+
+    @property
+    def loads(self) -> Matrix:
+        """``[backends]``: mean requests in flight that requests find at each, at least 1."""
+        return np.maximum((self._found + LOAD_PRIOR * self.scale.in_flight) / (self._counted + LOAD_PRIOR), 1.0)
 
     @property
     def by_class(self) -> Matrix:

@@ -1,7 +1,6 @@
 """A worker: the process that moves the traffic."""
 
 import asyncio
-import gc
 import logging
 import marshal
 import os
@@ -20,7 +19,7 @@ from smartlb.core.outcome import Outcome
 from smartlb.core.segment import Gauge, Segment
 from smartlb.core.snapshot import Snapshot
 from smartlb.core.telemetry import NO_BACKEND, NO_ROUTE
-from smartlb.process import Handover, orphaned, set_up_logging, tie_to
+from smartlb.process import Handover, orphaned, seldom_collect, set_up_logging, tie_to
 from smartlb.proxy.client import ClientConnection
 from smartlb.proxy.exchange import Exchange
 from smartlb.proxy.forwarding import TrustedNetworks
@@ -246,9 +245,7 @@ async def _run(handover: Handover) -> None:
                 backlog=4096,
             )
         )
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    seldom_collect()
     log.info("worker %d serves", handover.worker)
 
     ticks = 0
