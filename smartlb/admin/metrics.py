@@ -48,6 +48,12 @@ _WORKER_GAUGES: dict[Gauge, tuple[type[CounterMetricFamily | GaugeMetricFamily],
         "stale_retries",
         "Requests sent again because an idle connection was closed under them.",
     ),
+    Gauge.RETRIES: (CounterMetricFamily, "retries", "Further attempts at requests."),
+    Gauge.RETRIES_REFUSED: (
+        CounterMetricFamily,
+        "retries_refused",
+        "Retries not made because the budget of their pool was used up.",
+    ),
 }
 
 

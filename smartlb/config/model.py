@@ -22,6 +22,7 @@ from smartlb.config.values import (
     Path,
     Regex,
     RequestTarget,
+    RetryCause,
     Seconds,
     StatusRange,
 )
@@ -153,6 +154,44 @@ class Queue(Section):
     timeout_s: Seconds = Field(default=5.0, description="Longest wait; then 503.")
 
 
+class Retries(Section):
+    """When a request is sent to another backend; never once a part of a response has been relayed."""
+
+    max_attempts: int = Field(
+        default=2, ge=1, le=10, description="Attempts at a request, the first included, each at another backend."
+    )
+    retry_on: list[RetryCause] = Field(
+        default=["connect_failed", "connect_timeout"],
+        description="Causes, as docs/operations.md lists them, and statuses or ranges of them, after which another "
+        "backend is tried.",
+    )
+    non_idempotent: bool = Field(
+        default=False,
+        description="Whether POST and PATCH may be repeated too after something was sent: the backend may then act "
+        "on them twice.",
+    )
+    attempt_timeout_s: Seconds | None = Field(
+        default=None,
+        description="From the end of the request to the response's head where another attempt may follow; then that "
+        "is a response_timeout. timeouts.response_header_s where not given.",
+    )
+    budget_share: float = Field(
+        default=0.2, ge=0, le=1, description="Retries under way, at most, as a share of the pool's requests under way."
+    )
+    budget_min: int = Field(
+        default=3, ge=0, description="Retries that may be under way at once, whatever the share; per worker."
+    )
+    attempts_header: bool = Field(
+        default=False, description="Whether responses after a retry say `smartlb-attempts: 2`, or how many it took."
+    )
+
+    @model_validator(mode="after")
+    def _timeout_of_use(self) -> "Retries":
+        if self.attempt_timeout_s is not None and "response_timeout" not in self.retry_on:
+            raise ValueError("attempt_timeout_s is of use with response_timeout in `retry_on`")
+        return self
+
+
 class IdleConnections(Section):
     """Connections to backends that are kept open between requests."""
 
@@ -198,6 +237,7 @@ class Pool(Section):
     ejection: Ejection | None = Field(default=Ejection(), description="Passive checks; null switches them off.")
     timeouts: Timeouts = Field(default=Timeouts(), description="How long backends may take.")
     queue: Queue = Field(default=Queue(), description="Waiting for a backend with room.")
+    retries: Retries = Field(default=Retries(), description="Sending a request to another backend.")
     idle_connections: IdleConnections = Field(default=IdleConnections(), description="Reuse of connections.")
 
 

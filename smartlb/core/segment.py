@@ -28,6 +28,8 @@ class Gauge(IntEnum):
     LOG_LINES_DROPPED = 5  # access log lines dropped because the writer was behind
     CONNECTS = 6  # connections opened to backends, successfully or not
     STALE_RETRIES = 7  # requests sent again because an idle connection was closed under them
+    RETRIES = 8  # further attempts at requests
+    RETRIES_REFUSED = 9  # not made because the retry budget was used up
 
 
 @dataclass(frozen=True, slots=True)

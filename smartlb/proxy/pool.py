@@ -21,6 +21,7 @@ from smartlb.core.snapshot import Snapshot
 from smartlb.policies.policy import Members, Policy
 from smartlb.policies.registry import POLICIES
 from smartlb.proxy.backend import BackendConnection
+from smartlb.proxy.retries import Retries
 
 if TYPE_CHECKING:
     from smartlb.proxy.exchange import Exchange
@@ -74,11 +75,12 @@ class Pool:
     Attributes:
         name: of the configuration.
         settings: of the configuration.
-        request_s, response_header_s: the timeouts that every request needs, at hand.
+        request_s, attempt_s: the timeouts that every request needs, at hand.
         first: index over all pools of the pool's first backend.
         observe, memory: of the policy, where it measures; called with each outcome.
         view: what the policy may look at.
         on_fallback: whether a learned pool is served by `FALLBACK` now.
+        retries: which there may be, and how many there are.
         connects: connections opened to backends, successfully or not, so far.
         waiting: requests that wait for room, first come first.
         key: of what in a request the policy wants a hash: ``none``, ``client_ip`` or ``url``.
@@ -108,6 +110,7 @@ class Pool:
         "_slice",
         "_snapshot",
         "_weight",
+        "attempt_s",
         "connects",
         "first",
         "key",
@@ -116,7 +119,7 @@ class Pool:
         "observe",
         "on_fallback",
         "request_s",
-        "response_header_s",
+        "retries",
         "settings",
         "view",
         "waiting",
@@ -135,7 +138,8 @@ class Pool:
         self.name = name
         self.settings = settings
         self.request_s = settings.timeouts.request_s
-        self.response_header_s = settings.timeouts.response_header_s
+        response_header_s = settings.timeouts.response_header_s
+        self.attempt_s = min(settings.retries.attempt_timeout_s or response_header_s, response_header_s)
         members = numbering.pools[name]
         self.first = members.start
         self._slice = slice(members.start, members.stop)
@@ -176,6 +180,7 @@ class Pool:
         self._idle: list[deque[BackendConnection]] = [deque() for _ in range(size)]
         self._connecting: set[asyncio.Task[None]] = set()
         self.connects = 0
+        self.retries = Retries(settings.retries)
 
     # Choosing
 
@@ -208,6 +213,10 @@ class Pool:
             for position in self.view.eligible
             if (limit := self._limit[position]) is not None and self._in_flight[position] >= limit
         ]
+
+    def has_room_besides(self, tried: Sequence[int]) -> bool:
+        """Whether a backend that is not in `tried` could have a request now."""
+        return bool(set(self.view.eligible).difference(tried, self._full() if self._limited else ()))
 
     def _without(self, positions: Any) -> PoolView:
         mask = np.asarray(self.view.barred) == 0.0
@@ -270,6 +279,11 @@ class Pool:
         self._own[position] -= 1
         if self.waiting:
             self.serve_waiting()
+
+    @property
+    def under_way(self) -> int:
+        """This worker's requests at backends and in the queue."""
+        return sum(self._own) + len(self.waiting)
 
     # Waiting
 

@@ -214,6 +214,8 @@ class Worker:
         gauges[Gauge.LOG_LINES_DROPPED] = self._log_lines_dropped
         gauges[Gauge.CONNECTS] = sum(pool.connects for pool in self._pools.values())
         gauges[Gauge.STALE_RETRIES] = self.stale_retries
+        gauges[Gauge.RETRIES] = sum(pool.retries.begun for pool in self._pools.values())
+        gauges[Gauge.RETRIES_REFUSED] = sum(pool.retries.refused for pool in self._pools.values())
 
     def drain(self) -> None:
         """Close what is idle; the rest closes after its present exchange."""
