@@ -235,6 +235,23 @@ class Pool(Section):
     )
     health_check: HealthCheck | None = Field(default=None, description="Active checks; none where not given.")
     ejection: Ejection | None = Field(default=Ejection(), description="Passive checks; null switches them off.")
+    panic_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Where less than this share of the backends is healthy and not ejected, all but drained ones are "
+        "used; 0 never does so.",
+    )
+    slow_start_s: float = Field(
+        default=0.0,
+        ge=0,
+        le=3_600,
+        description="How long the weight of a backend grows that becomes eligible again, under every policy; 0 gives "
+        "it all at once.",
+    )
+    max_in_flight: int | None = Field(
+        default=None, ge=1, description="Requests at once at all backends, over all workers; more wait in the queue."
+    )
     timeouts: Timeouts = Field(default=Timeouts(), description="How long backends may take.")
     queue: Queue = Field(default=Queue(), description="Waiting for a backend with room.")
     retries: Retries = Field(default=Retries(), description="Sending a request to another backend.")

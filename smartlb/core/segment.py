@@ -73,7 +73,7 @@ class Segment:
         heartbeat_s: float64 ``[workers]``; the monotonic time at which each worker last showed life.
         gauges: float64 ``[workers, Gauge]``.
         eligibility_version: uint64 ``[1]``; raised after each change of `eligible`.
-        eligible: uint8 ``[backends]``; 1 where a backend may be picked.
+        eligible: uint8 ``[backends]``; 0 where a backend may not be picked, 2 where only because its pool panics.
         in_flight: int32 ``[workers, backends]``; each worker writes its row, all read the sum.
         snapshot: the learner's latest output.
     """

@@ -191,7 +191,7 @@ class Worker:
             self._snapshot = snapshot
             self._eligibility_version = version
             for pool in self._pools.values():
-                pool.update(snapshot)
+                pool.update(snapshot, now_s)
         if self._log_entries:
             self._flush_log()
 
