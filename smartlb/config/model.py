@@ -126,6 +126,29 @@ class HealthCheck(Section):
     )
 
 
+class SuccessRate(Section):
+    """Ejects backends whose share of successes is far below the mean of their pool."""
+
+    min_backends: int = Field(
+        default=5, ge=2, description="With fewer backends that had enough requests, none is compared."
+    )
+    min_requests: int = Field(default=100, ge=1, description="Requests in an interval that are enough.")
+    stdev_factor: float = Field(
+        default=1.9, gt=0, le=10, description="How many standard deviations below the mean is far."
+    )
+
+
+class LatencyOutliers(Section):
+    """Ejects backends whose median latency is far above that of their pool."""
+
+    factor: float = Field(default=3.0, gt=1, le=1_000, description="How many times the pool's median is far above it.")
+    intervals: int = Field(default=3, ge=1, description="Intervals in a row in which it must be.")
+    min_backends: int = Field(
+        default=3, ge=3, description="With fewer backends that had enough requests, none is compared."
+    )
+    min_requests: int = Field(default=20, ge=1, description="Successful requests in an interval that are enough.")
+
+
 class Ejection(Section):
     """Passive checks: a backend whose live requests fail in a row is left out for a time that grows."""
 
@@ -136,6 +159,13 @@ class Ejection(Section):
     max_ejection_s: Seconds = Field(default=300.0, description="Longest ejection.")
     max_ejected_share: float = Field(
         default=0.5, ge=0, le=1, description="Share of the pool that may be ejected at once."
+    )
+    interval_s: Seconds = Field(default=10.0, description="Over which backends are compared with their pool.")
+    success_rate: SuccessRate | None = Field(
+        default=None, description="Comparison by share of successes; none where not given."
+    )
+    latency: LatencyOutliers | None = Field(
+        default=None, description="Comparison by latency to the first byte; none where not given."
     )
 
 
