@@ -70,6 +70,12 @@ class Route(Section):
     name: Name = Field(description="Shown in metrics and logs.")
     match: RouteMatch = Field(default=RouteMatch(), description="Empty matches every request.")
     pool: Name = Field(description="A key of `pools`.")
+    priority: int = Field(
+        default=0,
+        ge=-100,
+        le=100,
+        description="Requests of higher priority leave the pool's queue first, and are the last that it refuses.",
+    )
 
 
 class ClassMatch(Section):

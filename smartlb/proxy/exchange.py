@@ -138,6 +138,11 @@ class Exchange:
             self._expect_response(monotonic())
 
     @property
+    def priority(self) -> int:
+        """Of its route, in the pool's queue."""
+        return self.client.worker.route_priorities[self.route]
+
+    @property
     def takes_body(self) -> bool:
         """Whether more of the body may be read from the client now."""
         return self._unsent is None and self._connection is not None and not self._connection.write_paused
@@ -152,6 +157,10 @@ class Exchange:
             return False
         self._send_to(position, now_s)
         return True
+
+    def displaced(self) -> None:
+        """Another request has taken the place in the queue."""
+        self._refuse(Outcome.QUEUE_FULL, f"the queue of pool {self.pool.name} is full of requests of higher priority")
 
     def _send_to(self, position: int, now_s: float) -> None:
         pool = self.pool

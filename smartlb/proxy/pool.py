@@ -83,7 +83,7 @@ class Pool:
         on_fallback: whether a learned pool is served by `FALLBACK` now.
         retries: which there may be, and how many there are.
         connects: connections opened to backends, successfully or not, so far.
-        waiting: requests that wait for room, first come first.
+        waiting: requests that wait for room, by priority and then as they came.
         key: of what in a request the policy wants a hash: ``none``, ``client_ip`` or ``url``.
     """
 
@@ -323,10 +323,20 @@ class Pool:
     # Waiting
 
     def wait(self, exchange: "Exchange") -> bool:
-        """Put a request in the queue; False when the queue is full."""
-        if len(self.waiting) >= self.settings.queue.max_waiting:
-            return False
-        self.waiting.append(exchange)
+        """Put a request in the queue, from which one of lower priority may have to go; False when it is full."""
+        waiting, priority = self.waiting, exchange.priority
+        last = None
+        if len(waiting) >= self.settings.queue.max_waiting:
+            if not waiting or waiting[-1].priority >= priority:
+                return False
+            last = waiting.pop()
+        at = len(waiting)
+        while at and waiting[at - 1].priority < priority:
+            at -= 1
+        waiting.insert(at, exchange)
+        if last is not None:
+            # Only now: its client's next request may want a place too.
+            last.displaced()
         return True
 
     def serve_waiting(self) -> None:

@@ -44,6 +44,7 @@ class Worker:
         header_s, idle_s: timeouts, of the configuration.
         routing: routes and request classes.
         route_pools: the pool of each route.
+        route_priorities: likewise.
         clients: open connections.
         write_record: appends a telemetry record.
         logs: whether there is an access log.
@@ -75,6 +76,7 @@ class Worker:
         "idle_s",
         "logs",
         "route_pools",
+        "route_priorities",
         "routing",
         "stale_retries",
         "write_record",
@@ -105,6 +107,7 @@ class Worker:
             for name, settings in config.pools.items()
         }
         self.route_pools = [self._pools[route.pool] for route in config.routes]
+        self.route_priorities = [route.priority for route in config.routes]
         self._segment = segment
         self._number = number
         self._loop = loop
