@@ -227,8 +227,15 @@ class Pool:
         ]
 
     def has_room_besides(self, tried: Sequence[int]) -> bool:
-        """Whether a backend that is not in `tried` could have a request now."""
-        return bool(set(self.view.eligible).difference(tried, self._full() if self._limited else ()))
+        """Whether a request at a backend could go to one that is not in `tried` instead."""
+        if self._most is not None and (self.waiting or sum(self._in_flight) > self._most):
+            # The place in the pool that it would leave is not its own any more.
+            return False
+        limit, in_flight = self._limit, self._in_flight
+        return any(
+            position not in tried and ((most := limit[position]) is None or in_flight[position] < most)
+            for position in self.view.eligible
+        )
 
     def _without(self, view: PoolView, positions: Iterable[int]) -> PoolView:
         mask = np.asarray(view.barred) == 0.0

@@ -8,7 +8,7 @@ from smartlb.core.segment import Gauge
 from smartlb.policies.registry import POLICIES
 from tests.eventually import eventually
 from tests.proxy.live import Live, LiveRouter, request
-from tests.proxy.origin import Link, ok
+from tests.proxy.origin import Link, ok, saying
 
 GET = request()
 
@@ -33,6 +33,39 @@ async def test_a_pool_takes_only_so_many_requests_at_once(live: Live) -> None:
     assert (refused.status, refused.error) == (503, "queue_full")
     answer.set()
     assert [(await client.response()).status for client in clients] == [200, 200, 200]
+
+
+async def test_a_retry_keeps_the_place_that_its_request_has(live: Live) -> None:
+    failing = await live.origin(saying(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"))
+    good = await live.origin()
+    router = await live.router(failing, good, pool={"max_in_flight": 1, "retries": {"retry_on": ["503"]}})
+    client = await live.client(router)
+    for _ in range(3):
+        assert (await client.ask(GET)).status == 200
+    assert failing.requests
+
+
+async def test_a_request_is_not_retried_while_others_wait_for_its_place(live: Live) -> None:
+    fail = asyncio.Event()
+
+    async def failing(link: Link) -> None:
+        await link.request()
+        await fail.wait()
+        await link.send(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n")
+        await link.end()
+
+    router = await live.router(
+        await live.origin(failing),
+        await live.origin(),
+        pool={"max_in_flight": 1, "retries": {"retry_on": ["503"]}},
+    )
+    first, second = await live.client(router), await live.client(router)
+    await first.send(GET)
+    await eventually(lambda: router.in_flight == [1, 0])
+    await second.send(GET)
+    await eventually(lambda: router.gauge(Gauge.WAITING) == 1)
+    fail.set()
+    assert ((await first.response()).status, (await second.response()).status) == (503, 200)
 
 
 async def test_the_requests_of_other_workers_count_too(live: Live) -> None:
