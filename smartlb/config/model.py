@@ -22,6 +22,7 @@ from smartlb.config.values import (
     Path,
     Regex,
     RequestTarget,
+    RetryCause,
     Seconds,
     StatusRange,
 )
@@ -69,6 +70,12 @@ class Route(Section):
     name: Name = Field(description="Shown in metrics and logs.")
     match: RouteMatch = Field(default=RouteMatch(), description="Empty matches every request.")
     pool: Name = Field(description="A key of `pools`.")
+    priority: int = Field(
+        default=0,
+        ge=-100,
+        le=100,
+        description="Requests of higher priority leave the pool's queue first, and are the last that it refuses.",
+    )
 
 
 class ClassMatch(Section):
@@ -125,6 +132,29 @@ class HealthCheck(Section):
     )
 
 
+class SuccessRate(Section):
+    """Ejects backends whose share of successes is far below the mean of their pool."""
+
+    min_backends: int = Field(
+        default=5, ge=2, description="With fewer backends that had enough requests, none is compared."
+    )
+    min_requests: int = Field(default=100, ge=1, description="Requests in an interval that are enough.")
+    stdev_factor: float = Field(
+        default=1.9, gt=0, le=10, description="How many standard deviations below the mean is far."
+    )
+
+
+class LatencyOutliers(Section):
+    """Ejects backends whose median latency is far above that of their pool."""
+
+    factor: float = Field(default=3.0, gt=1, le=1_000, description="How many times the pool's median is far above it.")
+    intervals: int = Field(default=3, ge=1, description="Intervals in a row in which it must be.")
+    min_backends: int = Field(
+        default=3, ge=3, description="With fewer backends that had enough requests, none is compared."
+    )
+    min_requests: int = Field(default=20, ge=1, description="Successful requests in an interval that are enough.")
+
+
 class Ejection(Section):
     """Passive checks: a backend whose live requests fail in a row is left out for a time that grows."""
 
@@ -135,6 +165,13 @@ class Ejection(Section):
     max_ejection_s: Seconds = Field(default=300.0, description="Longest ejection.")
     max_ejected_share: float = Field(
         default=0.5, ge=0, le=1, description="Share of the pool that may be ejected at once."
+    )
+    interval_s: Seconds = Field(default=10.0, description="Over which backends are compared with their pool.")
+    success_rate: SuccessRate | None = Field(
+        default=None, description="Comparison by share of successes; none where not given."
+    )
+    latency: LatencyOutliers | None = Field(
+        default=None, description="Comparison by latency to the first byte; none where not given."
     )
 
 
@@ -151,6 +188,44 @@ class Queue(Section):
 
     max_waiting: int = Field(default=128, ge=0, description="Per worker; a request beyond that gets 503.")
     timeout_s: Seconds = Field(default=5.0, description="Longest wait; then 503.")
+
+
+class Retries(Section):
+    """When a request is sent to another backend; never once a part of a response has been relayed."""
+
+    max_attempts: int = Field(
+        default=2, ge=1, le=10, description="Attempts at a request, the first included, each at another backend."
+    )
+    retry_on: list[RetryCause] = Field(
+        default=["connect_failed", "connect_timeout"],
+        description="Causes, as docs/operations.md lists them, and statuses or ranges of them, after which another "
+        "backend is tried.",
+    )
+    non_idempotent: bool = Field(
+        default=False,
+        description="Whether POST and PATCH may be repeated too after something was sent: the backend may then act "
+        "on them twice.",
+    )
+    attempt_timeout_s: Seconds | None = Field(
+        default=None,
+        description="From the end of the request to the response's head where another attempt may follow; then that "
+        "is a response_timeout. timeouts.response_header_s where not given.",
+    )
+    budget_share: float = Field(
+        default=0.2, ge=0, le=1, description="Retries under way, at most, as a share of the pool's requests under way."
+    )
+    budget_min: int = Field(
+        default=3, ge=0, description="Retries that may be under way at once, whatever the share; per worker."
+    )
+    attempts_header: bool = Field(
+        default=False, description="Whether responses after a retry say `smartlb-attempts: 2`, or how many it took."
+    )
+
+    @model_validator(mode="after")
+    def _timeout_of_use(self) -> "Retries":
+        if self.attempt_timeout_s is not None and "response_timeout" not in self.retry_on:
+            raise ValueError("attempt_timeout_s is of use with response_timeout in `retry_on`")
+        return self
 
 
 class IdleConnections(Section):
@@ -196,8 +271,26 @@ class Pool(Section):
     )
     health_check: HealthCheck | None = Field(default=None, description="Active checks; none where not given.")
     ejection: Ejection | None = Field(default=Ejection(), description="Passive checks; null switches them off.")
+    panic_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Where less than this share of the backends is healthy and not ejected, all but drained ones are "
+        "used; 0 never does so.",
+    )
+    slow_start_s: float = Field(
+        default=0.0,
+        ge=0,
+        le=3_600,
+        description="How long the weight of a backend grows that becomes eligible again, under every policy; 0 gives "
+        "it all at once.",
+    )
+    max_in_flight: int | None = Field(
+        default=None, ge=1, description="Requests at once at all backends, over all workers; more wait in the queue."
+    )
     timeouts: Timeouts = Field(default=Timeouts(), description="How long backends may take.")
     queue: Queue = Field(default=Queue(), description="Waiting for a backend with room.")
+    retries: Retries = Field(default=Retries(), description="Sending a request to another backend.")
     idle_connections: IdleConnections = Field(default=IdleConnections(), description="Reuse of connections.")
 
 

@@ -196,5 +196,17 @@ StatusRange = Annotated[
 ]
 """One status, or the first and the last of a range."""
 
+RetryCause = Annotated[
+    str,
+    BeforeValidator(_status_as_text, json_schema_input_type=Annotated[int, Field(ge=400, le=599)] | str),
+    Form(
+        r"connect_failed|connect_timeout|reset|malformed|response_timeout|[45][0-9]{2}(?:-[45][0-9]{2})?",
+        "connect_failed, connect_timeout, reset, malformed, response_timeout, or statuses from 400 such as 503 or "
+        "502-504",
+    ),
+    AfterValidator(_ascending),
+]
+"""Why an attempt at a request ended so that another one may follow: a cause, one status, or a range of them."""
+
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 """A time, at most a day."""

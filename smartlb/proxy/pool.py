@@ -4,7 +4,7 @@ import asyncio
 import logging
 from array import array
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +21,8 @@ from smartlb.core.snapshot import Snapshot
 from smartlb.policies.policy import Members, Policy
 from smartlb.policies.registry import POLICIES
 from smartlb.proxy.backend import BackendConnection
+from smartlb.proxy.retries import Retries
+from smartlb.proxy.slow_start import SlowStart
 
 if TYPE_CHECKING:
     from smartlb.proxy.exchange import Exchange
@@ -74,21 +76,24 @@ class Pool:
     Attributes:
         name: of the configuration.
         settings: of the configuration.
-        request_s, response_header_s: the timeouts that every request needs, at hand.
+        request_s, attempt_s: the timeouts that every request needs, at hand.
         first: index over all pools of the pool's first backend.
         observe, memory: of the policy, where it measures; called with each outcome.
         view: what the policy may look at.
         on_fallback: whether a learned pool is served by `FALLBACK` now.
+        retries: which there may be, and how many there are.
         connects: connections opened to backends, successfully or not, so far.
-        waiting: requests that wait for room, first come first.
+        waiting: requests that wait for room, by priority and then as they came.
         key: of what in a request the policy wants a hash: ``none``, ``client_ip`` or ``url``.
     """
 
     __slots__ = (
         "_address",
         "_alone",
+        "_chooser",
         "_connecting",
         "_draws",
+        "_eligible",
         "_fallback",
         "_idle",
         "_in_flight",
@@ -97,6 +102,7 @@ class Pool:
         "_limit",
         "_limited",
         "_loop",
+        "_most",
         "_most_idle",
         "_own",
         "_pick",
@@ -106,8 +112,10 @@ class Pool:
         "_segment",
         "_shared_matrix",
         "_slice",
+        "_slow_start",
         "_snapshot",
         "_weight",
+        "attempt_s",
         "connects",
         "first",
         "key",
@@ -116,7 +124,7 @@ class Pool:
         "observe",
         "on_fallback",
         "request_s",
-        "response_header_s",
+        "retries",
         "settings",
         "view",
         "waiting",
@@ -135,7 +143,8 @@ class Pool:
         self.name = name
         self.settings = settings
         self.request_s = settings.timeouts.request_s
-        self.response_header_s = settings.timeouts.response_header_s
+        response_header_s = settings.timeouts.response_header_s
+        self.attempt_s = min(settings.retries.attempt_timeout_s or response_header_s, response_header_s)
         members = numbering.pools[name]
         self.first = members.start
         self._slice = slice(members.start, members.stop)
@@ -153,6 +162,7 @@ class Pool:
         self._fallback = (
             _Chooser(fallback, fallback.options(), described, random.random) if self._learned else self._primary
         )
+        self._slow_start = SlowStart(settings.slow_start_s, weight)
         self._use(self._fallback)
         self.observe, self.memory = self._primary.observe, self._primary.memory
         self.on_fallback = self._learned
@@ -165,10 +175,12 @@ class Pool:
         self._refresh_at_s = 0.0
         self._weight = array("d", weight)
         self._snapshot: Snapshot | None = None
+        self._eligible: bytes | None = None
         self.view = self._make_view(np.ones(size, dtype=bool))
 
         self._limit = [backend.max_in_flight for backend in settings.backends]
-        self._limited = any(limit is not None for limit in self._limit)
+        self._most = settings.max_in_flight
+        self._limited = any(limit is not None for limit in (*self._limit, self._most))
         self.waiting: deque[Exchange] = deque()
 
         self._address = [_host_and_port(backend.address) for backend in settings.backends]
@@ -176,6 +188,7 @@ class Pool:
         self._idle: list[deque[BackendConnection]] = [deque() for _ in range(size)]
         self._connecting: set[asyncio.Task[None]] = set()
         self.connects = 0
+        self.retries = Retries(settings.retries)
 
     # Choosing
 
@@ -194,23 +207,38 @@ class Pool:
         view = self.view
         if tried or self._limited:
             full = self._full() if self._limited else []
+            if full and len(full) == len(view.eligible):
+                return ALL_FULL
             if tried or full:
-                view = self._without(chain(tried, full))
+                view = self._without(view, chain(tried, full))
                 if not view.eligible:
                     return ALL_FULL if full else NOBODY
         if not view.eligible:
             return NOBODY
         return self._pick(view, self._pick_memory, request_class, key, now_s, self._draws())
 
-    def _full(self) -> list[int]:
+    def _full(self) -> Sequence[int]:
+        if self._most is not None and sum(self._in_flight) >= self._most:
+            return self.view.eligible
         return [
             position
             for position in self.view.eligible
             if (limit := self._limit[position]) is not None and self._in_flight[position] >= limit
         ]
 
-    def _without(self, positions: Any) -> PoolView:
-        mask = np.asarray(self.view.barred) == 0.0
+    def has_room_besides(self, tried: Sequence[int]) -> bool:
+        """Whether a request at a backend could go to one that is not in `tried` instead."""
+        if self._most is not None and (self.waiting or sum(self._in_flight) > self._most):
+            # The place in the pool that it would leave is not its own any more.
+            return False
+        limit, in_flight = self._limit, self._in_flight
+        return any(
+            position not in tried and ((most := limit[position]) is None or in_flight[position] < most)
+            for position in self.view.eligible
+        )
+
+    def _without(self, view: PoolView, positions: Iterable[int]) -> PoolView:
+        mask = np.asarray(view.barred) == 0.0
         mask[list(positions)] = False
         return self._make_view(mask)
 
@@ -240,10 +268,16 @@ class Pool:
             slope_s=slope_s,
         )
 
-    def update(self, snapshot: Snapshot | None) -> None:
+    def update(self, snapshot: Snapshot | None, now_s: float) -> None:
         """Take in the shared eligibility and a snapshot; None where there is no fresh one."""
         self._snapshot = snapshot if self._learned else None
-        self.view = self._make_view(self._segment.eligible[self._slice] == 1)
+        eligible = self._segment.eligible[self._slice].copy()
+        self.view = self._make_view(eligible != 0)
+        if self._eligible is not None:
+            before = np.frombuffer(self._eligible, np.uint8)
+            # Not those that a panic brings in: it is there to spare the others.
+            self._slow_start.begin(np.flatnonzero((before == 0) & (eligible == 1)).tolist(), now_s)
+        self._eligible = eligible.tobytes()
         fall_back = self._learned and snapshot is None
         if fall_back and not self.on_fallback:
             log.warning("pool %s: no fresh snapshot from the learner, %s takes over", self.name, FALLBACK)
@@ -253,7 +287,24 @@ class Pool:
         self._use(self._fallback if fall_back else self._primary)
 
     def _use(self, chooser: _Chooser) -> None:
-        self._pick, self._pick_memory, self._draws = chooser.pick, chooser.memory, chooser.draws
+        self._chooser = chooser
+        self._pick = self._pick_slowly if self._slow_start else chooser.pick
+        self._pick_memory, self._draws = chooser.memory, chooser.draws
+
+    def _pick_slowly(
+        self, view: PoolView, memory: Any, request_class: int, key: int, now_s: float, draws: Sequence[float]
+    ) -> int:
+        """The policy's pick while backends start: what one of them has not earned goes to the others."""
+        pick, slow_start = self._chooser.pick, self._slow_start
+        slow_start.earn(self.view.eligible, now_s)
+        if not slow_start:
+            self._use(self._chooser)
+        position = pick(view, memory, request_class, key, now_s, draws)
+        while not slow_start.spend(position, regardless=len(view.eligible) == 1):
+            view = self._without(view, (position,))
+            # The same draws would favour the neighbours of the one that was refused.
+            position = pick(view, memory, request_class, key, now_s, self._draws())
+        return position
 
     # Counting
 
@@ -271,13 +322,28 @@ class Pool:
         if self.waiting:
             self.serve_waiting()
 
+    @property
+    def under_way(self) -> int:
+        """This worker's requests at backends and in the queue."""
+        return sum(self._own) + len(self.waiting)
+
     # Waiting
 
     def wait(self, exchange: "Exchange") -> bool:
-        """Put a request in the queue; False when the queue is full."""
-        if len(self.waiting) >= self.settings.queue.max_waiting:
-            return False
-        self.waiting.append(exchange)
+        """Put a request in the queue, from which one of lower priority may have to go; False when it is full."""
+        waiting, priority = self.waiting, exchange.priority
+        last = None
+        if len(waiting) >= self.settings.queue.max_waiting:
+            if not waiting or waiting[-1].priority >= priority:
+                return False
+            last = waiting.pop()
+        at = len(waiting)
+        while at and waiting[at - 1].priority < priority:
+            at -= 1
+        waiting.insert(at, exchange)
+        if last is not None:
+            # Only now: its client's next request may want a place too.
+            last.displaced()
         return True
 
     def serve_waiting(self) -> None:

@@ -44,6 +44,7 @@ class Worker:
         header_s, idle_s: timeouts, of the configuration.
         routing: routes and request classes.
         route_pools: the pool of each route.
+        route_priorities: likewise.
         clients: open connections.
         write_record: appends a telemetry record.
         logs: whether there is an access log.
@@ -75,6 +76,7 @@ class Worker:
         "idle_s",
         "logs",
         "route_pools",
+        "route_priorities",
         "routing",
         "stale_retries",
         "write_record",
@@ -105,6 +107,7 @@ class Worker:
             for name, settings in config.pools.items()
         }
         self.route_pools = [self._pools[route.pool] for route in config.routes]
+        self.route_priorities = [route.priority for route in config.routes]
         self._segment = segment
         self._number = number
         self._loop = loop
@@ -191,7 +194,7 @@ class Worker:
             self._snapshot = snapshot
             self._eligibility_version = version
             for pool in self._pools.values():
-                pool.update(snapshot)
+                pool.update(snapshot, now_s)
         if self._log_entries:
             self._flush_log()
 
@@ -214,6 +217,8 @@ class Worker:
         gauges[Gauge.LOG_LINES_DROPPED] = self._log_lines_dropped
         gauges[Gauge.CONNECTS] = sum(pool.connects for pool in self._pools.values())
         gauges[Gauge.STALE_RETRIES] = self.stale_retries
+        gauges[Gauge.RETRIES] = sum(pool.retries.begun for pool in self._pools.values())
+        gauges[Gauge.RETRIES_REFUSED] = sum(pool.retries.refused for pool in self._pools.values())
 
     def drain(self) -> None:
         """Close what is idle; the rest closes after its present exchange."""

@@ -93,7 +93,7 @@ class LiveRouter:
 
     def __init__(self, config: Config, access_log: socket.socket | None) -> None:
         numbering = Numbering(config)
-        layout = Layout(1, len(numbering.backends), len(numbering.classes), 8_192)
+        layout = Layout(config.workers, len(numbering.backends), len(numbering.classes), 8_192)
         self.segment = Segment(memoryview(bytearray(layout.size)), layout)
         self.segment.eligible[:] = 1
         self.segment.eligibility_version[0] = 1
