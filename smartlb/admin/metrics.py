@@ -48,6 +48,12 @@ _WORKER_GAUGES: dict[Gauge, tuple[type[CounterMetricFamily | GaugeMetricFamily],
         "stale_retries",
         "Requests sent again because an idle connection was closed under them.",
     ),
+    Gauge.TLS_HANDSHAKES: (CounterMetricFamily, "tls_handshakes", "TLS handshakes with clients, completed."),
+    Gauge.TLS_HANDSHAKES_FAILED: (
+        CounterMetricFamily,
+        "tls_handshakes_failed",
+        "TLS handshakes with clients that failed or took too long.",
+    ),
 }
 
 

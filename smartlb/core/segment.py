@@ -28,6 +28,8 @@ class Gauge(IntEnum):
     LOG_LINES_DROPPED = 5  # access log lines dropped because the writer was behind
     CONNECTS = 6  # connections opened to backends, successfully or not
     STALE_RETRIES = 7  # requests sent again because an idle connection was closed under them
+    TLS_HANDSHAKES = 8  # with clients, completed
+    TLS_HANDSHAKES_FAILED = 9  # with clients, given up by either side or not complete in time
 
 
 @dataclass(frozen=True, slots=True)
