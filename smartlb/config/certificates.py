@@ -98,7 +98,7 @@ class Reloading(Generic[T]):
         self._make = make
         self._interval_s = interval_s
         self._look_at_s = float("-inf")
-        self._seen: list[tuple[int, int, int] | None] = []
+        self._seen: list[tuple[int, int, int] | None] | None = None
 
     def refresh(self, now_s: float) -> bool:
         """Look at the files if it is time to; returns whether the value is a new one.
@@ -225,9 +225,9 @@ def backend_context(settings: BackendTls) -> ssl.SSLContext:
 
 
 def reloading_backend_context(settings: BackendTls) -> Reloading[ssl.SSLContext]:
-    """The context for a pool's backends; it is made again when a file changes."""
+    """The context for a pool's backends; the system's authorities are read once."""
     paths = [path for path in (settings.ca, settings.certificate, settings.key) if path is not None]
-    return Reloading(paths or [""], lambda: backend_context(settings), settings.reload_s)
+    return Reloading(paths, lambda: backend_context(settings), settings.reload_s)
 
 
 def reason_of(error: OSError) -> str:

@@ -177,6 +177,8 @@ class Pool:
 
         self._address = [_host_and_port(backend.address) for backend in settings.backends]
         self._tls = reloading_backend_context(settings.tls) if settings.tls else None
+        if self._tls is not None:
+            self._tls.refresh(loop.time())  # errors are logged now, and the first request need not wait
         self._tls_trouble: dict[int, str] = {}
         self._most_idle = settings.idle_connections.max_per_backend
         self._idle: list[deque[BackendConnection]] = [deque() for _ in range(size)]

@@ -63,6 +63,7 @@ class Termination:
         self._by_name: dict[str, ssl.SSLContext] = {}
         self._default: ssl.SSLContext | None = None
         self._front = self._new_front()
+        self._look_at_s = float("-inf")
         self._failed_unsaid = 0
         self._report_at_s = 0.0
 
@@ -73,6 +74,9 @@ class Termination:
 
     def context(self, now_s: float) -> ssl.SSLContext:
         """What a new connection begins with; looks at the files if it is time to."""
+        if now_s < self._look_at_s:
+            return self._front
+        self._look_at_s = now_s + self._settings.reload_s
         renewed = [certificate.refresh(now_s) for certificate in self._certificates]
         if any(renewed):
             # A new one, so that no session is resumed that was begun under other certificates or authorities.
