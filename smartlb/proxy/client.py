@@ -33,6 +33,10 @@ _LINGER_S = 1.0
 """How long a refused client may go on sending before its connection is closed. Closing with unread bytes would
 reset the connection, and the client might never see why it was refused (RFC 9112 section 9.6)."""
 
+_FAREWELL_S = 5.0
+"""How long an idle client may take to end TLS from its side (close_notify) when the router drains; many only look at
+the connection when they need it again."""
+
 
 class ClientConnection(asyncio.Protocol):
     """One client's connection, with at most one exchange under way; further requests wait in its buffer.
@@ -336,6 +340,8 @@ class ClientConnection(asyncio.Protocol):
             self.exchange.keep_alive = False
         elif not self._buffer:
             self._close(linger=False)
+            if self._channel_of is not None:
+                self.deadline_s = monotonic() + _FAREWELL_S
 
     def _no_route(self, keep_alive: bool, method: bytes, target: bytes) -> None:
         outcome = Outcome.NO_ROUTE
@@ -362,6 +368,5 @@ class ClientConnection(asyncio.Protocol):
             self.deadline_s = monotonic() + _LINGER_S
         else:
             self.transport.close()
-            if self._channel_of is not None and not self.transport.get_write_buffer_size():
-                # All is sent; TLS waits for the client's own word of farewell, and few clients give it.
+            if linger:  # with TLS, which cannot be closed in one direction
                 self.deadline_s = monotonic() + _LINGER_S

@@ -16,7 +16,7 @@ from smartlb.core.segment import Gauge
 from tests.authority import Authority, Files
 from tests.eventually import eventually
 from tests.proxy.live import Client, Live, LiveRouter, request
-from tests.proxy.origin import Link, saying
+from tests.proxy.origin import Link, ok, saying
 
 HOST = "a.example"
 
@@ -222,8 +222,22 @@ async def test_a_client_that_never_says_farewell_is_not_waited_for(live: Live, a
     assert (await client.ask(request())).status == 200
     client.writer.transport.pause_reading()  # type: ignore[attr-defined]
     router.worker.drain()
-    router.sweep(ahead_s=2.0)
+    router.sweep(ahead_s=6.0)
     await eventually(lambda: not router.worker.clients)
+
+
+async def test_a_slow_client_has_all_of_a_last_response(live: Live, authority: Authority) -> None:
+    body = b"x" * 3_000_000
+    origin = await live.origin(saying(ok(body)))
+    router = await live.router(origin, listener=listener(authority.issue("a", HOST)))
+    client = await live.client(router, authority.client(), HOST)
+    client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+    await client.send(request("GET", "/", "connection: close"))
+    await eventually(lambda: origin.requests)
+    router.sweep(ahead_s=10.0)
+    client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+    assert (await client.response()).body == body
+    assert await client.rest() == b""
 
 
 async def test_a_refused_request_has_its_answer(live: Live, authority: Authority) -> None:
