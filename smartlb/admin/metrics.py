@@ -54,6 +54,12 @@ _WORKER_GAUGES: dict[Gauge, tuple[type[CounterMetricFamily | GaugeMetricFamily],
         "retries_refused",
         "Retries not made because the budget of their pool was used up.",
     ),
+    Gauge.TLS_HANDSHAKES: (CounterMetricFamily, "tls_handshakes", "TLS handshakes with clients, completed."),
+    Gauge.TLS_HANDSHAKES_FAILED: (
+        CounterMetricFamily,
+        "tls_handshakes_failed",
+        "TLS handshakes with clients that failed or took too long.",
+    ),
 }
 
 

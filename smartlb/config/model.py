@@ -13,6 +13,8 @@ from smartlb.config.values import (
     Address,
     Authority,
     BindAddress,
+    Ciphers,
+    FilePath,
     Headers,
     HostName,
     Known,
@@ -24,6 +26,7 @@ from smartlb.config.values import (
     RequestTarget,
     RetryCause,
     Seconds,
+    ServerName,
     StatusRange,
 )
 from smartlb.learning.registry import DRIFT_DETECTORS, ERROR_MODELS, LATENCY_MODELS
@@ -36,6 +39,40 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
+class CertificateFiles(Section):
+    """A certificate and its key."""
+
+    certificate: FilePath = Field(description="PEM file with the certificate, then those of the authorities between.")
+    key: FilePath = Field(description="PEM file with the private key, without a password; it may be the same file.")
+
+
+class ListenerTls(Section):
+    """TLS between clients and the router."""
+
+    certificates: list[CertificateFiles] = Field(
+        min_length=1, description="Chosen by the name that the client asks for; the first where none has it."
+    )
+    min_version: Literal["1.2", "1.3"] = Field(default="1.2", description="Oldest version of TLS that is spoken.")
+    ciphers: Ciphers = Field(
+        default="ECDHE+AESGCM:ECDHE+CHACHA20", description="For TLS 1.2, as OpenSSL writes them; TLS 1.3 has its own."
+    )
+    client_certificate: Literal["none", "optional", "required"] = Field(
+        default="none", description="Whether clients show a certificate; one that is shown must be valid."
+    )
+    client_ca: FilePath | None = Field(
+        default=None, description="PEM file with the authorities whose client certificates are valid."
+    )
+    reload_s: Seconds = Field(default=10.0, description="Time between two looks at whether the files have changed.")
+
+    @model_validator(mode="after")
+    def _authority_for_clients(self) -> "ListenerTls":
+        if self.client_certificate != "none" and self.client_ca is None:
+            raise ValueError(f"client_certificate: {self.client_certificate} needs client_ca")
+        if self.client_certificate == "none" and self.client_ca is not None:
+            raise ValueError("client_ca has no effect without client_certificate: optional or required")
+        return self
+
+
 class Listener(Section):
     """An address that clients connect to."""
 
@@ -44,6 +81,7 @@ class Listener(Section):
         default=[],
         description="Peers whose X-Forwarded-* and X-Request-ID headers are believed; others' are replaced.",
     )
+    tls: ListenerTls | None = Field(default=None, description="Clients speak TLS; plain HTTP where not given.")
 
 
 class RouteMatch(Section):
@@ -235,6 +273,34 @@ class IdleConnections(Section):
     timeout_s: Seconds = Field(default=30.0, description="Shorter than the backends' own keep-alive timeout.")
 
 
+class BackendTls(Section):
+    """TLS between the router and a pool's backends."""
+
+    verify: bool = Field(
+        default=True, description="Whether a backend's certificate must be valid and for its name; false trusts anyone."
+    )
+    ca: FilePath | None = Field(
+        default=None, description="PEM file with the authorities to trust; the system's where not given."
+    )
+    server_name: ServerName | None = Field(
+        default=None, description="Asked for, and what the certificate must be for; the backend's host where not given."
+    )
+    certificate: FilePath | None = Field(
+        default=None, description="PEM file with the router's own certificate, for backends that ask for one."
+    )
+    key: FilePath | None = Field(default=None, description="PEM file with its private key, without a password.")
+    min_version: Literal["1.2", "1.3"] = Field(default="1.2", description="Oldest version of TLS that is spoken.")
+    reload_s: Seconds = Field(default=10.0, description="Time between two looks at whether the files have changed.")
+
+    @model_validator(mode="after")
+    def _whole(self) -> "BackendTls":
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key go together: give both or neither")
+        if self.ca is not None and not self.verify:
+            raise ValueError("ca has no effect with verify: false")
+        return self
+
+
 class PolicyChoice(Section):
     """A policy by name, with that policy's options beside it."""
 
@@ -292,12 +358,14 @@ class Pool(Section):
     queue: Queue = Field(default=Queue(), description="Waiting for a backend with room.")
     retries: Retries = Field(default=Retries(), description="Sending a request to another backend.")
     idle_connections: IdleConnections = Field(default=IdleConnections(), description="Reuse of connections.")
+    tls: BackendTls | None = Field(default=None, description="Backends speak TLS; plain HTTP where not given.")
 
 
 class ClientTimeouts(Section):
     """How long clients may take."""
 
     header_s: Seconds = Field(default=10.0, description="From a request's first byte to its complete head.")
+    tls_handshake_s: Seconds = Field(default=10.0, description="From a connection to the end of its TLS handshake.")
     idle_s: Seconds = Field(default=75.0, description="Between requests on a connection, and between bytes of a body.")
 
 

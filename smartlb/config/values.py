@@ -1,6 +1,7 @@
 """The kinds of single values a configuration is made of: addresses, names, patterns and the like."""
 
 import re
+import ssl
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -102,6 +103,14 @@ def _regex(value: str) -> str:
             re.compile(value.encode())
     except (re.error, ValueError, OverflowError, RecursionError, Warning) as error:
         raise ValueError(f"expected a regular expression ({error})") from None
+    return value
+
+
+def _ciphers(value: str) -> str:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).set_ciphers(value)
+    except (ssl.SSLError, ValueError):
+        raise ValueError("expected ciphers as OpenSSL writes them, such as ECDHE+AESGCM:ECDHE+CHACHA20") from None
     return value
 
 
@@ -210,3 +219,18 @@ RetryCause = Annotated[
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 """A time, at most a day."""
+
+FilePath = Annotated[str, Form(r"[^\x00]+", "the path of a file")]
+"""A file that the configuration refers to."""
+
+Ciphers = Annotated[str, AfterValidator(_ciphers)]
+"""An OpenSSL cipher list with at least one cipher that is known here."""
+
+ServerName = Annotated[
+    str,
+    Form(
+        r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*|[0-9A-Fa-f:]+",
+        "a host name or an address, without port",
+    ),
+]
+"""What a server's certificate must be for."""

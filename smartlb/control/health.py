@@ -5,11 +5,13 @@ import logging
 import os
 from collections.abc import Callable
 from random import Random
+from typing import Any
 
 import aiohttp
 from yarl import URL
 
 from smartlb import __version__
+from smartlb.config.certificates import reason_of, reloading_backend_context
 from smartlb.config.model import Config, HealthCheck
 from smartlb.config.numbering import Member, Numbering
 from smartlb.control.rise_fall import Health, RiseFall
@@ -41,6 +43,11 @@ class HealthChecker:
             check = config.pools[member.pool].health_check
             if check is not None:
                 self._checks[member.index] = (member, check)
+        self._tls = {
+            name: (reloading_backend_context(pool.tls), pool.tls.server_name)
+            for name, pool in config.pools.items()
+            if pool.tls is not None
+        }
         self._states = {index: RiseFall(check.rise, check.fall) for index, (_, check) in self._checks.items()}
 
     def health(self, index: int) -> Health:
@@ -73,10 +80,21 @@ class HealthChecker:
         pause_s = self._rng.random() * check.interval_s
         while True:
             started_s = clock()
-            passed, words = await _ask(session, member.settings.address, check)
+            passed, words = await self._check(session, member, check)
             self._take_in(member, passed, words)
             await asyncio.sleep(max(0.0, started_s + pause_s - clock()))
             pause_s = check.interval_s
+
+    async def _check(self, session: aiohttp.ClientSession, member: Member, check: HealthCheck) -> tuple[bool, str]:
+        if member.pool not in self._tls:
+            return await _ask(session, f"http://{member.settings.address}", check)
+        context, server_name = self._tls[member.pool]
+        context.refresh(asyncio.get_running_loop().time())
+        if context.value is None:
+            return False, "the certificates of its pool cannot be loaded"
+        return await _ask(
+            session, f"https://{member.settings.address}", check, ssl=context.value, server_hostname=server_name
+        )
 
     def _take_in(self, member: Member, passed: bool, words: str) -> None:
         state = self._states[member.index]
@@ -94,20 +112,24 @@ class HealthChecker:
         self._on_change(member.index, passed, reason)
 
 
-async def _ask(session: aiohttp.ClientSession, address: str, check: HealthCheck) -> tuple[bool, str]:
+async def _ask(session: aiohttp.ClientSession, origin: str, check: HealthCheck, **tls: Any) -> tuple[bool, str]:
     """One check: whether it passed, and what happened in words."""
+    address = origin.partition("://")[2]
     try:
         async with session.get(
-            URL(f"http://{address}{check.path}", encoded=True),
+            URL(f"{origin}{check.path}", encoded=True),
             allow_redirects=False,
             headers={"Host": check.host} if check.host else None,
             timeout=aiohttp.ClientTimeout(total=check.timeout_s),
+            **tls,
         ) as response:
             status = response.status
     except TimeoutError:
         return False, f"no answer to GET {check.path} within {check.timeout_s:g} s"
     except aiohttp.ClientConnectorDNSError:
         return False, f"the host of {address} cannot be resolved"
+    except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError) as error:
+        return False, reason_of(error.os_error)
     except aiohttp.ClientConnectorError as error:
         # asyncio's own words, "Connect call failed", do not say why.
         why = os.strerror(error.errno) if error.errno else error.os_error

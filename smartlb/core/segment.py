@@ -30,6 +30,8 @@ class Gauge(IntEnum):
     STALE_RETRIES = 7  # requests sent again because an idle connection was closed under them
     RETRIES = 8  # further attempts at requests
     RETRIES_REFUSED = 9  # not made because the retry budget was used up
+    TLS_HANDSHAKES = 10  # with clients, completed
+    TLS_HANDSHAKES_FAILED = 11  # with clients, given up by either side or not complete in time
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import ssl
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from smartlb.config.certificates import reason_of, reloading_backend_context
 from smartlb.config.model import Pool as PoolSettings
 from smartlb.config.numbering import Numbering
 from smartlb.core.outcome import Outcome
@@ -114,6 +116,8 @@ class Pool:
         "_slice",
         "_slow_start",
         "_snapshot",
+        "_tls",
+        "_tls_trouble",
         "_weight",
         "attempt_s",
         "connects",
@@ -184,6 +188,10 @@ class Pool:
         self.waiting: deque[Exchange] = deque()
 
         self._address = [_host_and_port(backend.address) for backend in settings.backends]
+        self._tls = reloading_backend_context(settings.tls) if settings.tls else None
+        if self._tls is not None:
+            self._tls.refresh(loop.time())  # errors are logged now, and the first request need not wait
+        self._tls_trouble: dict[int, str] = {}
         self._most_idle = settings.idle_connections.max_per_backend
         self._idle: list[deque[BackendConnection]] = [deque() for _ in range(size)]
         self._connecting: set[asyncio.Task[None]] = set()
@@ -398,19 +406,39 @@ class Pool:
     async def _connect(self, position: int, exchange: "Exchange") -> None:
         host, port = self._address[position]
         try:
+            tls = self._tls_arguments(host)
             async with asyncio.timeout(self.settings.timeouts.connect_s):
                 _, connection = await self._loop.create_connection(
-                    lambda: BackendConnection(self, position), host, port
+                    lambda: BackendConnection(self, position), host, port, **tls
                 )
         except TimeoutError:
             exchange.connect_failed(position, Outcome.CONNECT_TIMEOUT, "no answer to the connection attempt")
         except OSError as error:
-            exchange.connect_failed(position, Outcome.CONNECT_FAILED, error.strerror or str(error))
+            reason = reason_of(error)
+            if isinstance(error, ssl.SSLError):
+                self._report_tls(position, reason)
+            exchange.connect_failed(position, Outcome.CONNECT_FAILED, reason)
         else:
+            self._tls_trouble.pop(position, None)
             if connection.transport.is_closing():
                 exchange.connect_failed(position, Outcome.CONNECT_FAILED, "it closed the connection at once")
             elif not exchange.connected(connection):
                 self.keep(connection, self._loop.time())
+
+    def _tls_arguments(self, host: str) -> dict[str, Any]:
+        """What `create_connection` needs for TLS; nothing where the pool has none."""
+        if self._tls is None or self.settings.tls is None:
+            return {}
+        self._tls.refresh(self._loop.time())
+        if self._tls.value is None:
+            raise ConnectionError("the router cannot load the certificates of this pool; its log says why")
+        return {"ssl": self._tls.value, "server_hostname": self.settings.tls.server_name or host}
+
+    def _report_tls(self, position: int, reason: str) -> None:
+        """Log why TLS with a backend does not work, once until it works or fails in another way."""
+        if self._tls_trouble.get(position) != reason:
+            self._tls_trouble[position] = reason
+            log.warning("pool %s: backend %s: %s", self.name, self.settings.backends[position].label, reason)
 
 
 def _host_and_port(address: str) -> tuple[str, int]:

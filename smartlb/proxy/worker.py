@@ -13,7 +13,7 @@ from typing import Any
 
 import uvloop
 
-from smartlb.config.model import Config
+from smartlb.config.model import Config, Listener
 from smartlb.config.numbering import Numbering
 from smartlb.core.outcome import Outcome
 from smartlb.core.segment import Gauge, Segment
@@ -25,6 +25,7 @@ from smartlb.proxy.exchange import Exchange
 from smartlb.proxy.forwarding import TrustedNetworks
 from smartlb.proxy.pool import Pool
 from smartlb.proxy.routing import Routing
+from smartlb.proxy.tls import Termination, TlsServer
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,9 @@ class Worker:
         logs: whether there is an access log.
         draining: whether connections are closed after their present exchange.
         stale_retries: requests sent again because an idle connection was closed under them, so far.
+        tls_handshake_s: timeout, of the configuration.
+        handshakes: tasks of connections whose TLS handshake is under way.
+        tls_handshakes, tls_handshakes_failed: so far.
     """
 
     __slots__ = (
@@ -70,6 +74,7 @@ class Worker:
         "body_bytes",
         "clients",
         "draining",
+        "handshakes",
         "header_bytes",
         "header_count",
         "header_s",
@@ -79,6 +84,9 @@ class Worker:
         "route_priorities",
         "routing",
         "stale_retries",
+        "tls_handshake_s",
+        "tls_handshakes",
+        "tls_handshakes_failed",
         "write_record",
     )
 
@@ -102,6 +110,10 @@ class Worker:
         self.clients: set[ClientConnection] = set()
         self.draining = False
         self.stale_retries = 0
+        self.tls_handshake_s = config.timeouts.tls_handshake_s
+        self.handshakes: set[asyncio.Task[None]] = set()
+        self.tls_handshakes = 0
+        self.tls_handshakes_failed = 0
         self._pools = {
             name: Pool(name, settings, numbering, segment, number, random, loop)
             for name, settings in config.pools.items()
@@ -129,6 +141,13 @@ class Worker:
             self._refused += 1
             return False
         self.clients.add(client)
+        return True
+
+    def admits(self) -> bool:
+        """Whether a connection may begin its TLS handshake; False when there are too many."""
+        if len(self.clients) + len(self.handshakes) >= self._most_connections:
+            self._refused += 1
+            return False
         return True
 
     def next_request_id(self) -> bytes:
@@ -219,12 +238,35 @@ class Worker:
         gauges[Gauge.STALE_RETRIES] = self.stale_retries
         gauges[Gauge.RETRIES] = sum(pool.retries.begun for pool in self._pools.values())
         gauges[Gauge.RETRIES_REFUSED] = sum(pool.retries.refused for pool in self._pools.values())
+        gauges[Gauge.TLS_HANDSHAKES] = self.tls_handshakes
+        gauges[Gauge.TLS_HANDSHAKES_FAILED] = self.tls_handshakes_failed
 
     def drain(self) -> None:
         """Close what is idle; the rest closes after its present exchange."""
         self.draining = True
         for client in list(self.clients):
             client.drain()
+        for handshake in list(self.handshakes):
+            handshake.cancel()
+
+
+async def listen(
+    worker: Worker, listener: Listener, listening: socket.socket, *, alone: bool
+) -> asyncio.Server | TlsServer:
+    """Serve the connections that come to a socket.
+
+    Args:
+        worker: that serves them.
+        listener: whose socket it is.
+        listening: bound.
+        alone: whether no other worker serves the same listener.
+    """
+    trusted = TrustedNetworks(listener.trusted_proxies)
+    if listener.tls is not None:
+        return TlsServer(worker, Termination(listener.tls, tickets=alone), trusted, listening)
+    return await asyncio.get_running_loop().create_server(
+        partial(ClientConnection, worker, trusted), sock=listening, backlog=4096
+    )
 
 
 async def _run(handover: Handover) -> None:
@@ -242,14 +284,7 @@ async def _run(handover: Handover) -> None:
     worker.sweep(monotonic())
     servers = []
     for fd, listener in zip(handover.listen_fds, config.listeners, strict=True):
-        trusted = TrustedNetworks(listener.trusted_proxies)
-        servers.append(
-            await loop.create_server(
-                partial(ClientConnection, worker, trusted),
-                sock=socket.socket(fileno=fd),
-                backlog=4096,
-            )
-        )
+        servers.append(await listen(worker, listener, socket.socket(fileno=fd), alone=config.workers == 1))
     seldom_collect()
     log.info("worker %d serves", handover.worker)
 

@@ -5,6 +5,7 @@ The test drives its clock: `LiveRouter.sweep` takes how far ahead the time is, s
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Sequence
 from random import Random
 from time import monotonic
@@ -18,9 +19,8 @@ from smartlb.core.outcome import Outcome
 from smartlb.core.segment import Gauge, Layout, Segment
 from smartlb.core.snapshot import Snapshot
 from smartlb.core.telemetry import RECORD
-from smartlb.proxy.client import ClientConnection
-from smartlb.proxy.forwarding import TrustedNetworks
-from smartlb.proxy.worker import Worker
+from smartlb.proxy.tls import TlsServer
+from smartlb.proxy.worker import Worker, listen
 from tests.eventually import eventually
 from tests.proxy.message import Message, read_message
 from tests.proxy.origin import Origin, Script, answering
@@ -102,7 +102,7 @@ class LiveRouter:
         self._config = config
         self._reader = self.segment.ring_reader(0)
         self._records: list[Record] = []
-        self._server: asyncio.Server | None = None
+        self._server: asyncio.Server | TlsServer | None = None
         self.port = 0
 
     async def start(self) -> None:
@@ -111,10 +111,7 @@ class LiveRouter:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
         self.port = listening.getsockname()[1]
-        trusted = TrustedNetworks(self._config.listeners[0].trusted_proxies)
-        self._server = await asyncio.get_running_loop().create_server(
-            lambda: ClientConnection(self.worker, trusted), sock=listening
-        )
+        self._server = await listen(self.worker, self._config.listeners[0], listening, alone=True)
         self.tick()
 
     def tick(self, ahead_s: float = 0.0) -> None:
@@ -194,9 +191,9 @@ class Live:
         self._routers: list[LiveRouter] = []
         self.clients: list[Client] = []
 
-    async def origin(self, script: Script = answering) -> Origin:
+    async def origin(self, script: Script = answering, tls: ssl.SSLContext | None = None) -> Origin:
         """A backend that follows a script."""
-        origin = await Origin(script).start()
+        origin = await Origin(script).start(tls=tls)
         self._origins.append(origin)
         return origin
 
@@ -205,21 +202,24 @@ class Live:
         *backends: Origin | str | dict[str, Any],
         pool: dict[str, Any] | None = None,
         access_log: socket.socket | None = None,
+        listener: dict[str, Any] | None = None,
         **config: Any,
     ) -> LiveRouter:
         """A router with one pool of `backends`, round robin unless `pool` says otherwise."""
         addresses = [backend.address if isinstance(backend, Origin) else backend for backend in backends]
         web = {"backends": addresses, "policy": "round_robin", **(pool or {})}
-        listeners = [{"bind": "127.0.0.1:0"}]
+        listeners = [{"bind": "127.0.0.1:0", **(listener or {})}]
         checked = Config.model_validate({"listeners": listeners, "pools": {"web": web}, "workers": 1, **config})
         router = LiveRouter(checked, access_log)
         await router.start()
         self._routers.append(router)
         return router
 
-    async def client(self, router: LiveRouter) -> Client:
+    async def client(
+        self, router: LiveRouter, tls: ssl.SSLContext | None = None, server_name: str | None = None
+    ) -> Client:
         """A connection to a router."""
-        client = Client(*await asyncio.open_connection("127.0.0.1", router.port))
+        client = Client(*await asyncio.open_connection("127.0.0.1", router.port, ssl=tls, server_hostname=server_name))
         self.clients.append(client)
         return client
 
