@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from smartlb.core.outcome import COMPLETE, FIRST_BACKEND_FAULT, Outcome, failed
 from smartlb.core.telemetry import NO_BACKEND
-from smartlb.proxy.http1 import CHUNKED, IDEMPOTENT, UNTIL_CLOSE, HeaderBlock, without_header
+from smartlb.proxy.http1 import CHUNKED, IDEMPOTENT, UNTIL_CLOSE, HeaderBlock, MalformedResponse, without_header
 from smartlb.proxy.pool import ALL_FULL, NOBODY, Pool
 from smartlb.proxy.responses import status_of
 from smartlb.proxy.retries import NOTHING_SENT
@@ -294,6 +294,10 @@ class Exchange:
         if not self.http10:
             self.client.transport.write(head + b"\r\n")
 
+    def switch(self, connection: "BackendConnection", raw: bytes, data: bytes) -> None:  # noqa: ARG002
+        """The backend has sent a 101, which an ordinary exchange has not asked for."""
+        raise MalformedResponse("it is a 101, which was not asked for")
+
     def start_response(self, raw: bytes, status: int, length: int) -> bytes:
         """The head to send to the client, for a response as `parse_response` gives it."""
         self.response_started = True
@@ -431,6 +435,12 @@ class Exchange:
             return
         self._position = NOBODY
         if pool.observe is not None and (outcome == COMPLETE or outcome >= FIRST_BACKEND_FAULT):
-            latency_s = (first_byte_s or now_s) - dispatched_s
-            pool.observe(pool.memory, position, now_s, latency_s, failed(outcome, status))
+            self.observe(position, outcome, status, now_s)
         pool.ended(position)
+
+    def observe(self, position: int, outcome: int, status: int, now_s: float) -> None:
+        """Tell a policy that measures how an attempt went."""
+        pool = self.pool
+        if pool.observe is not None:
+            latency_s = (self.first_byte_s or now_s) - self._dispatched_s
+            pool.observe(pool.memory, position, now_s, latency_s, failed(outcome, status))

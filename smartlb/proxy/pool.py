@@ -85,6 +85,7 @@ class Pool:
         connects: connections opened to backends, successfully or not, so far.
         waiting: requests that wait for room, by priority and then as they came.
         key: of what in a request the policy wants a hash: ``none``, ``client_ip`` or ``url``.
+        upgrades: protocols that are tunnelled, in lower case.
     """
 
     __slots__ = (
@@ -126,6 +127,7 @@ class Pool:
         "request_s",
         "retries",
         "settings",
+        "upgrades",
         "view",
         "waiting",
     )
@@ -189,6 +191,7 @@ class Pool:
         self._connecting: set[asyncio.Task[None]] = set()
         self.connects = 0
         self.retries = Retries(settings.retries)
+        self.upgrades = frozenset(protocol.lower().encode() for protocol in settings.upgrades)
 
     # Choosing
 
