@@ -181,7 +181,9 @@ class Timeouts(Section):
 
     connect_s: Seconds = Field(default=2.0, description="For a connection to be made.")
     response_header_s: Seconds = Field(default=30.0, description="From the end of the request to the response's head.")
-    request_s: Seconds = Field(default=60.0, description="From arrival to the end of the response.")
+    request_s: Seconds | None = Field(
+        default=60.0, description="From arrival to the end of the response; null for responses that need not end."
+    )
     tunnel_idle_s: Seconds = Field(
         default=3_600.0,
         description="How long nothing may come through a WebSocket or other tunnel before it is closed.",

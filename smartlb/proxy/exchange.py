@@ -1,5 +1,6 @@
 """One request and its response, from the arrival of the request to its telemetry record."""
 
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -326,11 +327,16 @@ class Exchange:
         """The client reads too slowly: read no more from the backend."""
         if self._connection is not None:
             self._connection.transport.pause_reading()
+        if self.deadline_s == inf and self.response_started:
+            # A response without an end is still not kept for someone who has stopped reading it.
+            self.client.deadline_s = monotonic() + self.client.worker.idle_s
 
     def resume_response(self) -> None:
         """The client has caught up."""
         if self._connection is not None:
             self._connection.transport.resume_reading()
+        if self.deadline_s == inf and self.response_started:
+            self.client.deadline_s = inf
 
     # The end
 
@@ -356,7 +362,7 @@ class Exchange:
             self._refuse(Outcome.QUEUE_TIMEOUT, f"waited {wait_s:g} s for a backend of pool {self.pool.name}")
         elif self.client.write_paused or (self.takes_body and not self.request_complete):
             self.refused_midway(Outcome.CLIENT_TIMEOUT, "the request's body did not come in time")
-        elif not late and not self.request_complete:
+        elif not late and not self.request_complete and self.deadline_s < inf:
             # The backend is slow to take the body, for which it has as long as for all of the request.
             self.client.deadline_s = self.deadline_s
         elif not late and self._has_more_time():
@@ -366,7 +372,7 @@ class Exchange:
         else:
             outcome = Outcome.REQUEST_TIMEOUT if late else Outcome.RESPONSE_TIMEOUT
             reason = (
-                f"no complete response within {timeouts.request_s:g} s"
+                f"no complete response within {self.pool.request_s:g} s"
                 if late
                 else f"no response within {timeouts.response_header_s:g} s"
             )

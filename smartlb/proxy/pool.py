@@ -6,6 +6,7 @@ from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
+from math import inf
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
@@ -144,7 +145,7 @@ class Pool:
     ) -> None:
         self.name = name
         self.settings = settings
-        self.request_s = settings.timeouts.request_s
+        self.request_s = inf if settings.timeouts.request_s is None else settings.timeouts.request_s
         response_header_s = settings.timeouts.response_header_s
         self.attempt_s = min(settings.retries.attempt_timeout_s or response_header_s, response_header_s)
         members = numbering.pools[name]

@@ -574,3 +574,69 @@ async def test_a_long_poll(live: Live) -> None:
     router.sweep(45)
     go.set()
     assert (await client.response()).body == b"news"
+
+
+# Responses that need not end
+
+ENDLESS = {"timeouts": {"request_s": None, "response_header_s": 5}}
+
+
+async def test_a_response_may_take_for_ever(live: Live) -> None:
+    go = asyncio.Event()
+
+    async def script(link: Link) -> None:
+        await link.request()
+        await link.send(b"HTTP/1.1 200 OK\r\n\r\ndata: 1\n\n")
+        await go.wait()
+        await link.send(b"data: 2\n\n")
+
+    _origin, router, client = await live.pair(script, pool=ENDLESS)
+    await client.send(request("GET", "/events"))
+    async with asyncio.timeout(10):
+        await client.reader.readuntil(b"data: 1\n\n")
+    router.sweep(1_000_000)
+    go.set()
+    assert await client.rest() == b"data: 2\n\n"
+    assert (await router.record())["outcome"] == Outcome.COMPLETE
+
+
+async def test_a_client_that_stops_reading_such_a_response_is_cut_off(live: Live) -> None:
+    filled = asyncio.Event()
+
+    async def script(link: Link) -> None:
+        await link.request()
+        await link.send(b"HTTP/1.1 200 OK\r\n\r\n")
+        await _fill(link.writer.write, link.writer.drain)
+        filled.set()
+        await link.end()
+
+    _origin, router, client = await live.pair(script, pool=ENDLESS)
+    client.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+    await client.send(request("GET", "/events"))
+    async with asyncio.timeout(30):
+        await filled.wait()
+    router.sweep(70)
+    assert router.in_flight == [1]
+    router.sweep(80)
+    assert (await router.record())["outcome"] == Outcome.CLIENT_TIMEOUT
+
+
+async def test_an_answer_is_still_due(live: Live) -> None:
+    origin, router, client = await live.pair(then(), pool=ENDLESS)
+    await client.send(request("GET", "/events"))
+    await eventually(lambda: origin.requests)
+    router.sweep(10)
+    assert (await client.response()).error == "response_timeout"
+
+
+async def test_a_backend_that_does_not_take_the_body_is_given_up(live: Live) -> None:
+    async def script(link: Link) -> None:
+        await link.head()
+        await asyncio.Event().wait()
+
+    _origin, router, client = await live.pair(script, pool=ENDLESS)
+    await client.send(request("POST", "/", "content-length: 50000000"))
+    await _fill(client.writer.write, client.writer.drain)
+    router.sweep(80)
+    assert b" 504 " in (await client.cut())[:20]
+    assert (await router.record())["outcome"] == Outcome.RESPONSE_TIMEOUT
