@@ -7,6 +7,7 @@ from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
+from math import inf
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
@@ -87,6 +88,7 @@ class Pool:
         connects: connections opened to backends, successfully or not, so far.
         waiting: requests that wait for room, by priority and then as they came.
         key: of what in a request the policy wants a hash: ``none``, ``client_ip`` or ``url``.
+        upgrades: protocols that are tunnelled, in lower case.
     """
 
     __slots__ = (
@@ -130,6 +132,7 @@ class Pool:
         "request_s",
         "retries",
         "settings",
+        "upgrades",
         "view",
         "waiting",
     )
@@ -146,7 +149,7 @@ class Pool:
     ) -> None:
         self.name = name
         self.settings = settings
-        self.request_s = settings.timeouts.request_s
+        self.request_s = inf if settings.timeouts.request_s is None else settings.timeouts.request_s
         response_header_s = settings.timeouts.response_header_s
         self.attempt_s = min(settings.retries.attempt_timeout_s or response_header_s, response_header_s)
         members = numbering.pools[name]
@@ -197,6 +200,7 @@ class Pool:
         self._connecting: set[asyncio.Task[None]] = set()
         self.connects = 0
         self.retries = Retries(settings.retries)
+        self.upgrades = frozenset(protocol.lower().encode() for protocol in settings.upgrades)
 
     # Choosing
 
