@@ -92,7 +92,7 @@ def _serve(options: argparse.Namespace) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
-    return serve(config, options.ready_file, options.for_s)
+    return serve(config, Path(options.file), options.ready_file, options.for_s)
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -48,6 +48,7 @@ _WORKER_GAUGES: dict[Gauge, tuple[type[CounterMetricFamily | GaugeMetricFamily],
         "stale_retries",
         "Requests sent again because an idle connection was closed under them.",
     ),
+    Gauge.DRAINING: (GaugeMetricFamily, "draining", "1 once it accepts no more connections."),
 }
 
 
@@ -79,6 +80,7 @@ class RouterCollector(Collector):
         yield from self._predictions()
         yield from self._learner()
         yield from self._workers()
+        yield from self._reloads()
         yield from self._lost()
 
     def _members(self) -> list[tuple[Member, list[str]]]:
@@ -237,6 +239,18 @@ class RouterCollector(Collector):
             for number in range(len(workers)):
                 family.add_metric([str(number)], float(self._state.segment.gauges[number, gauge]))
             yield family
+
+    def _reloads(self) -> Iterator[Metric]:
+        state = self._state
+        yield GaugeMetricFamily(
+            "smartlb_generation", "Configurations applied since the start, the first included.", value=state.generation
+        )
+        yield GaugeMetricFamily(
+            "smartlb_generations_draining", "Earlier ones with requests under way.", value=len(state.draining)
+        )
+        yield GaugeMetricFamily(
+            "smartlb_reload_failed", "1 where the last reload was refused.", value=state.reload_failed
+        )
 
     def _lost(self) -> Iterator[Metric]:
         yield CounterMetricFamily(
