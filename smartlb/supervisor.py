@@ -6,9 +6,11 @@ import json
 import logging
 import os
 import signal
+import sys
+from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from pathlib import Path
-from time import monotonic, time
+from time import monotonic, monotonic_ns, time
 from typing import Any
 
 import uvloop
@@ -24,8 +26,11 @@ from smartlb.config.numbering import Renumbering
 from smartlb.config.problems import ConfigError
 from smartlb.control.child import Child
 from smartlb.control.generation import Generation, NotReady
-from smartlb.control.sockets import CannotListen, bind, close_all, listen, name_of
-from smartlb.process import set_up_logging
+from smartlb.control.privileges import CannotDrop, drop
+from smartlb.control.sockets import CannotListen, adopt, bind, close_all, given_name, listen, name_of
+from smartlb.control.successor import ADMIN, DRAINED, MEMORY, READY, Successor, say_ready
+from smartlb.control.systemd import notify, take_inherited
+from smartlb.process import set_up_logging, unlinked_file
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +39,9 @@ _PUMP_S = 0.05
 
 _HUNG_AFTER_S = 5.0
 """A process that has shown no life for this long is killed and replaced."""
+
+_SUCCEEDS_WITHIN_S = 60.0
+"""How long the new process of an upgrade may take until it serves."""
 
 _LARGEST_BATCH = 4 * 1024 * 1024
 
@@ -44,22 +52,43 @@ class Supervisor:
     Args:
         config: what to run.
         file: where `config` came from, to be read again at a reload.
+        inherited: names and descriptors of sockets that are bound already, and of what an earlier process has handed
+            over.
 
     Raises:
         CannotListen: an address is not to be had.
+        CannotDrop: the process cannot become the configured user.
         OSError: the access log cannot be opened.
     """
 
-    def __init__(self, config: Config, file: Path) -> None:
+    def __init__(self, config: Config, file: Path, inherited: Iterable[tuple[str, int]] = ()) -> None:
         self._file = file
-        self._listening = listen([listener.bind for listener in config.listeners], config.workers)
-        self._admin_socket = bind(config.admin.bind, shared=False)
+        sockets = list(inherited)
+        handed = {name: fd for name, fd in sockets if name in (READY, MEMORY, DRAINED)}
+        sockets = [each for each in sockets if each[0] not in handed]
+        self._ready_fd = handed.get(READY, -1)
+        admin_name = ADMIN + given_name(config.admin.bind)
+        before, strangers = adopt(
+            [("admin" if name == admin_name else name, fd) for name, fd in sockets],
+            ["admin", config.admin.bind, *(listener.bind for listener in config.listeners)],
+        )
+        for stranger in strangers:
+            log.warning("inherited and not used: %s", stranger)
+        admin = next((each for each in before if each.bind in ("admin", config.admin.bind)), None)
+        before = [each for each in before if each is not admin]
+        self._listening = listen([listener.bind for listener in config.listeners], config.workers, before)
+        self._admin_socket = admin.sockets[0] if admin else bind(config.admin.bind, shared=False)
+        drop(config.user, config.group)
         self._access_logs: dict[Generation, AccessLog] = {}
         self._running: dict[Generation, asyncio.Task[None]] = {}
         self._lost = 0
         self._starting: list[Generation] = []
         self._draining: list[Generation] = []
-        self._present = generation = Generation(config, self._listening)
+        self._present = generation = Generation(config, self._listening, handed.get(MEMORY, -1))
+        if DRAINED in handed:
+            with open(handed[DRAINED], "rb") as file_of_drained:  # noqa: PTH123
+                file_of_drained.seek(0)
+                generation.drain((pool, name) for pool, name in json.load(file_of_drained))
         self._open_access_log(generation)
         self._traffic = Traffic(generation.numbering, config.learner.latency)
         self._state = RouterState(
@@ -80,6 +109,7 @@ class Supervisor:
             reload=self.reload,
         )
         self._stop = asyncio.Event()
+        self._superseded = False
         self._reloading = asyncio.Lock()
         self._reloads: set[asyncio.Task[None]] = set()
 
@@ -88,7 +118,7 @@ class Supervisor:
         return [self._present, *self._starting, *self._draining]
 
     async def run(self, ready_file: Path | None = None, for_s: float | None = None) -> None:
-        """Serve until SIGTERM or SIGINT; SIGHUP reads the configuration again.
+        """Serve until SIGTERM or SIGINT; SIGHUP reads the configuration again, SIGUSR2 lets a new process take over.
 
         Args:
             for_s: stop by itself after this long; never where not given.
@@ -97,7 +127,8 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
+        loop.add_signal_handler(signal.SIGHUP, self._soon, self._reload_logged)
+        loop.add_signal_handler(signal.SIGUSR2, self._soon, self._upgrade)
         loop.add_signal_handler(signal.SIGUSR1, self._reopen_access_logs)
         if for_s is not None:
             loop.call_later(for_s, self._stop.set)
@@ -156,11 +187,22 @@ class Supervisor:
             unfinished = ready_file.with_name(ready_file.name + ".tmp")
             unfinished.write_text(json.dumps(content))
             unfinished.replace(ready_file)
+        notify("READY=1", f"STATUS=listening on {', '.join(listeners)}")
+        if self._ready_fd >= 0:
+            say_ready(self._ready_fd)
 
     async def _stop_all(self) -> None:
         log.info("stopping; requests under way have %g s", self._present.config.shutdown_s)
+        if self._superseded:
+            # The admin socket is the new process's now, and its answers.
+            await self._admin_site.stop()
+        else:
+            notify("STOPPING=1")
         for generation in self._generations:
-            generation.stop()
+            if self._superseded:
+                generation.retire()
+            else:
+                generation.stop()
         if all(child.pid for child in self._present.workers):
             # Once the workers have closed theirs too, new connections are refused instead of waiting for nobody.
             close_all(self._listening)
@@ -168,9 +210,9 @@ class Supervisor:
 
     # Reload
 
-    def _reload_soon(self) -> None:
-        """Reload, and leave it to the log what came of it."""
-        reloading = asyncio.create_task(self._reload_logged())
+    def _soon(self, change: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Begin a change, and leave it to the log what comes of it."""
+        reloading = asyncio.create_task(change())
         self._reloads.add(reloading)
         reloading.add_done_callback(self._reloads.discard)
 
@@ -186,6 +228,7 @@ class Supervisor:
         """
         async with self._reloading:
             log.info("reloading %s", self._file)
+            notify("RELOADING=1", f"MONOTONIC_USEC={monotonic_ns() // 1000}")
             try:
                 await self._reload()
             except ConfigError as error:
@@ -194,6 +237,8 @@ class Supervisor:
                 problems = [str(error)]
             else:
                 return
+            finally:
+                notify("READY=1")
             self._state.reload_failed = True
             for problem in problems:
                 log.error("not reloaded, the present configuration stays: %s", problem)
@@ -201,6 +246,8 @@ class Supervisor:
 
     async def _reload(self) -> None:
         config = await asyncio.to_thread(load, self._file)
+        if (config.user, config.group) != (self._present.config.user, self._present.config.group):
+            raise NotReady("`user` and `group` cannot change without a restart")
         with contextlib.ExitStack() as undo:
             listening = listen([listener.bind for listener in config.listeners], config.workers, self._listening)
             undo.callback(close_all, listening, but=self._listening)
@@ -227,6 +274,56 @@ class Supervisor:
         if admin_socket is not self._admin_socket:
             await self._move_admin(admin_socket)
         log.info("reloaded: generation %d serves", self._state.generation)
+
+    # Upgrade
+
+    async def _upgrade(self) -> None:
+        """Start this command anew, with the program that is installed now, and end once it serves.
+
+        Where it does not come to that, this process goes on as before, and the log says why.
+        """
+        async with self._reloading:
+            log.info("upgrade: starting %s", " ".join(sys.orig_argv))
+            drained = unlinked_file(json.dumps(self._drained()).encode())
+            handed = {MEMORY: await self._present.memory(), DRAINED: drained}
+            given = [
+                *((given_name(each.bind), own.fileno()) for each in self._listening for own in each.sockets),
+                (ADMIN + given_name(self._present.config.admin.bind), self._admin_socket.fileno()),
+                *((name, fd) for name, fd in handed.items() if fd >= 0),
+            ]
+            try:
+                successor = Successor(given)
+            except OSError as error:
+                log.error("upgrade failed, this process goes on: %s", error)
+                return
+            finally:
+                for fd in handed.values():
+                    if fd >= 0:
+                        os.close(fd)
+            status, give_up_s = None, monotonic() + _SUCCEEDS_WITHIN_S
+            while not (ready := successor.ready()) and not self._stop.is_set():
+                status = successor.ended()
+                if status is not None or monotonic() > give_up_s:
+                    break
+                await asyncio.sleep(0.02)
+            if ready:
+                log.info("upgrade: process %d serves, this one drains", successor.pid)
+                notify(f"MAINPID={successor.pid}")
+                self._superseded = True
+                self._stop.set()
+            else:
+                successor.kill()
+                why = f"ended with exit status {status}" if status is not None else "was not ready in time"
+                log.error("upgrade failed, this process goes on: the new one %s; see the log above", why)
+            successor.close()
+
+    def _drained(self) -> list[tuple[str, str]]:
+        present = self._present
+        return [
+            (member.pool, member.settings.label)
+            for member in present.numbering.backends
+            if present.eligibility.drained(member.index)
+        ]
 
     def _switch_to(self, generation: Generation) -> None:
         """Let a generation that is ready take over; the present one drains."""
@@ -379,8 +476,8 @@ def serve(config: Config, file: Path, ready_file: Path | None = None, for_s: flo
     """
     set_up_logging("smartlb")
     try:
-        supervisor = Supervisor(config, file)
-    except (CannotListen, OSError) as error:
+        supervisor = Supervisor(config, file, take_inherited())
+    except (CannotListen, CannotDrop, OSError) as error:
         log.error("%s", error)
         return 1
     uvloop.run(supervisor.run(ready_file, for_s))

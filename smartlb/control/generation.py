@@ -9,7 +9,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from random import Random
@@ -251,6 +251,13 @@ class Generation:
             if self.ejector.ejected(index):
                 bars[index][Bar.EJECTED] = known.get(Bar.EJECTED, "")
         self.eligibility.take_over(bars)
+
+    def drain(self, backends: Iterable[tuple[str, str]]) -> None:
+        """Take out the backends of these pools and names, where there are such."""
+        wanted = {(pool, name) for pool, name in backends}
+        for member in self.numbering.backends:
+            if (member.pool, member.settings.label) in wanted:
+                self.eligibility.set_drained(member.index, True)
 
     def follow(self, other: "Generation") -> None:
         """Pick no backend that the present generation would not: for one that starts or drains beside it."""

@@ -5,6 +5,7 @@ import socket
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from urllib.parse import quote, unquote
 
 _BACKLOG = 4096
 
@@ -129,6 +130,47 @@ def listen(binds: Sequence[str], workers: int, before: Sequence[Listening] = ())
         close_all(found, but=before)
         raise
     return found
+
+
+def given_name(address: str) -> str:
+    """An address as the name of a descriptor that is passed on, in which no colon may be."""
+    return quote(address, safe="")
+
+
+def adopt(inherited: Iterable[tuple[str, int]], binds: Sequence[str]) -> tuple[list[Listening], list[str]]:
+    """The sockets for some addresses among inherited ones, whoever bound them.
+
+    Args:
+        inherited: names and descriptors. A socket is for the address that it is bound to, or the one that its name is
+            `given_name` of, which tells those apart that the system has chosen a port for.
+        binds: the addresses.
+
+    Returns:
+        What was found, and descriptions of the descriptors that are for no address; these are closed.
+    """
+    groups: dict[tuple[str, str], list[socket.socket]] = {}
+    strangers = []
+    for name, fd in inherited:
+        try:
+            each = socket.socket(fileno=fd)
+        except OSError:
+            os.close(fd)
+            strangers.append(f"descriptor {fd} ({name or 'without a name'}), which is no socket")
+            continue
+        if each.family in (socket.AF_INET, socket.AF_INET6) and each.type == socket.SOCK_STREAM:
+            groups.setdefault((unquote(name), name_of(each)), []).append(each)
+        else:
+            each.close()
+            strangers.append(f"descriptor {fd} ({name or 'without a name'}), which is no TCP socket")
+    found = []
+    for address in binds:
+        key = next((key for key in groups if address in key), None)
+        if key is not None:
+            found.append(Listening(address, groups.pop(key)))
+    for (_, address), left in groups.items():
+        strangers.append(f"{address}, where no listener is configured")
+        close_all([Listening(address, left)])
+    return found, strangers
 
 
 def close_all(listening: Iterable[Listening], but: Iterable[Listening] = ()) -> None:
