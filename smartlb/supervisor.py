@@ -111,6 +111,7 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._superseded = False
         self._reloading = asyncio.Lock()
+        self._reload_waits = False
         self._reloads: set[asyncio.Task[None]] = set()
 
     @property
@@ -160,16 +161,19 @@ class Supervisor:
                 self._let_go(generation)
             log.info("stopped")
 
-    def _start(self, generation: Generation) -> None:
+    def _start(self, generation: Generation) -> asyncio.Task[None]:
         self._running[generation] = running = asyncio.create_task(generation.run())
-        running.add_done_callback(self._note_failure)
+        running.add_done_callback(partial(self._note_failure, generation))
         if generation.log_socket is not None:
             asyncio.get_running_loop().add_reader(
                 generation.log_socket, partial(self._take_log_batches, generation, self._access_logs[generation])
             )
+        return running
 
-    def _note_failure(self, running: asyncio.Task[None]) -> None:
-        if not running.cancelled() and (error := running.exception()) and not self._failed.done():
+    def _note_failure(self, generation: Generation, running: asyncio.Task[None]) -> None:
+        """The present generation cannot be kept running, and so neither can the router."""
+        error = None if running.cancelled() else running.exception()
+        if error is not None and generation is self._present and not self._failed.done():
             self._failed.set_exception(error)
 
     async def _announce(self, stopping: asyncio.Task[Any], ready_file: Path | None) -> None:
@@ -217,8 +221,13 @@ class Supervisor:
         reloading.add_done_callback(self._reloads.discard)
 
     async def _reload_logged(self) -> None:
-        with contextlib.suppress(NotReloaded):
-            await self.reload()
+        if self._reload_waits:
+            return  # the one that waits has not read the file yet
+        self._reload_waits = True
+        async with self._reloading:
+            self._reload_waits = False
+            with contextlib.suppress(NotReloaded):
+                await self._reload_or_say_why()
 
     async def reload(self) -> None:
         """Read the configuration again, and let new processes take over; all of it or nothing.
@@ -227,22 +236,25 @@ class Supervisor:
             NotReloaded: nothing has changed; it says why.
         """
         async with self._reloading:
-            log.info("reloading %s", self._file)
-            notify("RELOADING=1", f"MONOTONIC_USEC={monotonic_ns() // 1000}")
-            try:
-                await self._reload()
-            except ConfigError as error:
-                problems = str(error).splitlines()
-            except (CannotListen, NotReady, OSError) as error:
-                problems = [str(error)]
-            else:
-                return
-            finally:
-                notify("READY=1")
-            self._state.reload_failed = True
-            for problem in problems:
-                log.error("not reloaded, the present configuration stays: %s", problem)
-            raise NotReloaded(problems)
+            await self._reload_or_say_why()
+
+    async def _reload_or_say_why(self) -> None:
+        log.info("reloading %s", self._file)
+        notify("RELOADING=1", f"MONOTONIC_USEC={monotonic_ns() // 1000}")
+        try:
+            await self._reload()
+        except ConfigError as error:
+            problems = str(error).splitlines()
+        except (CannotListen, NotReady, OSError) as error:
+            problems = [str(error)]
+        else:
+            return
+        finally:
+            notify("READY=1")
+        self._state.reload_failed = True
+        for problem in problems:
+            log.error("not reloaded, the present configuration stays: %s", problem)
+        raise NotReloaded(problems)
 
     async def _reload(self) -> None:
         config = await asyncio.to_thread(load, self._file)
@@ -260,8 +272,13 @@ class Supervisor:
             self._open_access_log(generation)
             generation.follow(self._present)
             self._starting.append(generation)
-            self._start(generation)
-            await generation.ready()
+            running = self._start(generation)
+            ready = asyncio.create_task(generation.ready())
+            await asyncio.wait([running, ready], return_when=asyncio.FIRST_COMPLETED)
+            if not ready.done():
+                ready.cancel()
+                raise NotReady(f"its processes cannot be started: {running.exception()}")
+            ready.result()
             if self._stop.is_set():
                 raise NotReady("the router stops")
             undo.pop_all()

@@ -116,6 +116,13 @@ class Generation:
 
         Where an earlier learner has left something to begin from, the workers wait for the first snapshot.
         """
+        try:
+            await self._run()
+        except BaseException:
+            self.kill()  # nobody looks after its processes any more
+            raise
+
+    async def _run(self) -> None:
         async with asyncio.TaskGroup() as group:
             checking = group.create_task(self._check_backends())
             children = []

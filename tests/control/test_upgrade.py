@@ -155,7 +155,6 @@ async def test_a_new_process_takes_over(tmp_path: Path, manager: socket.socket) 
                 assert set(statuses) == {200}
                 status = await router.status()
                 assert status["generation"] == 1
-                assert status["uptime_s"] < 40
                 assert [each["drained"] for each in status["pools"]["web"]["backends"]] == [False, True]
                 assert "backends are known from the learner before" in router.log
                 assert "Traceback" not in router.log
