@@ -100,7 +100,7 @@ def _serve(options: argparse.Namespace) -> int:
     # A certificate that expired must not keep a router with others from starting again.
     if any(remark.level >= logging.CRITICAL for remark in remarks):
         return 2
-    return serve(config, options.ready_file, options.for_s)
+    return serve(config, Path(options.file), options.ready_file, options.for_s)
 
 
 def _check(options: argparse.Namespace) -> int:

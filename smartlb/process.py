@@ -9,6 +9,7 @@ import mmap
 import os
 import signal
 import sys
+import tempfile
 from dataclasses import asdict, dataclass, field
 
 from smartlb.config.model import Config
@@ -28,9 +29,11 @@ class Handover:
         segment_fd: the shared memory.
         ring_capacity: of each telemetry ring, in records.
         worker: the worker's number; -1 for the learner.
-        listen_fds: bound sockets, one per listener. The supervisor keeps them open too, so that connections wait in
-            their queue while a dead worker is replaced.
+        listen_fds: for each listener the bound sockets that the worker accepts from. The supervisor keeps them open
+            too, so that connections wait in their queue while a dead worker is replaced.
         access_log_fd: datagram socket for batches of access log entries; -1 for none.
+        memory_fd: an unlinked file for what the learner knows, written on SIGUSR1; -1 but for the learner.
+        recall_fd: such a file of the learner before, to begin from; -1 for none.
         supervisor: process id of the supervisor, which makes the handover.
     """
 
@@ -38,14 +41,17 @@ class Handover:
     segment_fd: int
     ring_capacity: int
     worker: int = -1
-    listen_fds: tuple[int, ...] = ()
+    listen_fds: tuple[tuple[int, ...], ...] = ()
     access_log_fd: int = -1
+    memory_fd: int = -1
+    recall_fd: int = -1
     supervisor: int = field(default_factory=os.getpid)
 
     @property
     def fds(self) -> tuple[int, ...]:
         """All descriptors that the process must inherit."""
-        every = (self.config_fd, self.segment_fd, *self.listen_fds, self.access_log_fd)
+        listening = (fd for fds in self.listen_fds for fd in fds)
+        every = (self.config_fd, self.segment_fd, *listening, self.access_log_fd, self.memory_fd, self.recall_fd)
         return tuple(fd for fd in every if fd >= 0)
 
     def to_argument(self) -> str:
@@ -58,7 +64,7 @@ class Handover:
         parser = argparse.ArgumentParser(description=f"{description} It is started by `smartlb serve`.")
         parser.add_argument("handover", help="descriptors and numbers, as JSON")
         given = json.loads(parser.parse_args().handover)
-        return cls(**{**given, "listen_fds": tuple(given["listen_fds"])})
+        return cls(**{**given, "listen_fds": tuple(map(tuple, given["listen_fds"]))})
 
     def config(self) -> Config:
         """The configuration."""
@@ -84,6 +90,17 @@ def set_up_logging(name: str) -> None:
         format=f"%(asctime)s %(levelname)s {name}[%(process)d] %(message)s",
         datefmt="%Y-%m-%dT%H:%M:%S%z",
     )
+
+
+def unlinked_file(content: bytes = b"") -> int:
+    """A descriptor of a file in memory that has no name, and goes with the last process that holds it."""
+    if hasattr(os, "memfd_create"):
+        fd = os.memfd_create("smartlb")
+    else:
+        with tempfile.TemporaryFile() as file:
+            fd = os.dup(file.fileno())
+    os.write(fd, content)
+    return fd
 
 
 def seldom_collect() -> None:

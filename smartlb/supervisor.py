@@ -1,4 +1,4 @@
-"""The supervisor: owns the sockets, the shared memory and the processes, and joins all that is off the data path."""
+"""The supervisor: owns the sockets and the generations of processes, and joins all that is off the data path."""
 
 import asyncio
 import contextlib
@@ -6,46 +6,44 @@ import json
 import logging
 import os
 import signal
-import socket
-import tempfile
-from collections.abc import Coroutine
-from dataclasses import replace
+import sys
+from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from pathlib import Path
-from random import Random
-from time import monotonic, time
+from time import monotonic, monotonic_ns, time
 from typing import Any
 
-import numpy as np
 import uvloop
 from aiohttp import web
 
 from smartlb.admin.access_log import AccessLog
 from smartlb.admin.app import make_app
-from smartlb.admin.state import ProcessStatus, RouterState
+from smartlb.admin.state import NotReloaded, ProcessStatus, RouterState
 from smartlb.admin.traffic import Traffic
+from smartlb.config.load import load
 from smartlb.config.model import Config
-from smartlb.config.numbering import Numbering
+from smartlb.config.numbering import Renumbering
+from smartlb.config.problems import ConfigError
 from smartlb.control.child import Child
-from smartlb.control.ejection import Ejector
-from smartlb.control.eligibility import Eligibility
-from smartlb.control.health import HealthChecker
-from smartlb.control.sockets import CannotListen, bind, bind_for_workers, name_of
-from smartlb.process import Handover, layout_of, set_up_logging
+from smartlb.control.generation import Generation, NotReady
+from smartlb.control.privileges import CannotDrop, drop
+from smartlb.control.sockets import CannotListen, adopt, bind, close_all, given_name, listen, name_of
+from smartlb.control.successor import ADMIN, DRAINED, MEMORY, READY, Successor, say_ready
+from smartlb.control.systemd import notify, take_inherited
+from smartlb.process import set_up_logging, unlinked_file
 
 log = logging.getLogger(__name__)
 
 _PUMP_S = 0.05
 """Between two readings of the telemetry; an ejection comes at most this long after its cause."""
 
-_RING_CAPACITY = 65_536
-
 _HUNG_AFTER_S = 5.0
 """A process that has shown no life for this long is killed and replaced."""
 
-_READY_WITHIN_S = 30.0
-_CHILDREN_GRACE_S = 2.0
-_LOG_BUFFER_BYTES = 4 * 1024 * 1024
+_SUCCEEDS_WITHIN_S = 60.0
+"""How long the new process of an upgrade may take until it serves."""
+
+_LARGEST_BATCH = 4 * 1024 * 1024
 
 
 class Supervisor:
@@ -53,189 +51,422 @@ class Supervisor:
 
     Args:
         config: what to run.
+        file: where `config` came from, to be read again at a reload.
+        inherited: names and descriptors of sockets that are bound already, and of what an earlier process has handed
+            over.
 
     Raises:
         CannotListen: an address is not to be had.
+        CannotDrop: the process cannot become the configured user.
         OSError: the access log cannot be opened.
     """
 
-    def __init__(self, config: Config) -> None:
-        self._config = config
-        self._numbering = numbering = Numbering(config)
-        workers = config.workers
-        listeners = [bind_for_workers(listener.bind, workers) for listener in config.listeners]
-        self._admin_socket = bind(config.admin.bind, shared=False)
-        self._listening = [name_of(sockets[0]) for sockets in listeners]
-        self._listen_fds = [[sockets[number].detach() for sockets in listeners] for number in range(workers)]
-
-        layout = layout_of(config, numbering, _RING_CAPACITY)
-        segment_fd = _unlinked_file(b"")
-        os.ftruncate(segment_fd, layout.size)
-        handover = Handover(_unlinked_file(config.model_dump_json().encode()), segment_fd, _RING_CAPACITY)
-        self._segment = segment = handover.segment(config, numbering)
-        self._readers = [segment.ring_reader(worker) for worker in range(workers)]
-
-        self._access_log: AccessLog | None = None
-        self._log_socket: socket.socket | None = None
-        if config.access_log is not None:
-            self._access_log = AccessLog(config.access_log.path, numbering, time() - monotonic())
-            self._log_socket, workers_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-            workers_end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _LOG_BUFFER_BYTES)
-            handover = replace(handover, access_log_fd=workers_end.detach())
-
-        self._workers = [
-            Child(
-                f"worker {number}",
-                "smartlb.proxy.worker",
-                replace(handover, worker=number, listen_fds=tuple(self._listen_fds[number])),
-                on_exit=partial(self._clear_worker, number),
-            )
-            for number in range(workers)
-        ]
-        learned = any(pool.policy.name == "learned" for pool in config.pools.values())
-        self._learner = (
-            Child("learner", "smartlb.control.learner_process", handover, on_exit=lambda: None) if learned else None
+    def __init__(self, config: Config, file: Path, inherited: Iterable[tuple[str, int]] = ()) -> None:
+        self._file = file
+        sockets = list(inherited)
+        handed = {name: fd for name, fd in sockets if name in (READY, MEMORY, DRAINED)}
+        sockets = [each for each in sockets if each[0] not in handed]
+        self._ready_fd = handed.get(READY, -1)
+        admin_name = ADMIN + given_name(config.admin.bind)
+        before, strangers = adopt(
+            [("admin" if name == admin_name else name, fd) for name, fd in sockets],
+            ["admin", config.admin.bind, *(listener.bind for listener in config.listeners)],
         )
-
-        self._eligibility = Eligibility(
-            segment, numbering, {name: pool.panic_share for name, pool in config.pools.items()}
-        )
-        self._health = HealthChecker(config, numbering, self._eligibility.set_health, Random())
-        self._ejector = Ejector((numbering.pools[name], pool.ejection) for name, pool in config.pools.items())
-        self._traffic = Traffic(numbering, config.learner.latency)
+        for stranger in strangers:
+            log.warning("inherited and not used: %s", stranger)
+        admin = next((each for each in before if each.bind in ("admin", config.admin.bind)), None)
+        before = [each for each in before if each is not admin]
+        self._listening = listen([listener.bind for listener in config.listeners], config.workers, before)
+        self._admin_socket = admin.sockets[0] if admin else bind(config.admin.bind, shared=False)
+        drop(config.user, config.group)
+        self._access_logs: dict[Generation, AccessLog] = {}
+        self._running: dict[Generation, asyncio.Task[None]] = {}
+        self._lost = 0
+        self._starting: list[Generation] = []
+        self._draining: list[Generation] = []
+        self._present = generation = Generation(config, self._listening, handed.get(MEMORY, -1))
+        if DRAINED in handed:
+            with open(handed[DRAINED], "rb") as file_of_drained:  # noqa: PTH123
+                file_of_drained.seek(0)
+                generation.drain((pool, name) for pool, name in json.load(file_of_drained))
+        self._open_access_log(generation)
+        self._traffic = Traffic(generation.numbering, config.learner.latency)
         self._state = RouterState(
             config=config,
-            numbering=numbering,
-            segment=segment,
+            numbering=generation.numbering,
+            segment=generation.segment,
             traffic=self._traffic,
-            eligibility=self._eligibility,
-            health=self._health,
-            ejector=self._ejector,
-            workers=[ProcessStatus() for _ in self._workers],
-            learner=ProcessStatus() if self._learner else None,
-            telemetry_lost=lambda: sum(reader.lost for reader in self._readers),
+            eligibility=generation.eligibility,
+            health=generation.health,
+            ejector=generation.ejector,
+            workers=[ProcessStatus() for _ in generation.workers],
+            learner=ProcessStatus() if generation.learner else None,
+            telemetry_lost=lambda: self._lost + sum(each.lost for each in self._generations),
             started_s=monotonic(),
             clock=monotonic,
-            access_log=self._access_log,
+            access_log=self._access_logs.get(generation),
+            draining=self._draining,
+            reload=self.reload,
         )
+        self._stop = asyncio.Event()
+        self._superseded = False
+        self._reloading = asyncio.Lock()
+        self._reload_waits = False
+        self._reloads: set[asyncio.Task[None]] = set()
+
+    @property
+    def _generations(self) -> list[Generation]:
+        return [self._present, *self._starting, *self._draining]
 
     async def run(self, ready_file: Path | None = None, for_s: float | None = None) -> None:
-        """Serve until SIGTERM or SIGINT.
+        """Serve until SIGTERM or SIGINT; SIGHUP reads the configuration again, SIGUSR2 lets a new process take over.
 
         Args:
             for_s: stop by itself after this long; never where not given.
             ready_file: is written when the router is ready, with the addresses that the system chose, as JSON.
         """
         loop = asyncio.get_running_loop()
-        stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._soon, self._reload_logged)
+        loop.add_signal_handler(signal.SIGUSR2, self._soon, self._upgrade)
+        loop.add_signal_handler(signal.SIGUSR1, self._reopen_access_logs)
         if for_s is not None:
-            loop.call_later(for_s, stop.set)
-        if self._access_log is not None and self._log_socket is not None:
-            loop.add_signal_handler(signal.SIGUSR1, self._access_log.reopen)
-            self._log_socket.setblocking(False)
-            loop.add_reader(self._log_socket, self._take_log_batches)
-        runner = web.AppRunner(make_app(self._state), access_log=None)
-        await runner.setup()
-        await web.SockSite(runner, self._admin_socket).start()
+            loop.call_later(for_s, self._stop.set)
+        self._failed: asyncio.Future[None] = loop.create_future()
+        self._runner = web.AppRunner(make_app(self._state), access_log=None)
+        await self._runner.setup()
+        self._admin_site = web.SockSite(self._runner, self._admin_socket)
+        await self._admin_site.start()
 
-        children = [asyncio.create_task(child.run()) for child in self._children]
-        duties = [asyncio.create_task(_until_stopped(duty)) for duty in (self._pump(), self._health.run())]
-        stopping = asyncio.create_task(stop.wait())
+        self._start(self._present)
+        self._present.present()
+        pumping = asyncio.create_task(self._pump())
+        stopping = asyncio.create_task(self._stop.wait())
         try:
             await self._announce(stopping, ready_file)
             # A duty that ends by itself, or a child that cannot be kept running, must not go unseen.
-            ended, _ = await asyncio.wait([stopping, *duties, *children], return_when=asyncio.FIRST_COMPLETED)
-            for task in ended:
-                task.result()
+            endings: list[asyncio.Future[Any]] = [stopping, pumping, self._failed]
+            ended, _ = await asyncio.wait(endings, return_when=asyncio.FIRST_COMPLETED)
+            for ending in ended:
+                ending.result()
         finally:
+            self._stop.set()
             stopping.cancel()
-            await self._stop_children(children)
-            self._pump_once()
-            for duty in duties:
-                duty.cancel()
-            await asyncio.gather(*duties, return_exceptions=True)
-            await runner.cleanup()
-            if self._access_log is not None:
-                self._take_log_batches()
-                self._access_log.close()
+            await self._stop_all()
+            pumping.cancel()
+            await asyncio.gather(pumping, *self._reloads, return_exceptions=True)
+            await self._runner.cleanup()
+            for generation in self._generations:
+                self._let_go(generation)
             log.info("stopped")
 
-    @property
-    def _children(self) -> list[Child]:
-        return [*self._workers, *([self._learner] if self._learner else [])]
+    def _start(self, generation: Generation) -> asyncio.Task[None]:
+        self._running[generation] = running = asyncio.create_task(generation.run())
+        running.add_done_callback(partial(self._note_failure, generation))
+        if generation.log_socket is not None:
+            asyncio.get_running_loop().add_reader(
+                generation.log_socket, partial(self._take_log_batches, generation, self._access_logs[generation])
+            )
+        return running
+
+    def _note_failure(self, generation: Generation, running: asyncio.Task[None]) -> None:
+        """The present generation cannot be kept running, and so neither can the router."""
+        error = None if running.cancelled() else running.exception()
+        if error is not None and generation is self._present and not self._failed.done():
+            self._failed.set_exception(error)
 
     async def _announce(self, stopping: asyncio.Task[Any], ready_file: Path | None) -> None:
-        give_up_s = monotonic() + _READY_WITHIN_S
-        while not self._segment.heartbeat_s.all():
-            if monotonic() > give_up_s:
-                raise RuntimeError(f"the workers did not start within {_READY_WITHIN_S:g} s; see the log above")
-            await asyncio.wait([stopping], timeout=0.01)
-            if stopping.done():
-                return
+        waiting = asyncio.create_task(self._present.ready())
+        await asyncio.wait([waiting, stopping, self._failed], return_when=asyncio.FIRST_COMPLETED)
+        if not waiting.done():
+            waiting.cancel()
+            return
+        waiting.result()
         admin = name_of(self._admin_socket)
-        log.info("ready: listeners=%s admin=http://%s", ",".join(self._listening), admin)
+        listeners = [each.name for each in self._listening]
+        log.info("ready: listeners=%s admin=http://%s", ",".join(listeners), admin)
         if ready_file is not None:
-            content = {"listeners": self._listening, "admin": admin, "pid": os.getpid()}
+            content = {"listeners": listeners, "admin": admin, "pid": os.getpid()}
             unfinished = ready_file.with_name(ready_file.name + ".tmp")
             unfinished.write_text(json.dumps(content))
             unfinished.replace(ready_file)
+        notify("READY=1", f"STATUS=listening on {', '.join(listeners)}")
+        if self._ready_fd >= 0:
+            say_ready(self._ready_fd)
 
-    async def _stop_children(self, running: list[asyncio.Task[None]]) -> None:
-        log.info("stopping; requests under way have %g s", self._config.shutdown_s)
-        for child in self._children:
-            child.stop()
-        if all(child.pid for child in self._workers):
+    async def _stop_all(self) -> None:
+        log.info("stopping; requests under way have %g s", self._present.config.shutdown_s)
+        if self._superseded:
+            # The admin socket is the new process's now, and its answers.
+            await self._admin_site.stop()
+        else:
+            notify("STOPPING=1")
+        for generation in self._generations:
+            if self._superseded:
+                generation.retire()
+            else:
+                generation.stop()
+        if all(child.pid for child in self._present.workers):
             # Once the workers have closed theirs too, new connections are refused instead of waiting for nobody.
-            for fds in self._listen_fds:
-                for fd in fds:
-                    os.close(fd)
-        _, late = await asyncio.wait(running, timeout=self._config.shutdown_s + _CHILDREN_GRACE_S)
-        if late:
-            for child in self._children:
-                child.kill()
-            await asyncio.wait(late)
+            close_all(self._listening)
+        await asyncio.wait(self._running.values())
+
+    # Reload
+
+    def _soon(self, change: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Begin a change, and leave it to the log what comes of it."""
+        reloading = asyncio.create_task(change())
+        self._reloads.add(reloading)
+        reloading.add_done_callback(self._reloads.discard)
+
+    async def _reload_logged(self) -> None:
+        if self._reload_waits:
+            return  # the one that waits has not read the file yet
+        self._reload_waits = True
+        async with self._reloading:
+            self._reload_waits = False
+            with contextlib.suppress(NotReloaded):
+                await self._reload_or_say_why()
+
+    async def reload(self) -> None:
+        """Read the configuration again, and let new processes take over; all of it or nothing.
+
+        Raises:
+            NotReloaded: nothing has changed; it says why.
+        """
+        async with self._reloading:
+            await self._reload_or_say_why()
+
+    async def _reload_or_say_why(self) -> None:
+        log.info("reloading %s", self._file)
+        notify("RELOADING=1", f"MONOTONIC_USEC={monotonic_ns() // 1000}")
+        try:
+            await self._reload()
+        except ConfigError as error:
+            problems = str(error).splitlines()
+        except (CannotListen, NotReady, OSError) as error:
+            problems = [str(error)]
+        else:
+            return
+        finally:
+            notify("READY=1")
+        self._state.reload_failed = True
+        for problem in problems:
+            log.error("not reloaded, the present configuration stays: %s", problem)
+        raise NotReloaded(problems)
+
+    async def _reload(self) -> None:
+        config = await asyncio.to_thread(load, self._file)
+        if (config.user, config.group) != (self._present.config.user, self._present.config.group):
+            raise NotReady("`user` and `group` cannot change without a restart")
+        with contextlib.ExitStack() as undo:
+            listening = listen([listener.bind for listener in config.listeners], config.workers, self._listening)
+            undo.callback(close_all, listening, but=self._listening)
+            admin_socket = self._admin_socket
+            if config.admin.bind != self._present.config.admin.bind:
+                admin_socket = bind(config.admin.bind, shared=False)
+                undo.callback(admin_socket.close)
+            generation = Generation(config, listening, await self._present.memory())
+            undo.callback(self._dismiss, generation)
+            self._open_access_log(generation)
+            generation.follow(self._present)
+            self._starting.append(generation)
+            running = self._start(generation)
+            ready = asyncio.create_task(generation.ready())
+            await asyncio.wait([running, ready], return_when=asyncio.FIRST_COMPLETED)
+            if not ready.done():
+                ready.cancel()
+                raise NotReady(f"its processes cannot be started: {running.exception()}")
+            ready.result()
+            if self._stop.is_set():
+                raise NotReady("the router stops")
+            undo.pop_all()
+        earlier = self._present
+        self._switch_to(generation)
+        # Whoever is told that the reload is over finds the new configuration everywhere.
+        await earlier.accepts_no_more()
+        close_all(self._listening, but=listening)
+        self._listening = listening
+        if admin_socket is not self._admin_socket:
+            await self._move_admin(admin_socket)
+        log.info("reloaded: generation %d serves", self._state.generation)
+
+    # Upgrade
+
+    async def _upgrade(self) -> None:
+        """Start this command anew, with the program that is installed now, and end once it serves.
+
+        Where it does not come to that, this process goes on as before, and the log says why.
+        """
+        async with self._reloading:
+            log.info("upgrade: starting %s", " ".join(sys.orig_argv))
+            drained = unlinked_file(json.dumps(self._drained()).encode())
+            handed = {MEMORY: await self._present.memory(), DRAINED: drained}
+            given = [
+                *((given_name(each.bind), own.fileno()) for each in self._listening for own in each.sockets),
+                (ADMIN + given_name(self._present.config.admin.bind), self._admin_socket.fileno()),
+                *((name, fd) for name, fd in handed.items() if fd >= 0),
+            ]
+            try:
+                successor = Successor(given)
+            except OSError as error:
+                log.error("upgrade failed, this process goes on: %s", error)
+                return
+            finally:
+                for fd in handed.values():
+                    if fd >= 0:
+                        os.close(fd)
+            status, give_up_s = None, monotonic() + _SUCCEEDS_WITHIN_S
+            while not (ready := successor.ready()) and not self._stop.is_set():
+                status = successor.ended()
+                if status is not None or monotonic() > give_up_s:
+                    break
+                await asyncio.sleep(0.02)
+            if ready:
+                log.info("upgrade: process %d serves, this one drains", successor.pid)
+                notify(f"MAINPID={successor.pid}")
+                self._superseded = True
+                self._stop.set()
+            else:
+                successor.kill()
+                why = f"ended with exit status {status}" if status is not None else "was not ready in time"
+                log.error("upgrade failed, this process goes on: the new one %s; see the log above", why)
+            successor.close()
+
+    def _drained(self) -> list[tuple[str, str]]:
+        present = self._present
+        return [
+            (member.pool, member.settings.label)
+            for member in present.numbering.backends
+            if present.eligibility.drained(member.index)
+        ]
+
+    def _switch_to(self, generation: Generation) -> None:
+        """Let a generation that is ready take over; the present one drains."""
+        self._pump_once()  # what has been counted so far is carried over
+        earlier, state = self._present, self._state
+        renumbering = Renumbering(earlier.numbering, generation.numbering)
+        self._traffic = Traffic(generation.numbering, generation.config.learner.latency)
+        self._traffic.take_over(state.traffic, renumbering)
+        generation.take_over(earlier)
+        self._starting.remove(generation)
+        self._draining.append(earlier)
+        self._present = generation
+
+        state.config, state.numbering, state.segment = generation.config, generation.numbering, generation.segment
+        state.traffic = self._traffic
+        state.eligibility, state.health = generation.eligibility, generation.health
+        state.ejector = generation.ejector
+        state.workers = [ProcessStatus() for _ in generation.workers]
+        state.learner = ProcessStatus() if generation.learner else None
+        state.access_log = self._access_logs.get(generation)
+        state.generation += 1
+        state.reload_failed = False
+        self._look_after_children(monotonic())
+        generation.present()
+        earlier.retire()
+
+    def _dismiss(self, generation: Generation) -> None:
+        """End a generation that could not take over; what it may have accepted it still serves."""
+        if generation in self._starting:
+            self._starting.remove(generation)
+            self._draining.append(generation)
+            generation.retire()
+        else:
+            self._let_go(generation)
+
+    async def _move_admin(self, admin_socket: Any) -> None:
+        """Serve the admin API at another address; an answer under way is still sent."""
+        before, self._admin_site = self._admin_site, web.SockSite(self._runner, admin_socket)
+        self._admin_socket = admin_socket
+        await self._admin_site.start()
+        await before.stop()
+        log.info("admin API at http://%s", name_of(admin_socket))
+
+    def _let_go(self, generation: Generation) -> None:
+        """Read what a generation has left, once its processes have ended."""
+        self._count(generation, monotonic())
+        access_log = self._access_logs.pop(generation, None)
+        if generation.log_socket is not None and access_log is not None:
+            if generation in self._running:
+                asyncio.get_running_loop().remove_reader(generation.log_socket)
+            self._take_log_batches(generation, access_log)
+        if access_log is not None and access_log not in self._access_logs.values():
+            access_log.close()
+        self._lost += generation.lost
+        self._running.pop(generation, None)
+        if generation in self._draining:
+            self._draining.remove(generation)
+        generation.close()
 
     # What goes on all the time
 
     async def _pump(self) -> None:
         while True:
             self._pump_once()
+            for generation in [each for each in self._draining if self._running[each].done()]:
+                self._let_go(generation)
             await asyncio.sleep(_PUMP_S)
 
     def _pump_once(self) -> None:
         now_s = monotonic()
-        records = np.concatenate([reader.read() for reader in self._readers])
-        self._traffic.add(records, now_s)
-        for index in self._ejector.release(now_s):
-            self._eligibility.set_ejected(index, False)
-        for ejected in self._ejector.observe(records, now_s):
-            self._eligibility.set_ejected(ejected.index, True, ejected.reason)
-            member = self._numbering.backends[ejected.index]
-            log.warning("pool %s: backend %s ejected: %s", member.pool, member.settings.label, ejected.reason)
+        for generation in self._generations:
+            self._count(generation, now_s)
+        present = self._present
+        for index in present.ejector.release(now_s):
+            present.eligibility.set_ejected(index, False)
+        for generation in [*self._starting, *self._draining]:
+            generation.follow(present)
         self._look_after_children(now_s)
 
+    def _count(self, generation: Generation, now_s: float) -> None:
+        """Take in what a generation's workers have recorded."""
+        records, present = generation.records(), self._present
+        if generation is not present and len(records):
+            records = Renumbering(generation.numbering, present.numbering).records(records)
+        self._traffic.add(records, now_s)
+        for ejected in present.ejector.observe(records, now_s):
+            present.eligibility.set_ejected(ejected.index, True, ejected.reason)
+            member = present.numbering.backends[ejected.index]
+            log.warning("pool %s: backend %s ejected: %s", member.pool, member.settings.label, ejected.reason)
+
     def _look_after_children(self, now_s: float) -> None:
-        heartbeats = self._segment.heartbeat_s
-        for child, status, last_s in zip(self._workers, self._state.workers, heartbeats.tolist(), strict=True):
+        present, segment = self._present, self._present.segment
+        for child, status, last_s in zip(
+            present.workers, self._state.workers, segment.heartbeat_s.tolist(), strict=True
+        ):
             _look_after(child, status, last_s, _HUNG_AFTER_S, now_s)
-        if self._learner is not None and self._state.learner is not None:
-            hung_after_s = _HUNG_AFTER_S + 10 * self._config.learner.interval_s
-            _look_after(self._learner, self._state.learner, self._segment.snapshot.published_s, hung_after_s, now_s)
+        if present.learner is not None and self._state.learner is not None:
+            hung_after_s = _HUNG_AFTER_S + 10 * present.config.learner.interval_s
+            _look_after(present.learner, self._state.learner, segment.snapshot.published_s, hung_after_s, now_s)
 
-    def _clear_worker(self, number: int) -> None:
-        """What a dead worker had in flight is in flight no more."""
-        self._segment.in_flight[number] = 0
-        self._segment.gauges[number] = 0
-        self._segment.heartbeat_s[number] = 0
+    # The access log
 
-    def _take_log_batches(self) -> None:
-        assert self._log_socket is not None
-        assert self._access_log is not None
+    def _open_access_log(self, generation: Generation) -> None:
+        """Give a generation its access log: the present one's, where the file is the same.
+
+        Raises:
+            OSError: the file cannot be opened.
+        """
+        settings = generation.config.access_log
+        if settings is None:
+            return
+        present = self._access_logs.get(self._present)
+        if present is not None and settings == self._present.config.access_log:
+            self._access_logs[generation] = present
+        else:
+            self._access_logs[generation] = AccessLog(settings.path, generation.numbering, time() - monotonic())
+
+    def _reopen_access_logs(self) -> None:
+        for access_log in set(self._access_logs.values()):
+            access_log.reopen()
+
+    def _take_log_batches(self, generation: Generation, access_log: AccessLog) -> None:
+        assert generation.log_socket is not None
         with contextlib.suppress(BlockingIOError):
             while True:
-                self._access_log.write_batch(self._log_socket.recv(_LOG_BUFFER_BYTES))
+                access_log.write_batch(generation.log_socket.recv(_LARGEST_BATCH), generation.numbering)
 
 
 def _look_after(child: Child, status: ProcessStatus, last_s: float, hung_after_s: float, now_s: float) -> None:
@@ -251,29 +482,19 @@ def _look_after(child: Child, status: ProcessStatus, last_s: float, hung_after_s
     status.restarts = child.restarts
 
 
-async def _until_stopped(duty: Coroutine[Any, Any, None]) -> None:
-    """Run a duty; one that has nothing to do (health checks without any configured) waits to be cancelled."""
-    await duty
-    await asyncio.Event().wait()
+def serve(config: Config, file: Path, ready_file: Path | None = None, for_s: float | None = None) -> int:
+    """Run a router until it is told to stop; returns the exit status.
 
-
-def _unlinked_file(content: bytes) -> int:
-    """A descriptor of a file in memory that has no name, and goes with the last process that holds it."""
-    if hasattr(os, "memfd_create"):
-        fd = os.memfd_create("smartlb")
-    else:
-        with tempfile.TemporaryFile() as file:
-            fd = os.dup(file.fileno())
-    os.write(fd, content)
-    return fd
-
-
-def serve(config: Config, ready_file: Path | None = None, for_s: float | None = None) -> int:
-    """Run a router until it is told to stop; returns the exit status."""
+    Args:
+        config: what to run.
+        file: where it came from.
+        ready_file: see `Supervisor.run`.
+        for_s: likewise.
+    """
     set_up_logging("smartlb")
     try:
-        supervisor = Supervisor(config)
-    except (CannotListen, OSError) as error:
+        supervisor = Supervisor(config, file, take_inherited())
+    except (CannotListen, CannotDrop, OSError) as error:
         log.error("%s", error)
         return 1
     uvloop.run(supervisor.run(ready_file, for_s))

@@ -35,10 +35,12 @@ class Served:
     Attributes:
         process: the supervisor.
         listener, admin: HOST:PORT.
+        file: the configuration.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process, ready: Mapping[str, Any], log: Path) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, ready: Mapping[str, Any], log: Path, file: Path) -> None:
         self.process = process
+        self.file = file
         self.listener: str = ready["listeners"][0]
         self.admin: str = ready["admin"]
         self._log = log
@@ -71,6 +73,21 @@ class Served:
             await asyncio.sleep(0.02)
         return status
 
+    async def post(self, path: str) -> tuple[int, dict[str, Any]]:
+        """Status and answer of the admin API."""
+        async with aiohttp.ClientSession() as session, session.post(f"http://{self.admin}{path}") as response:
+            return response.status, await response.json()
+
+    def rewrite(self, config: Mapping[str, Any]) -> None:
+        """Replace the configuration file."""
+        self.file.write_text(yaml.safe_dump(dict(config)))
+
+    async def reload(self, config: Mapping[str, Any]) -> None:
+        """Replace the configuration file, and have it applied."""
+        self.rewrite(config)
+        status, answer = await self.post("/reload")
+        assert (status, answer["reloaded"]) == (200, True), f"{answer}\n{self.log}"
+
     async def stopped(self, number: signal.Signals = signal.SIGTERM, within_s: float = 20.0) -> int:
         """Signal the supervisor; returns its exit status."""
         self.process.send_signal(number)
@@ -97,7 +114,7 @@ async def serving(config: Mapping[str, Any], directory: Path) -> AsyncIterator[S
             assert process.returncode is None, log.read_text()
             assert monotonic() < give_up_s, log.read_text()
             await asyncio.sleep(0.02)
-        yield Served(process, json.loads(ready_file.read_text()), log)
+        yield Served(process, json.loads(ready_file.read_text()), log, file)
     finally:
         if process.returncode is None:
             process.terminate()

@@ -43,7 +43,7 @@ class AccessLog:
 
     Args:
         path: file to append to; ``-`` is standard output.
-        numbering: of the configuration of the workers.
+        numbering: of the configuration of the workers, unless a batch comes with another.
         monotonic_to_unix_s: what to add to a monotonic time to get seconds since 1970.
         clock: monotonic; for the complaints only.
 
@@ -64,8 +64,6 @@ class AccessLog:
         self.written = 0
         self._path = path
         self._numbering = numbering
-        self._pools = [member.pool for member in numbering.backends]
-        self._labels = [member.settings.label for member in numbering.backends]
         self._offset_s = monotonic_to_unix_s
         self._clock = clock
         self._refused = 0  # lines that found too many batches waiting
@@ -73,7 +71,7 @@ class AccessLog:
         self._complain_at_s = -math.inf
         self._torn = False
         self._file = self._open()
-        self._batches: SimpleQueue[bytes | Callable[[], None] | None] = SimpleQueue()
+        self._batches: SimpleQueue[tuple[bytes, Numbering] | Callable[[], None] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="access log", daemon=True)
         self._thread.start()
 
@@ -82,15 +80,16 @@ class AccessLog:
         """Lines that could not be written so far."""
         return self._refused + self._lost
 
-    def write_batch(self, payload: bytes) -> None:
+    def write_batch(self, payload: bytes, numbering: Numbering | None = None) -> None:
         """Write the entries of one datagram of a worker; never waits and never raises.
 
         Args:
             payload: `marshal` data of a list of tuples ``(method, target, client, request_id, *fields)`` with
                 the fields of `smartlb.core.telemetry.RECORD`; from a process of this router only.
+            numbering: of the worker's configuration, where it is another than the log's.
         """
         if self._batches.qsize() < _MOST_WAITING:
-            self._batches.put(payload)
+            self._batches.put((payload, numbering or self._numbering))
         else:
             self._refused += _count(payload)
 
@@ -110,7 +109,7 @@ class AccessLog:
             if callable(item):
                 item()
             else:
-                self._write(item)
+                self._write(*item)
         self._file.close()
 
     def _open(self) -> FileIO:
@@ -128,9 +127,9 @@ class AccessLog:
         self._file = file
         self._torn = False
 
-    def _write(self, payload: bytes) -> None:
+    def _write(self, payload: bytes, numbering: Numbering) -> None:
         try:
-            lines = [self._line(entry) for entry in marshal.loads(payload)]
+            lines = [_line(entry, numbering, self._offset_s) for entry in marshal.loads(payload)]
         except Exception as error:  # whatever a batch holds, the next ones are written
             self._lost += _count(payload)
             self._complain("got a batch that it cannot read", error)
@@ -158,54 +157,6 @@ class AccessLog:
             self._complain_at_s = now_s + _COMPLAIN_EVERY_S
             log.error("access log %s: %s: %s; %d lines are lost so far", self._path, what, error, self.lost)
 
-    def _line(self, entry: tuple[Any, ...]) -> str:
-        (
-            method,
-            target,
-            client,
-            request_id,
-            arrived_s,
-            queued_s,
-            first_byte_s,
-            total_s,
-            in_flight,
-            request_bytes,
-            response_bytes,
-            backend,
-            route,
-            request_class,
-            status,
-            outcome,
-            attempt,
-        ) = entry
-        arrival_s = arrived_s + self._offset_s
-        return (
-            _encode(
-                {
-                    "time": datetime.fromtimestamp(arrival_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-                    "arrival_s": round(arrival_s, 6),
-                    "route": _name(self._numbering.routes, route),
-                    "request_class": _name(self._numbering.classes, request_class),
-                    "pool": _name(self._pools, backend),
-                    "backend": _name(self._labels, backend),
-                    "method": method.decode(errors="backslashreplace"),
-                    "target": target.decode(errors="backslashreplace"),
-                    "client": client,
-                    "request_id": request_id.decode(errors="backslashreplace"),
-                    "request_bytes": request_bytes,
-                    "response_bytes": response_bytes,
-                    "in_flight": in_flight,
-                    "queued_ms": _milliseconds(queued_s),
-                    "first_byte_ms": _milliseconds(first_byte_s),
-                    "total_ms": _milliseconds(total_s),
-                    "status": status,
-                    "outcome": Outcome(outcome).label,
-                    "attempt": attempt,
-                }
-            )
-            + "\n"
-        )
-
 
 def _count(payload: bytes) -> int:
     """How many entries a batch has; one where it cannot be read."""
@@ -213,3 +164,53 @@ def _count(payload: bytes) -> int:
         return len(marshal.loads(payload))
     except (ValueError, EOFError, TypeError):
         return 1
+
+
+def _line(entry: tuple[Any, ...], numbering: Numbering, offset_s: float) -> str:
+    (
+        method,
+        target,
+        client,
+        request_id,
+        arrived_s,
+        queued_s,
+        first_byte_s,
+        total_s,
+        in_flight,
+        request_bytes,
+        response_bytes,
+        backend,
+        route,
+        request_class,
+        status,
+        outcome,
+        attempt,
+    ) = entry
+    member = numbering.backends[backend] if backend < len(numbering.backends) else None
+    arrival_s = arrived_s + offset_s
+    return (
+        _encode(
+            {
+                "time": datetime.fromtimestamp(arrival_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+                "arrival_s": round(arrival_s, 6),
+                "route": _name(numbering.routes, route),
+                "request_class": _name(numbering.classes, request_class),
+                "pool": member.pool if member else None,
+                "backend": member.settings.label if member else None,
+                "method": method.decode(errors="backslashreplace"),
+                "target": target.decode(errors="backslashreplace"),
+                "client": client,
+                "request_id": request_id.decode(errors="backslashreplace"),
+                "request_bytes": request_bytes,
+                "response_bytes": response_bytes,
+                "in_flight": in_flight,
+                "queued_ms": _milliseconds(queued_s),
+                "first_byte_ms": _milliseconds(first_byte_s),
+                "total_ms": _milliseconds(total_s),
+                "status": status,
+                "outcome": Outcome(outcome).label,
+                "attempt": attempt,
+            }
+        )
+        + "\n"
+    )

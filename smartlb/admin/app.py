@@ -1,5 +1,6 @@
-"""The admin API: metrics, health, readiness, status, and draining of backends."""
+"""The admin API: metrics, health, readiness, status, draining of backends, and reload."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ from prometheus_client.exposition import choose_encoder
 
 from smartlb import __version__
 from smartlb.admin.metrics import make_registry
-from smartlb.admin.state import RouterState
+from smartlb.admin.state import NotReloaded, RouterState
 from smartlb.admin.status import status
 
 STATE = web.AppKey("state", RouterState)
@@ -24,6 +25,7 @@ GET  /readyz                          200 when requests can be served; 503 says 
 GET  /status                          everything at a glance, as JSON
 POST /backends/{pool}/{name}/drain    send no more requests to a backend
 POST /backends/{pool}/{name}/undrain  use it again
+POST /reload                          read the configuration file again, and apply it or say what is wrong with it
 """
 
 
@@ -41,6 +43,7 @@ def make_app(state: RouterState) -> web.Application:
             web.get("/status", _status),
             web.post("/backends/{pool}/{name}/drain", _drain),
             web.post("/backends/{pool}/{name}/undrain", _undrain),
+            web.post("/reload", _reload),
         ]
     )
     return app
@@ -121,6 +124,18 @@ def _set_drained(request: web.Request, *, drained: bool) -> web.Response:
             "eligible_in_pool": state.eligibility.count(pool),
         }
     )
+
+
+async def _reload(request: web.Request) -> web.Response:
+    state = request.app[STATE]
+    try:
+        if state.reload is None:
+            raise NotReloaded(["this router runs without a configuration file"])
+        # A client that goes away does not take the reload with it.
+        await asyncio.shield(asyncio.ensure_future(state.reload()))
+    except NotReloaded as refusal:
+        return web.json_response({"reloaded": False, "problems": refusal.problems}, status=422)
+    return web.json_response({"reloaded": True, "generation": state.generation})
 
 
 def _unknown(what: str, known: list[str]) -> web.Response:

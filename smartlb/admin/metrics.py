@@ -60,6 +60,7 @@ _WORKER_GAUGES: dict[Gauge, tuple[type[CounterMetricFamily | GaugeMetricFamily],
         "tls_handshakes_failed",
         "TLS handshakes with clients that failed or took too long.",
     ),
+    Gauge.DRAINING: (GaugeMetricFamily, "draining", "1 once it accepts no more connections."),
 }
 
 
@@ -91,6 +92,7 @@ class RouterCollector(Collector):
         yield from self._predictions()
         yield from self._learner()
         yield from self._workers()
+        yield from self._reloads()
         yield from self._lost()
 
     def _members(self) -> list[tuple[Member, list[str]]]:
@@ -252,6 +254,18 @@ class RouterCollector(Collector):
             for number in range(len(workers)):
                 family.add_metric([str(number)], float(self._state.segment.gauges[number, gauge]))
             yield family
+
+    def _reloads(self) -> Iterator[Metric]:
+        state = self._state
+        yield GaugeMetricFamily(
+            "smartlb_generation", "Configurations applied since the start, the first included.", value=state.generation
+        )
+        yield GaugeMetricFamily(
+            "smartlb_generations_draining", "Earlier ones with requests under way.", value=len(state.draining)
+        )
+        yield GaugeMetricFamily(
+            "smartlb_reload_failed", "1 where the last reload was refused.", value=state.reload_failed
+        )
 
     def _lost(self) -> Iterator[Metric]:
         yield CounterMetricFamily(

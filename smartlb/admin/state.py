@@ -1,18 +1,31 @@
 """What the admin API reads: the parts of a running router, as the supervisor holds them."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from smartlb.admin.access_log import AccessLog
 from smartlb.admin.traffic import Traffic
 from smartlb.config.model import Config
-from smartlb.config.numbering import Numbering
+from smartlb.config.numbering import GONE, Numbering, Renumbering
 from smartlb.control.ejection import Ejector
 from smartlb.control.eligibility import Eligibility
+from smartlb.control.generation import Generation
 from smartlb.control.health import HealthChecker
 from smartlb.core.segment import Segment
 from smartlb.core.snapshot import Snapshot
 from smartlb.policies.learned import POLICY as LEARNED
+
+
+class NotReloaded(Exception):
+    """The configuration was not applied, and nothing has changed.
+
+    Attributes:
+        problems: everything that is wrong with it, or why it could not be applied.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = list(problems)
 
 
 @dataclass(slots=True)
@@ -41,6 +54,10 @@ class RouterState:
         started_s: when the supervisor started, by `clock`.
         clock: monotonic time in seconds.
         access_log: None where none is written.
+        reload: applies the configuration file as it is now, or raises `NotReloaded`; None where there is no file.
+        generation: counts the configurations that were applied, from 1.
+        draining: earlier generations whose last requests are under way.
+        reload_failed: whether the last reload was refused.
     """
 
     config: Config
@@ -56,6 +73,10 @@ class RouterState:
     started_s: float
     clock: Callable[[], float]
     access_log: AccessLog | None = None
+    reload: Callable[[], Awaitable[None]] | None = None
+    generation: int = 1
+    draining: list[Generation] = field(default_factory=list)
+    reload_failed: bool = False
     _snapshot: tuple[Segment, Snapshot] | None = field(default=None, init=False, repr=False)
 
     def snapshot(self) -> Snapshot | None:
@@ -72,5 +93,11 @@ class RouterState:
         return self.config.pools[pool].policy.name == LEARNED.name
 
     def in_flight(self) -> list[int]:
-        """Requests at each backend now, over all workers."""
-        return [max(0, count) for count in self.segment.in_flight.sum(axis=0).tolist()]
+        """Requests at each backend now, over all workers, those of earlier generations included."""
+        counts = self.segment.in_flight.sum(axis=0).tolist()
+        for earlier in self.draining:
+            own = earlier.segment.in_flight.sum(axis=0).tolist()
+            for place, count in zip(Renumbering(earlier.numbering, self.numbering).backends, own, strict=True):
+                if place != GONE:
+                    counts[place] += count
+        return [max(0, count) for count in counts]

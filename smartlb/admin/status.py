@@ -21,6 +21,9 @@ def status(state: RouterState) -> Json:
     return {
         "version": __version__,
         "uptime_s": round(now_s - state.started_s, 3),
+        "generation": state.generation,
+        "draining_generations": len(state.draining),
+        "reload_failed": state.reload_failed,
         "workers": _workers(state),
         "learner": _learner(state, snapshot, now_s),
         "telemetry_lost": state.telemetry_lost(),

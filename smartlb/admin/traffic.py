@@ -2,13 +2,14 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from smartlb.admin.histogram import Counts, Histogram
 from smartlb.admin.window import SlidingWindow
-from smartlb.config.numbering import Numbering
+from smartlb.config.numbering import GONE, Numbering, Renumbering
 from smartlb.core.outcome import Outcome
 from smartlb.core.telemetry import Records, failures
 from smartlb.learning.cells import DropReason, Latency, sift
@@ -96,6 +97,22 @@ class Traffic:
         self.total_s.add(backend, request_class, records["total_s"])
         self._window.add(backend, failed, records["total_s"], now_s)
 
+    def take_over(self, earlier: "Traffic", renumbering: Renumbering) -> None:
+        """Go on counting from what was counted under other numbers; what is gone, by name, is left out."""
+        backends, classes = _pairs(renumbering.backends), _pairs(renumbering.classes)
+        backends_and_none = _with_none(backends, earlier._backends, self._backends)
+        routes_and_none = _with_none(_pairs(renumbering.routes), earlier._routes, self._routes)
+        _copy(earlier.requests, self.requests, routes_and_none, backends_and_none)
+        _copy(earlier.failures, self.failures, backends)
+        _copy(earlier.request_bytes, self.request_bytes, backends_and_none)
+        _copy(earlier.response_bytes, self.response_bytes, backends_and_none)
+        for old, new in ((earlier.first_byte_s, self.first_byte_s), (earlier.total_s, self.total_s)):
+            _copy(old.counts, new.counts, backends, classes)
+            _copy(old.sums, new.sums, backends, classes)
+        self.outcomes[:] = earlier.outcomes
+        self.dropped = earlier.dropped.copy()
+        self._window.take_over(earlier._window, *backends)
+
     def by_backend(self) -> Counts:
         """Requests that reached each backend, int64 ``[backends]``."""
         return np.asarray(self.requests.sum(axis=(0, 2))[:-1])
@@ -118,3 +135,21 @@ class Traffic:
             )
             for index, count in enumerate(requests.tolist())
         ]
+
+
+_Pairs = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+"""Old numbers, and the new ones of the same things."""
+
+
+def _pairs(places: npt.NDArray[np.int64]) -> _Pairs:
+    kept = np.flatnonzero(places != GONE)
+    return kept, places[kept]
+
+
+def _with_none(pairs: _Pairs, old_none: int, new_none: int) -> _Pairs:
+    return np.append(pairs[0], old_none), np.append(pairs[1], new_none)
+
+
+def _copy(source: npt.NDArray[Any], target: npt.NDArray[Any], *pairs: _Pairs) -> None:
+    """Copy what the pairs name, one pair of numbers for each of the first axes."""
+    target[np.ix_(*(new for _, new in pairs))] = source[np.ix_(*(old for old, _ in pairs))]

@@ -488,9 +488,21 @@ class Config(Section):
         default="auto", description="Worker processes; `auto` is one per core.", validate_default=True
     )
     shutdown_s: Seconds = Field(default=20.0, description="How long requests under way may take after SIGTERM.")
+    user: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Where started as root: the user to become once the addresses are bound, for good.",
+    )
+    group: str | None = Field(default=None, min_length=1, description="Likewise; the user's own group where not given.")
     learner: Learner = Field(default=Learner(), description="The learned policy's models.")
     admin: Admin = Field(default=Admin(), description="Metrics and health.")
     access_log: AccessLog | None = Field(default=None, description="None where not given.")
+
+    @model_validator(mode="after")
+    def _group_of_a_user(self) -> "Config":
+        if self.group is not None and self.user is None:
+            raise ValueError("`group` needs `user`")
+        return self
 
     @model_validator(mode="before")
     @classmethod

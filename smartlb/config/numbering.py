@@ -1,8 +1,13 @@
 """The numbers under which shared memory and telemetry know a configuration's names."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from smartlb.config.model import Backend, Config
+from smartlb.core.telemetry import NO_BACKEND, NO_ROUTE, Records
 
 DEFAULT_CLASS = "default"
 """Request class 0: requests that belong to no configured class."""
@@ -46,3 +51,57 @@ class Numbering:
             self.pools[name] = range(first, len(self.backends))
         self.classes = [DEFAULT_CLASS, *(entry.name for entry in config.request_classes)]
         self.routes = [route.name for route in config.routes]
+
+
+GONE = -1
+"""The new number of what is not in the new configuration."""
+
+
+class Renumbering:
+    """Where one configuration's backends, classes and routes are in another: those with the same names.
+
+    Args:
+        old: of the one.
+        new: of the other.
+
+    Attributes:
+        backends: int64 ``[old backends]``; the new index of the backend of the same pool and name, or `GONE`.
+        classes: likewise.
+        routes: likewise.
+        servers: ``(old, new)`` index of every backend that also has the same address.
+    """
+
+    def __init__(self, old: Numbering, new: Numbering) -> None:
+        self.backends = _positions([_key(member) for member in old.backends], [_key(member) for member in new.backends])
+        self.classes = _positions(old.classes, new.classes)
+        self.routes = _positions(old.routes, new.routes)
+        self.servers = [
+            (index, place)
+            for index, place in enumerate(self.backends.tolist())
+            if place != GONE and old.backends[index].settings.address == new.backends[place].settings.address
+        ]
+
+    def records(self, records: Records) -> Records:
+        """Telemetry with the new numbers; what was at a backend that is gone is left out.
+
+        A class that is gone becomes the default one, a route that is gone becomes none.
+        """
+        # The numbers of what there is none of lie beyond all others, and stay.
+        backend = np.append(self.backends, NO_BACKEND)[np.minimum(records["backend"], len(self.backends))]
+        kept = backend != GONE
+        records = records[kept]
+        records["backend"] = backend[kept]
+        route = np.append(self.routes, GONE)[np.minimum(records["route"], len(self.routes))]
+        records["route"] = np.where(route == GONE, NO_ROUTE, route)
+        request_class = np.append(self.classes, GONE)[np.minimum(records["request_class"], len(self.classes))]
+        records["request_class"] = np.maximum(request_class, 0)
+        return records
+
+
+def _key(member: Member) -> tuple[str, str]:
+    return member.pool, member.settings.label
+
+
+def _positions(old: Sequence[object], new: Sequence[object]) -> npt.NDArray[np.int64]:
+    at = {name: index for index, name in enumerate(new)}
+    return np.array([at.get(name, GONE) for name in old], dtype=np.int64)

@@ -83,6 +83,11 @@ class Child:
         self._stopping.set()
         self.signal(signal.SIGTERM)
 
+    def retire(self) -> None:
+        """Tell the process that another has taken its place, and do not start it again."""
+        self._stopping.set()
+        self.signal(signal.SIGUSR1)
+
     def kill(self) -> None:
         """End the process at once; unless `stop` was called it is started again."""
         self.signal(signal.SIGKILL)

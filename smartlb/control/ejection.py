@@ -90,6 +90,17 @@ class Ejector:
         """How often a backend was ejected so far."""
         return self._standings[index].total if index in self._standings else 0
 
+    def take_over(self, index: int, earlier: "Ejector", its_index: int) -> None:
+        """Go on from what another ejector knows of a backend, ejections under way included; once for each backend."""
+        standing, known = self._standings.get(index), earlier._standings.get(its_index)
+        if standing is None or known is None:
+            return
+        standing.failures, standing.in_a_row, standing.total = known.failures, known.in_a_row, known.total
+        standing.until_s, standing.since_s = known.until_s, known.since_s
+        if its_index in earlier._ejected:
+            self._ejected.add(index)
+            standing.pool.ejected += 1
+
     def observe(self, records: Records, now_s: float) -> list[Ejected]:
         """Take in finished requests, in the order in which they ended; returns the ejections that follow.
 

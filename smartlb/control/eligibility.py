@@ -52,6 +52,16 @@ class Eligibility:
         """Say what an operator wants."""
         self._set(index, Bar.DRAINED, drained, reason)
 
+    def take_over(self, bars: Mapping[int, Mapping[Bar, str]]) -> None:
+        """Begin from what is said of backends already: for each index the bars, with their reasons."""
+        self._bars = [dict(bars.get(index, {})) for index in range(len(self._bars))]
+        self._segment.eligible[:] = [not own for own in self._bars]
+        self._segment.eligibility_version += 1
+
+    def bars(self, index: int) -> Mapping[Bar, str]:
+        """Why a backend may not be picked, each with its reason."""
+        return self._bars[index]
+
     def eligible(self, index: int) -> bool:
         """Whether a backend may be picked."""
         return bool(self._state(index))

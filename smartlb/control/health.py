@@ -54,6 +54,11 @@ class HealthChecker:
         """What the checks say of a backend; unknown where its pool has none."""
         return self._states[index].state if index in self._states else Health.UNKNOWN
 
+    def take_over(self, index: int, earlier: "HealthChecker", its_index: int) -> None:
+        """Go on from what another checker knows of a backend, where both check it."""
+        if index in self._states and its_index in earlier._states:
+            self._states[index].take_over(earlier._states[its_index])
+
     async def run(self) -> None:
         """Check until cancelled; returns at once where no pool has a health check.
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from smartlb.config.model import Config
 from smartlb.config.numbering import Numbering
+from smartlb.control import memory
 from smartlb.control.checkpoint_keeper import CheckpointKeeper
 from smartlb.core.segment import Segment
 from smartlb.learning.cells import DropReason
@@ -42,32 +43,45 @@ def _learned_pools(config: Config) -> list[str]:
     return [name for name, pool in config.pools.items() if pool.policy.name == "learned"]
 
 
-class _Sigterm:
-    """Notes SIGTERM, and wakes who sleeps here."""
+class _Signals:
+    """Notes SIGTERM and SIGUSR1, and wakes who sleeps here.
+
+    Attributes:
+        stop: SIGTERM came.
+        remember: SIGUSR1 came: what is known is wanted in `Handover.memory_fd`.
+    """
 
     def __init__(self) -> None:
-        self.came = False
+        self.stop = self.remember = False
         self._awake, writing = socket.socketpair()
+        self._awake.setblocking(False)
         writing.setblocking(False)
         signal.set_wakeup_fd(writing.detach())
         signal.signal(signal.SIGTERM, self._note)
+        signal.signal(signal.SIGUSR1, self._note)
 
-    def _note(self, _number: int, _frame: object) -> None:
-        self.came = True
+    def _note(self, number: int, _frame: object) -> None:
+        self.stop |= number == signal.SIGTERM
+        self.remember |= number == signal.SIGUSR1
 
     def sleep(self, seconds: float) -> None:
-        """Sleep, or not, once it came."""
-        if not self.came:
+        """Sleep, or not, once one of them came."""
+        if not (self.stop or self.remember):
             select.select([self._awake], [], [], max(0.0, seconds))
+            with contextlib.suppress(BlockingIOError):
+                self._awake.recv(64)
 
 
-def _run(config: Config, numbering: Numbering, segment: Segment, supervisor: int) -> None:
+def _run(config: Config, numbering: Numbering, segment: Segment, handover: Handover) -> None:
     readers = [segment.ring_reader(worker) for worker in range(segment.layout.workers)]
     # A writer that died while it published left a version that a reader may have seen: go on beyond it.
     learner = make_learner(config, numbering, segment.snapshot.version)
-    sigterm = _Sigterm()
-    keeper = CheckpointKeeper(config.learner.checkpoint, names_of(config, numbering), monotonic, time)
-    keeper.restore(learner)
+    signals = _Signals()
+    names = names_of(config, numbering)
+    keeper = CheckpointKeeper(config.learner.checkpoint, names, monotonic, time)
+    # The memory of a learner before is fresher than any file, but only for the first process that has it.
+    if segment.snapshot.version or not memory.recall(handover.recall_fd, learner, names):
+        keeper.restore(learner)
     log.info("learner starts after snapshot %d", segment.snapshot.version)
     # Not before: on a busy machine, loading the models at this priority would take longer than a hung one is given.
     _give_way()
@@ -76,7 +90,7 @@ def _run(config: Config, numbering: Numbering, segment: Segment, supervisor: int
     lost = 0
     dropped: Counter[DropReason] = Counter()
     due_s = monotonic()
-    while not (sigterm.came or orphaned(supervisor)):
+    while not (signals.stop or orphaned(handover.supervisor)):
         # A tick that took too long is not made up for.
         due_s = max(due_s, monotonic()) + interval_s
         records = np.concatenate([reader.read() for reader in readers])
@@ -88,8 +102,11 @@ def _run(config: Config, numbering: Numbering, segment: Segment, supervisor: int
         if learner.dropped != dropped:
             log.warning("records left out: %s", _by_reason(learner.dropped - dropped))
             dropped = learner.dropped.copy()
+        if signals.remember:
+            signals.remember = False
+            memory.write(handover.memory_fd, learner.memory(names, time()))
         keeper.save_when_due(learner)
-        sigterm.sleep(due_s - monotonic())
+        signals.sleep(due_s - monotonic())
     keeper.save_at_the_end(learner)
 
 
@@ -112,7 +129,7 @@ def main() -> None:
     set_up_logging("learner")
     config = handover.config()
     numbering = Numbering(config)
-    _run(config, numbering, handover.segment(config, numbering), handover.supervisor)
+    _run(config, numbering, handover.segment(config, numbering), handover)
 
 
 if __name__ == "__main__":

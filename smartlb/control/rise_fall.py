@@ -28,6 +28,10 @@ class RiseFall:
         self._needed = {True: rise, False: fall}
         self._last: bool | None = None
 
+    def take_over(self, earlier: "RiseFall") -> None:
+        """Go on from what another has observed of the same backend."""
+        self.state, self.run, self._last = earlier.state, earlier.run, earlier._last
+
     def observe(self, passed: bool) -> bool:
         """Take in a result; returns whether it changed the state."""
         self.run = self.run + 1 if passed is self._last else 1

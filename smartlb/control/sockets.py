@@ -2,6 +2,10 @@
 
 import os
 import socket
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from urllib.parse import quote, unquote
 
 _BACKLOG = 4096
 
@@ -10,7 +14,7 @@ class CannotListen(Exception):
     """An address cannot be listened on; the message says which, why, and what to do."""
 
 
-def bind(address: str, *, shared: bool) -> socket.socket:
+def bind(address: str, *, shared: bool, listening: bool = True) -> socket.socket:
     """A TCP socket that listens.
 
     It does so before anything accepts: connections wait in its queue while workers start or are replaced.
@@ -18,6 +22,7 @@ def bind(address: str, *, shared: bool) -> socket.socket:
     Args:
         address: HOST:PORT, with an IPv6 host in brackets; port 0 lets the system choose.
         shared: let further sockets be bound to the same address, between which the kernel spreads connections.
+        listening: False where the first worker to accept from it is to begin.
 
     Raises:
         CannotListen: the address is taken, not allowed or not this machine's.
@@ -38,25 +43,143 @@ def bind(address: str, *, shared: bool) -> socket.socket:
             _refuse_taken(family, kind, protocol, target)
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         bound.bind(target)
-        bound.listen(_BACKLOG)
+        if listening:
+            bound.listen(_BACKLOG)
     except OSError as error:
         bound.close()
         raise CannotListen(f"cannot listen on {address}: {_advice(error)}") from None
     return bound
 
 
-def bind_for_workers(address: str, workers: int) -> list[socket.socket]:
-    """One socket for each worker, all on the same address."""
-    first = bind(address, shared=True)
-    sockets = [first]
-    for _ in range(workers - 1):
-        another = socket.socket(first.family, first.type, first.proto)
+def _another(first: socket.socket) -> socket.socket:
+    """A further socket on the address of a shared one.
+
+    Raises:
+        OSError: it is not to be had, such as beside a socket that was made for another user.
+    """
+    another = socket.socket(first.family, first.type, first.proto)
+    try:
         another.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         another.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         another.bind(first.getsockname())
-        another.listen(_BACKLOG)
-        sockets.append(another)
-    return sockets
+    except OSError:
+        another.close()
+        raise
+    return another
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """The sockets of one listener.
+
+    Attributes:
+        bind: the address, as configured.
+        sockets: all bound to it; the kernel spreads connections between them.
+    """
+
+    bind: str
+    sockets: list[socket.socket]
+
+    @property
+    def name(self) -> str:
+        """The address that clients connect to."""
+        return name_of(self.sockets[0])
+
+    def share(self, worker: int, workers: int) -> tuple[int, ...]:
+        """The descriptors that a worker accepts from.
+
+        Every socket has a worker, for what the kernel puts into a socket's queue would otherwise wait for ever, and be
+        reset when it is closed. So a listener never has fewer sockets than before: where there are more of them than
+        workers, some workers have several; where there are fewer, some workers have the same one.
+        """
+        count = len(self.sockets)
+        own = self.sockets[worker::workers] if worker < count else [self.sockets[worker % count]]
+        return tuple(each.fileno() for each in own)
+
+
+def listen(binds: Sequence[str], workers: int, before: Sequence[Listening] = ()) -> list[Listening]:
+    """Sockets for every address, one for each worker where that can be.
+
+    Args:
+        binds: the addresses.
+        workers: how many there are.
+        before: what is listened on now, or was inherited. It is left as it is; its sockets are used again, for in their
+            queues there may be connections. Beside these, new sockets do not listen yet: their workers will.
+
+    Raises:
+        CannotListen: an address is not to be had; what was opened is closed again.
+    """
+    left = list(before)
+    found: list[Listening] = []
+    try:
+        for address in binds:
+            same = next((each for each in left if each.bind == address), None)
+            if same is None:
+                sockets = [bind(address, shared=True, listening=not before)]
+            else:
+                left.remove(same)
+                sockets = list(same.sockets)
+            found.append(Listening(address, sockets))
+            if sockets[0].getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT):
+                with suppress(OSError):
+                    while len(sockets) < workers:
+                        sockets.append(_another(sockets[0]))
+                        if not before:
+                            sockets[-1].listen(_BACKLOG)
+    except CannotListen:
+        close_all(found, but=before)
+        raise
+    return found
+
+
+def given_name(address: str) -> str:
+    """An address as the name of a descriptor that is passed on, in which no colon may be."""
+    return quote(address, safe="")
+
+
+def adopt(inherited: Iterable[tuple[str, int]], binds: Sequence[str]) -> tuple[list[Listening], list[str]]:
+    """The sockets for some addresses among inherited ones, whoever bound them.
+
+    Args:
+        inherited: names and descriptors. A socket is for the address that it is bound to, or the one that its name is
+            `given_name` of, which tells those apart that the system has chosen a port for.
+        binds: the addresses.
+
+    Returns:
+        What was found, and descriptions of the descriptors that are for no address; these are closed.
+    """
+    groups: dict[tuple[str, str], list[socket.socket]] = {}
+    strangers = []
+    for name, fd in inherited:
+        try:
+            each = socket.socket(fileno=fd)
+        except OSError:
+            os.close(fd)
+            strangers.append(f"descriptor {fd} ({name or 'without a name'}), which is no socket")
+            continue
+        if each.family in (socket.AF_INET, socket.AF_INET6) and each.type == socket.SOCK_STREAM:
+            groups.setdefault((unquote(name), name_of(each)), []).append(each)
+        else:
+            each.close()
+            strangers.append(f"descriptor {fd} ({name or 'without a name'}), which is no TCP socket")
+    found = []
+    for address in binds:
+        key = next((key for key in groups if address in key), None)
+        if key is not None:
+            found.append(Listening(address, groups.pop(key)))
+    for (_, address), left in groups.items():
+        strangers.append(f"{address}, where no listener is configured")
+        close_all([Listening(address, left)])
+    return found, strangers
+
+
+def close_all(listening: Iterable[Listening], but: Iterable[Listening] = ()) -> None:
+    """Close all sockets that are not also among others."""
+    kept = {id(each) for other in but for each in other.sockets}
+    for one in listening:
+        for each in one.sockets:
+            if id(each) not in kept:
+                each.close()
 
 
 def name_of(bound: socket.socket) -> str:

@@ -32,6 +32,7 @@ class Gauge(IntEnum):
     RETRIES_REFUSED = 9  # not made because the retry budget was used up
     TLS_HANDSHAKES = 10  # with clients, completed
     TLS_HANDSHAKES_FAILED = 11  # with clients, given up by either side or not complete in time
+    DRAINING = 12  # 1 once it accepts no more connections
 
 
 @dataclass(frozen=True, slots=True)

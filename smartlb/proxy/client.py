@@ -102,7 +102,7 @@ class ClientConnection(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
         channel = PLAIN if self._channel_of is None else self._channel_of(transport)
         self._peer = Peer(transport.get_extra_info("peername"), self._trusted, channel)
-        self.deadline_s = monotonic() + self.worker.idle_s
+        self.deadline_s = monotonic() + self.worker.keep_alive_s
         if not self.worker.admit(self):
             self._closing = True
             self.transport.abort()
@@ -314,7 +314,7 @@ class ClientConnection(asyncio.Protocol):
         self.exchange = None
         if self._closing:
             return
-        self.deadline_s = now_s + self.worker.idle_s
+        self.deadline_s = now_s + self.worker.keep_alive_s
         if not keep_alive:
             self._close(linger=unread or bool(self._buffer))
             return
@@ -347,11 +347,23 @@ class ClientConnection(asyncio.Protocol):
         else:
             self._refuse(Outcome.CLIENT_TIMEOUT, "the request's head did not come in time")
 
-    def drain(self) -> None:
-        """Close if nothing is under way; otherwise after the present exchange."""
-        if self.exchange is not None:
-            self.exchange.keep_alive = False
-        elif not self._buffer:
+    def drain(self, idle_s: float) -> None:
+        """Close after the next response that can still say so.
+
+        Args:
+            idle_s: how long a connection without a request may wait for one. A request may be on its way already, and
+                closing now would lose it.
+        """
+        exchange = self.exchange
+        if exchange is not None:
+            # Where the head of the response has promised to go on, the client may count on it.
+            if not (exchange.response_started and idle_s):
+                exchange.keep_alive = False
+        elif self._buffer:
+            return  # the beginning of a request
+        elif idle_s:
+            self.deadline_s = min(self.deadline_s, monotonic() + idle_s)
+        else:
             self._close(linger=False)
             if self._channel_of is not None:
                 self.deadline_s = monotonic() + _FAREWELL_S

@@ -33,6 +33,9 @@ _TICK_S = 0.02
 _TICKS_A_SWEEP = 5
 """Timeouts are looked at every 0.1 s: exact timers for every request would cost more than the requests' policies."""
 
+_LAST_REQUEST_S = 1.0
+"""How long an idle connection may stay after SIGTERM: time for a request that its client has sent already."""
+
 _LOG_BATCH = 64
 _LONGEST_LOGGED_TARGET = 2_048
 
@@ -43,6 +46,7 @@ class Worker:
     Attributes:
         header_bytes, header_count, body_bytes: limits, of the configuration.
         header_s, idle_s: timeouts, of the configuration.
+        keep_alive_s: how long a connection may be idle between requests; `idle_s` until it drains.
         routing: routes and request classes.
         route_pools: the pool of each route.
         route_priorities: likewise.
@@ -79,6 +83,7 @@ class Worker:
         "header_count",
         "header_s",
         "idle_s",
+        "keep_alive_s",
         "logs",
         "route_pools",
         "route_priorities",
@@ -104,7 +109,7 @@ class Worker:
         self.header_count = config.limits.header_count
         self.body_bytes = config.limits.body_bytes
         self.header_s = config.timeouts.header_s
-        self.idle_s = config.timeouts.idle_s
+        self.idle_s = self.keep_alive_s = config.timeouts.idle_s
         self._most_connections = config.limits.connections
         self.routing = Routing(config)
         self.clients: set[ClientConnection] = set()
@@ -201,8 +206,12 @@ class Worker:
 
     def tick(self, now_s: float) -> None:
         """Take in what supervisor and learner have published, and show life."""
+        self.take_in(now_s)
+        self._segment.heartbeat_s[self._number] = now_s
+
+    def take_in(self, now_s: float) -> None:
+        """Take in what supervisor and learner have published."""
         segment = self._segment
-        segment.heartbeat_s[self._number] = now_s
         snapshot = self._snapshot
         if segment.snapshot.version != (snapshot.version if snapshot else 0):
             snapshot = segment.snapshot.read() or snapshot
@@ -241,13 +250,28 @@ class Worker:
         gauges[Gauge.TLS_HANDSHAKES] = self.tls_handshakes
         gauges[Gauge.TLS_HANDSHAKES_FAILED] = self.tls_handshakes_failed
 
-    def drain(self) -> None:
-        """Close what is idle; the rest closes after its present exchange."""
+    def drain(self, idle_s: float = 0.0) -> None:
+        """Serve no connection for longer than its next response.
+
+        Args:
+            idle_s: how long idle connections may wait for their last request; at 0 they are closed at once.
+        """
         self.draining = True
+        self._segment.gauges[self._number, Gauge.DRAINING] = 1
+        self.keep_alive_s = min(self.keep_alive_s, idle_s)
         for client in list(self.clients):
-            client.drain()
+            client.drain(idle_s)
         for handshake in list(self.handshakes):
             handshake.cancel()
+
+    def retire(self, idle_s: float) -> None:
+        """Drain while the processes of another generation take over.
+
+        The last snapshot serves the last requests, for no learner makes further ones for this worker.
+        """
+        if self._snapshot is not None:
+            self._stale_after_s = float("inf")
+        self.drain(idle_s)
 
 
 async def listen(
@@ -271,8 +295,9 @@ async def listen(
 
 async def _run(handover: Handover) -> None:
     loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
+    stop, retire = asyncio.Event(), asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_signal_handler(signal.SIGUSR1, retire.set)
     config = handover.config()
     numbering = Numbering(config)
     access_log = socket.socket(fileno=handover.access_log_fd) if handover.access_log_fd >= 0 else None
@@ -280,15 +305,16 @@ async def _run(handover: Handover) -> None:
         access_log.setblocking(False)
     segment = handover.segment(config, numbering)
     worker = Worker(config, segment, handover.worker, Random(os.urandom(16)), loop, access_log)
-    worker.tick(monotonic())
+    worker.take_in(monotonic())
     worker.sweep(monotonic())
-    servers = []
-    for fd, listener in zip(handover.listen_fds, config.listeners, strict=True):
-        servers.append(await listen(worker, listener, socket.socket(fileno=fd), alone=config.workers == 1))
+    servers: list[asyncio.Server | TlsServer] = []
+    for fds, listener in zip(handover.listen_fds, config.listeners, strict=True):
+        servers += [await listen(worker, listener, socket.socket(fileno=fd), alone=config.workers == 1) for fd in fds]
     seldom_collect()
     log.info("worker %d serves", handover.worker)
 
     ticks = 0
+    stopping = False
     drained_by_s = float("inf")
     while not (worker.draining and not worker.clients) and monotonic() < drained_by_s:
         now_s = monotonic()
@@ -298,15 +324,18 @@ async def _run(handover: Handover) -> None:
             worker.sweep(now_s)
             if orphaned(handover.supervisor):
                 stop.set()
-        if stop.is_set() and not worker.draining:
+        if (stop.is_set() or retire.is_set()) and not worker.draining:
             drained_by_s = now_s + config.shutdown_s
             for server in servers:
                 server.close()
-            worker.drain()
             log.info("worker %d drains %d connections", handover.worker, len(worker.clients))
+            worker.retire(config.shutdown_s)
+        if stop.is_set() and not stopping:
+            stopping = True
+            worker.drain(min(_LAST_REQUEST_S, config.shutdown_s))
         await asyncio.sleep(_TICK_S)
-    if worker.clients:
-        log.warning("worker %d ends with %d connections open", handover.worker, len(worker.clients))
+    if unfinished := sum(client.exchange is not None for client in worker.clients):
+        log.warning("worker %d ends with %d requests unfinished", handover.worker, unfinished)
     worker.tick(monotonic())
 
 

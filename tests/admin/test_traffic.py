@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from smartlb.admin.histogram import BOUNDS_S
 from smartlb.admin.traffic import STATUS_CLASSES, Traffic
 from smartlb.config.model import Config
-from smartlb.config.numbering import Numbering
+from smartlb.config.numbering import Numbering, Renumbering
 from smartlb.core.outcome import Outcome
 from smartlb.core.telemetry import NO_BACKEND, NO_ROUTE, RECORD, Records
 from smartlb.learning.cells import Latency
@@ -218,3 +218,35 @@ def test_the_counters_sum_to_the_number_of_records(batches: list[list[tuple[Any,
     for members in NUMBERING.pools.values():
         share = sum(window[index].share for index in members)
         assert share == pytest.approx(1.0) or share == 0.0
+
+
+def test_counting_goes_on_under_other_numbers(config: Config, numbering: Numbering, make_records: MakeRecords) -> None:
+    other = config.model_copy(
+        update={
+            "pools": dict(reversed(config.pools.items())),
+            "routes": config.routes[::-1],
+            "request_classes": [],
+        }
+    )
+    after = Numbering(other)
+    earlier, later = Traffic(numbering), Traffic(after)
+    rows = [
+        {"backend": 0, "route": 0, "total_s": 0.1, "request_bytes": 3},
+        {"backend": 0, "route": 0, "request_class": 1, "total_s": 0.1},
+        {"backend": 1, "route": 1, "outcome": Outcome.RESET, "status": 502},
+        {"backend": NO_BACKEND, "route": NO_ROUTE, "outcome": Outcome.NO_ROUTE, "status": 404},
+    ]
+    earlier.add(make_records(*rows), 100.0)
+    later.take_over(earlier, Renumbering(numbering, after))
+    # The backends of api, of which there is one, now come first, and the routes have changed places.
+    assert later.by_backend().tolist() == [0, 2, 1]
+    assert later.requests.sum() == len(rows)
+    assert later.requests[1, 1].sum() == 2
+    assert later.requests[2, 3].sum() == 1
+    assert later.failures.tolist() == [0, 0, 1]
+    assert later.request_bytes.tolist() == [0, 3, 0, 0]
+    assert later.outcomes.tolist() == earlier.outcomes.tolist()
+    assert later.total_s.counts.sum(axis=(1, 2)).tolist() == [0, 1, 1], "a class that is gone takes its counts along"
+    assert [window.requests for window in later.window(100.0)] == [0, 2, 1]
+    later.add(make_records({"backend": 1, "route": 1}), 100.0)
+    assert earlier.requests.sum() == len(rows)

@@ -208,3 +208,34 @@ async def test_it_stops_by_itself_where_asked_to(tmp_path: Path) -> None:
     )
     process = await spawn("serve", file, "--for-s", "0.5", log=log)
     assert await asyncio.wait_for(process.wait(), 20) == 0, log.read_text()
+
+
+async def test_a_request_that_is_on_its_way_at_the_end_is_served(tmp_path: Path, backend: Backend) -> None:
+    """A client may have sent it before it could know that the router stops."""
+    config = configuration([backend.address], {"policy": "round_robin"}, workers=1)
+    async with serving(config, tmp_path) as router:
+        request = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
+        connections = [await router.connect() for _ in range(2)]
+        used, writer = connections[0]
+        writer.write(request)
+        assert b"connection: close" not in (await used.readuntil(b"\r\n\r\n")).lower()
+        await used.readexactly(2)
+        ending = asyncio.create_task(router.stopped())
+        while " drains 2 connections" not in router.log:
+            await asyncio.sleep(0.01)
+        for reader, writer in connections:
+            writer.write(request)
+            answer = (await reader.read()).lower()
+            assert answer.startswith(b"http/1.1 200 ")
+            assert b"connection: close" in answer
+            writer.close()
+        assert await ending == 0
+
+
+async def test_idle_connections_do_not_hold_up_the_end(tmp_path: Path, backend: Backend) -> None:
+    config = configuration([backend.address], {"policy": "round_robin"}, workers=1, shutdown_s=60)
+    async with serving(config, tmp_path) as router:
+        reader, writer = await router.connect()
+        assert await router.stopped() == 0
+        assert await reader.read() == b""
+        writer.close()
