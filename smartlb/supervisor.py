@@ -63,7 +63,9 @@ class Supervisor:
         self._config = config
         self._numbering = numbering = Numbering(config)
         workers = config.workers
-        listeners = [bind_for_workers(listener.bind, workers) for listener in config.listeners]
+        listeners = [
+            bind_for_workers(listener.bind, workers, udp=listener.protocol == "udp") for listener in config.listeners
+        ]
         self._admin_socket = bind(config.admin.bind, shared=False)
         self._listening = [name_of(sockets[0]) for sockets in listeners]
         self._listen_fds = [[sockets[number].detach() for sockets in listeners] for number in range(workers)]

@@ -1,4 +1,4 @@
-"""Active health checks: a GET to each backend at an interval, and when a run of answers changes its state."""
+"""Active health checks: a GET or a connection at an interval, and when a run of answers changes a backend's state."""
 
 import asyncio
 import logging
@@ -12,6 +12,7 @@ from yarl import URL
 from smartlb import __version__
 from smartlb.config.model import Config, HealthCheck
 from smartlb.config.numbering import Member, Numbering
+from smartlb.control import raw_check
 from smartlb.control.rise_fall import Health, RiseFall
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,11 @@ class HealthChecker:
             check = config.pools[member.pool].health_check
             if check is not None:
                 self._checks[member.index] = (member, check)
+        # A backend that expects a PROXY header would take a check without one for garbage.
+        self._headers = {
+            name: raw_check.PROXY_LOCAL[pool.send_proxy_protocol] if pool.send_proxy_protocol else b""
+            for name, pool in config.pools.items()
+        }
         self._states = {index: RiseFall(check.rise, check.fall) for index, (_, check) in self._checks.items()}
 
     def health(self, index: int) -> Health:
@@ -73,10 +79,23 @@ class HealthChecker:
         pause_s = self._rng.random() * check.interval_s
         while True:
             started_s = clock()
-            passed, words = await _ask(session, member.settings.address, check)
+            passed, words = await self._look(session, member, check)
             self._take_in(member, passed, words)
             await asyncio.sleep(max(0.0, started_s + pause_s - clock()))
             pause_s = check.interval_s
+
+    async def _look(self, session: aiohttp.ClientSession, member: Member, check: HealthCheck) -> tuple[bool, str]:
+        """One check: whether it passed, and what happened in words."""
+        address, header = member.settings.address, self._headers[member.pool]
+        try:
+            if check.kind == "tcp":
+                await raw_check.connect(address, check, header)
+                return True, "accepts connections"
+            if header:
+                return _judge(await raw_check.ask(address, check, header), check)
+        except raw_check.CheckFailed as failure:
+            return False, str(failure)
+        return await _ask(session, address, check)
 
     def _take_in(self, member: Member, passed: bool, words: str) -> None:
         state = self._states[member.index]
@@ -95,7 +114,7 @@ class HealthChecker:
 
 
 async def _ask(session: aiohttp.ClientSession, address: str, check: HealthCheck) -> tuple[bool, str]:
-    """One check: whether it passed, and what happened in words."""
+    """One check by a GET."""
     try:
         async with session.get(
             URL(f"http://{address}{check.path}", encoded=True),
@@ -118,6 +137,10 @@ async def _ask(session: aiohttp.ClientSession, address: str, check: HealthCheck)
         return False, f"no valid HTTP answer to GET {check.path}: {error.message}"
     except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: a host that cannot be a name
         return False, f"GET {check.path} failed: {error or type(error).__name__}"
+    return _judge(status, check)
+
+
+def _judge(status: int, check: HealthCheck) -> tuple[bool, str]:
     if any(low <= status <= high for low, high in map(_bounds, check.expected_status)):
         return True, f"answered {status}"
     return False, f"answered {status} to GET {check.path}, expected {' or '.join(check.expected_status)}"

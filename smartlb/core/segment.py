@@ -28,6 +28,7 @@ class Gauge(IntEnum):
     LOG_LINES_DROPPED = 5  # access log lines dropped because the writer was behind
     CONNECTS = 6  # connections opened to backends, successfully or not
     STALE_RETRIES = 7  # requests sent again because an idle connection was closed under them
+    UDP_SESSIONS = 8  # sessions of udp listeners
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from smartlb.proxy.chunked import BadChunk, ChunkedBody
 from smartlb.proxy.exchange import Exchange
 from smartlb.proxy.forwarding import Peer, TrustedNetworks
 from smartlb.proxy.http1 import CHUNKED, HeaderBlock, RequestRefused, parse_request
+from smartlb.proxy.proxy_protocol import Endpoints
 from smartlb.proxy.responses import error_response, status_of
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class ClientConnection(asyncio.Protocol):
         "_beginning",
         "_buffer",
         "_chunked",
+        "_claimed",
         "_closing",
         "_last_block",
         "_last_method",
@@ -63,9 +65,10 @@ class ClientConnection(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, worker: "Worker", trusted: TrustedNetworks) -> None:
+    def __init__(self, worker: "Worker", trusted: TrustedNetworks, claimed: Endpoints | None = None) -> None:
         self.worker = worker
         self._trusted = trusted
+        self._claimed = claimed  # what a trusted proxy said in a PROXY header
         self.exchange: Exchange | None = None
         self.deadline_s = 0.0
         self.write_paused = False
@@ -82,10 +85,18 @@ class ClientConnection(asyncio.Protocol):
         """The client's IP address."""
         return self._peer.address
 
+    @property
+    def endpoints(self) -> Endpoints | None:
+        """Who connected to what: as a PROXY header had it, or else as the sockets say."""
+        about = self.transport.get_extra_info
+        return self._claimed or Endpoints.of_sockets(about("peername"), about("sockname"))
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection, or close it at once when there are too many."""
         self.transport = cast(asyncio.Transport, transport)
-        self._peer = Peer(transport.get_extra_info("peername"), self._trusted)
+        claimed = self._claimed
+        peername = (claimed.source, claimed.source_port) if claimed else transport.get_extra_info("peername")
+        self._peer = Peer(peername, self._trusted)
         self.deadline_s = monotonic() + self.worker.idle_s
         if not self.worker.admit(self):
             self._closing = True

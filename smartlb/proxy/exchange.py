@@ -7,6 +7,7 @@ from smartlb.core.outcome import COMPLETE, FIRST_BACKEND_FAULT, Outcome, failed
 from smartlb.core.telemetry import NO_BACKEND
 from smartlb.proxy.http1 import CHUNKED, IDEMPOTENT, UNTIL_CLOSE, HeaderBlock, without_header
 from smartlb.proxy.pool import ALL_FULL, NOBODY, Pool
+from smartlb.proxy.proxy_protocol import encode
 from smartlb.proxy.responses import status_of
 
 if TYPE_CHECKING:
@@ -173,6 +174,9 @@ class Exchange:
         """A connection is there; False when it is no longer needed."""
         if self._over:
             return False
+        pool = self.pool
+        if pool.send_proxy_protocol is not None:
+            connection.transport.write(encode(pool.send_proxy_protocol, self.client.endpoints))
         self._carry_on(connection, monotonic())
         return True
 

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import chain
 from random import Random
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +22,6 @@ from smartlb.policies.policy import Members, Policy
 from smartlb.policies.registry import POLICIES
 from smartlb.proxy.backend import BackendConnection
 
-if TYPE_CHECKING:
-    from smartlb.proxy.exchange import Exchange
-
 log = logging.getLogger(__name__)
 
 NOBODY: Final = -1
@@ -38,6 +35,23 @@ _SHARED_COUNTS_AGE_S: Final = 0.0005
 
 FALLBACK: Final = "weighted_least_connections"
 """What serves a learned pool while there is no fresh snapshot."""
+
+
+class Waiting(Protocol):
+    """What can wait for a backend with room: a request, a TCP connection, a UDP session."""
+
+    def dispatch_from_queue(self) -> bool:
+        """Try again now that there may be room; False when there is none yet."""
+
+
+class Connecting(Protocol):
+    """For whom a connection to a backend is opened."""
+
+    def connected(self, connection: Any) -> bool:
+        """It is there; False when it is no longer needed."""
+
+    def connect_failed(self, position: int, outcome: Outcome, reason: str) -> None:
+        """None could be made."""
 
 
 class _Chooser:
@@ -80,7 +94,8 @@ class Pool:
         view: what the policy may look at.
         on_fallback: whether a learned pool is served by `FALLBACK` now.
         connects: connections opened to backends, successfully or not, so far.
-        waiting: requests that wait for room, first come first.
+        waiting: what waits for room, first come first.
+        send_proxy_protocol: version of the PROXY header that each connection begins with; None for none.
         key: of what in a request the policy wants a hash: ``none``, ``client_ip`` or ``url``.
     """
 
@@ -117,6 +132,7 @@ class Pool:
         "on_fallback",
         "request_s",
         "response_header_s",
+        "send_proxy_protocol",
         "settings",
         "view",
         "waiting",
@@ -169,10 +185,12 @@ class Pool:
 
         self._limit = [backend.max_in_flight for backend in settings.backends]
         self._limited = any(limit is not None for limit in self._limit)
-        self.waiting: deque[Exchange] = deque()
+        self.waiting: deque[Waiting] = deque()
 
         self._address = [_host_and_port(backend.address) for backend in settings.backends]
-        self._most_idle = settings.idle_connections.max_per_backend
+        self.send_proxy_protocol = settings.send_proxy_protocol
+        # A connection that a PROXY header has given to one client is nobody else's.
+        self._most_idle = 0 if settings.send_proxy_protocol else settings.idle_connections.max_per_backend
         self._idle: list[deque[BackendConnection]] = [deque() for _ in range(size)]
         self._connecting: set[asyncio.Task[None]] = set()
         self.connects = 0
@@ -273,7 +291,7 @@ class Pool:
 
     # Waiting
 
-    def wait(self, exchange: "Exchange") -> bool:
+    def wait(self, exchange: Waiting) -> bool:
         """Put a request in the queue; False when the queue is full."""
         if len(self.waiting) >= self.settings.queue.max_waiting:
             return False
@@ -322,19 +340,29 @@ class Pool:
             while idle and idle[0].idle_since_s < oldest:
                 idle.popleft().transport.close()
 
-    def connect(self, position: int, exchange: "Exchange") -> None:
-        """Open a connection for a request; `Exchange.connected` or `Exchange.connect_failed` hears of it."""
+    def address(self, position: int) -> tuple[str, int]:
+        """Host and port of a backend."""
+        return self._address[position]
+
+    def connect(self, position: int, exchange: Connecting, protocol: Callable[[], Any] | None = None) -> None:
+        """Open a connection for a request; `Exchange.connected` or `Exchange.connect_failed` hears of it.
+
+        Args:
+            position: of the backend.
+            exchange: hears of it.
+            protocol: makes the connection's protocol; one for HTTP where not given.
+        """
         self.connects += 1
-        task = self._loop.create_task(self._connect(position, exchange))
+        task = self._loop.create_task(self._connect(position, exchange, protocol))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
 
-    async def _connect(self, position: int, exchange: "Exchange") -> None:
+    async def _connect(self, position: int, exchange: Connecting, protocol: Callable[[], Any] | None) -> None:
         host, port = self._address[position]
         try:
             async with asyncio.timeout(self.settings.timeouts.connect_s):
                 _, connection = await self._loop.create_connection(
-                    lambda: BackendConnection(self, position), host, port
+                    protocol or (lambda: BackendConnection(self, position)), host, port
                 )
         except TimeoutError:
             exchange.connect_failed(position, Outcome.CONNECT_TIMEOUT, "no answer to the connection attempt")

@@ -23,8 +23,12 @@ from smartlb.process import Handover, orphaned, seldom_collect, set_up_logging, 
 from smartlb.proxy.client import ClientConnection
 from smartlb.proxy.exchange import Exchange
 from smartlb.proxy.forwarding import TrustedNetworks
+from smartlb.proxy.listening import Listening, listen
 from smartlb.proxy.pool import Pool
 from smartlb.proxy.routing import Routing
+from smartlb.proxy.session import Session
+from smartlb.proxy.tcp import TcpSession
+from smartlb.proxy.udp import UdpSession
 
 log = logging.getLogger(__name__)
 
@@ -41,10 +45,12 @@ class Worker:
 
     Attributes:
         header_bytes, header_count, body_bytes: limits, of the configuration.
-        header_s, idle_s: timeouts, of the configuration.
+        header_s, idle_s, tcp_idle_s, udp_idle_s: timeouts, of the configuration.
         routing: routes and request classes.
         route_pools: the pool of each route.
-        clients: open connections.
+        clients: open connections of http listeners.
+        tcp_sessions: those of tcp listeners.
+        udp_sessions: sessions of udp listeners.
         write_record: appends a telemetry record.
         logs: whether there is an access log.
         draining: whether connections are closed after their present exchange.
@@ -58,6 +64,7 @@ class Worker:
         "_log_lines_dropped",
         "_loop",
         "_most_connections",
+        "_most_sessions",
         "_number",
         "_pools",
         "_refused",
@@ -77,6 +84,10 @@ class Worker:
         "route_pools",
         "routing",
         "stale_retries",
+        "tcp_idle_s",
+        "tcp_sessions",
+        "udp_idle_s",
+        "udp_sessions",
         "write_record",
     )
 
@@ -95,9 +106,14 @@ class Worker:
         self.body_bytes = config.limits.body_bytes
         self.header_s = config.timeouts.header_s
         self.idle_s = config.timeouts.idle_s
+        self.tcp_idle_s = config.timeouts.tcp_idle_s
+        self.udp_idle_s = config.timeouts.udp_idle_s
         self._most_connections = config.limits.connections
+        self._most_sessions = config.limits.udp_sessions
         self.routing = Routing(config)
         self.clients: set[ClientConnection] = set()
+        self.tcp_sessions: set[TcpSession] = set()
+        self.udp_sessions: set[UdpSession] = set()
         self.draining = False
         self.stale_retries = 0
         self._pools = {
@@ -122,11 +138,36 @@ class Worker:
 
     def admit(self, client: ClientConnection) -> bool:
         """Count a connection in; False when there are too many."""
-        if len(self.clients) >= self._most_connections:
+        if len(self.clients) + len(self.tcp_sessions) >= self._most_connections:
             self._refused += 1
             return False
         self.clients.add(client)
         return True
+
+    def admit_tcp(self, session: TcpSession) -> bool:
+        """Count a connection of a tcp listener in; False when there are too many."""
+        if len(self.clients) + len(self.tcp_sessions) >= self._most_connections:
+            self._refused += 1
+            return False
+        self.tcp_sessions.add(session)
+        return True
+
+    def admit_udp(self, session: UdpSession) -> bool:
+        """Count a UDP session in; False when there are too many, or the worker drains."""
+        if self.draining or len(self.udp_sessions) >= self._most_sessions:
+            self._refused += 1
+            return False
+        self.udp_sessions.add(session)
+        return True
+
+    def pool(self, name: str) -> Pool:
+        """A pool by its name."""
+        return self._pools[name]
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing that a client waits for."""
+        return not (self.clients or self.tcp_sessions or self.udp_sessions)
 
     def next_request_id(self) -> bytes:
         """An id that no other request of this node has."""
@@ -137,6 +178,10 @@ class Worker:
         """Add a request to the access log; the fields are those of `smartlb.core.telemetry.RECORD`."""
         target = exchange.target[:_LONGEST_LOGGED_TARGET]
         self._log((exchange.method, target, exchange.client.address, exchange.request_id), fields)
+
+    def log_session(self, session: Session, fields: tuple[Any, ...]) -> None:
+        """Add a TCP connection or a UDP session to the access log, likewise."""
+        self._log((session.method, session.server_name.encode(), session.address, b""), fields)
 
     def record_refused(
         self, outcome: Outcome, status: int, client: str, method: bytes = b"", target: bytes = b""
@@ -199,6 +244,8 @@ class Worker:
         """Act on what has taken too long, and report the gauges."""
         for client in [client for client in self.clients if client.deadline_s < now_s]:
             client.timed_out(now_s)
+        for session in [session for session in (*self.tcp_sessions, *self.udp_sessions) if session.deadline_s < now_s]:
+            session.timed_out(now_s)
         waiting = 0
         for pool in self._pools.values():
             pool.close_idle(now_s)
@@ -206,7 +253,7 @@ class Worker:
                 pool.serve_waiting()
                 waiting += len(pool.waiting)
         gauges = self._segment.gauges[self._number]
-        gauges[Gauge.CONNECTIONS] = len(self.clients)
+        gauges[Gauge.CONNECTIONS] = len(self.clients) + len(self.tcp_sessions)
         gauges[Gauge.CONNECTIONS_REFUSED] = self._refused
         gauges[Gauge.WAITING] = waiting
         gauges[Gauge.SNAPSHOT_VERSION] = self._snapshot.version if self._snapshot else 0
@@ -214,12 +261,15 @@ class Worker:
         gauges[Gauge.LOG_LINES_DROPPED] = self._log_lines_dropped
         gauges[Gauge.CONNECTS] = sum(pool.connects for pool in self._pools.values())
         gauges[Gauge.STALE_RETRIES] = self.stale_retries
+        gauges[Gauge.UDP_SESSIONS] = len(self.udp_sessions)
 
     def drain(self) -> None:
         """Close what is idle; the rest closes after its present exchange."""
         self.draining = True
         for client in list(self.clients):
             client.drain()
+        for session in (*self.tcp_sessions, *self.udp_sessions):
+            session.drain()
 
 
 async def _run(handover: Handover) -> None:
@@ -235,8 +285,11 @@ async def _run(handover: Handover) -> None:
     worker = Worker(config, segment, handover.worker, Random(os.urandom(16)), loop, access_log)
     worker.tick(monotonic())
     worker.sweep(monotonic())
-    servers = []
-    for fd, listener in zip(handover.listen_fds, config.listeners, strict=True):
+    servers: list[asyncio.Server | Listening] = []
+    for fd, listener, route in zip(handover.listen_fds, config.listeners, numbering.listeners, strict=True):
+        if listener.protocol != "http" or listener.proxy_protocol:
+            servers.append(await listen(worker, listener, route, socket.socket(fileno=fd)))
+            continue
         trusted = TrustedNetworks(listener.trusted_proxies)
         servers.append(
             await loop.create_server(
@@ -250,7 +303,7 @@ async def _run(handover: Handover) -> None:
 
     ticks = 0
     drained_by_s = float("inf")
-    while not (worker.draining and not worker.clients) and monotonic() < drained_by_s:
+    while not (worker.draining and worker.idle) and monotonic() < drained_by_s:
         now_s = monotonic()
         worker.tick(now_s)
         ticks += 1
@@ -263,10 +316,11 @@ async def _run(handover: Handover) -> None:
             for server in servers:
                 server.close()
             worker.drain()
-            log.info("worker %d drains %d connections", handover.worker, len(worker.clients))
+            log.info("worker %d drains %d connections", handover.worker, len(worker.clients) + len(worker.tcp_sessions))
         await asyncio.sleep(_TICK_S)
-    if worker.clients:
-        log.warning("worker %d ends with %d connections open", handover.worker, len(worker.clients))
+    if not worker.idle:
+        count = len(worker.clients) + len(worker.tcp_sessions)
+        log.warning("worker %d ends with %d connections open", handover.worker, count)
     worker.tick(monotonic())
 
 

@@ -19,7 +19,7 @@ def test_check_summarises_a_valid_file(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_check_counts_in_the_plural(capsys: pytest.CaptureFixture[str]) -> None:
     assert check(str(EXAMPLES / "full.yaml")) == 0
-    assert "2 listeners, 3 pools, 7 backends, 3 routes" in capsys.readouterr().out
+    assert "7 listeners, 7 pools, 15 backends, 3 routes" in capsys.readouterr().out
 
 
 def test_check_says_everything_that_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

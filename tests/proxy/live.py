@@ -20,6 +20,7 @@ from smartlb.core.snapshot import Snapshot
 from smartlb.core.telemetry import RECORD
 from smartlb.proxy.client import ClientConnection
 from smartlb.proxy.forwarding import TrustedNetworks
+from smartlb.proxy.listening import Listening, listen
 from smartlb.proxy.worker import Worker
 from tests.eventually import eventually
 from tests.proxy.message import Message, read_message
@@ -102,19 +103,31 @@ class LiveRouter:
         self._config = config
         self._reader = self.segment.ring_reader(0)
         self._records: list[Record] = []
-        self._server: asyncio.Server | None = None
+        self._server: asyncio.Server | Listening | None = None
+        self._route = numbering.listeners[0]
         self.port = 0
 
     async def start(self) -> None:
+        listener = self._config.listeners[0]
+        if listener.protocol == "udp":
+            bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            bound.bind(("127.0.0.1", 0))
+            self.port = bound.getsockname()[1]
+            self._server = await listen(self.worker, listener, self._route, bound)
+            self.tick()
+            return
         listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
         # Small, so that a client that does not read is felt soon.
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
         self.port = listening.getsockname()[1]
-        trusted = TrustedNetworks(self._config.listeners[0].trusted_proxies)
-        self._server = await asyncio.get_running_loop().create_server(
-            lambda: ClientConnection(self.worker, trusted), sock=listening
-        )
+        if listener.protocol == "tcp" or listener.proxy_protocol:
+            self._server = await listen(self.worker, listener, self._route, listening)
+        else:
+            trusted = TrustedNetworks(listener.trusted_proxies)
+            self._server = await asyncio.get_running_loop().create_server(
+                lambda: ClientConnection(self.worker, trusted), sock=listening
+            )
         self.tick()
 
     def tick(self, ahead_s: float = 0.0) -> None:
@@ -174,7 +187,10 @@ class LiveRouter:
         assert self._server is not None
         self._server.close()
         try:
-            await eventually(lambda: not self.worker.clients and not any(self.in_flight))
+            for session in list(self.worker.udp_sessions):
+                session.drain()
+            self.sweep(ahead_s=2)
+            await eventually(lambda: self.worker.idle and not any(self.in_flight))
         finally:
             for client in self.worker.clients:
                 client.transport.abort()
@@ -205,12 +221,13 @@ class Live:
         *backends: Origin | str | dict[str, Any],
         pool: dict[str, Any] | None = None,
         access_log: socket.socket | None = None,
+        listener: dict[str, Any] | None = None,
         **config: Any,
     ) -> LiveRouter:
         """A router with one pool of `backends`, round robin unless `pool` says otherwise."""
         addresses = [backend.address if isinstance(backend, Origin) else backend for backend in backends]
         web = {"backends": addresses, "policy": "round_robin", **(pool or {})}
-        listeners = [{"bind": "127.0.0.1:0"}]
+        listeners = [{"bind": "127.0.0.1:0", **(listener or {})}]
         checked = Config.model_validate({"listeners": listeners, "pools": {"web": web}, "workers": 1, **config})
         router = LiveRouter(checked, access_log)
         await router.start()
