@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 _BACKLOG = 4096
 _ACCEPTS_A_TURN = 64
+_ACCEPT_AGAIN_S = 0.1
 _MOST_GREETINGS = 4096
 _COMPLAIN_EVERY_S = 10.0
 
@@ -105,7 +106,10 @@ class ProxyProtocolServer:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
+                # As a rule there are too many open files, and the connection still waits: try again, but not at once.
                 self._complain(f"cannot accept connections: {error}")
+                self._loop.remove_reader(self._listening.fileno())
+                self._loop.call_later(_ACCEPT_AGAIN_S, self._accept_again)
                 return
             address = plain_address(peername[0])
             if address not in self._trusted:
@@ -115,6 +119,10 @@ class ProxyProtocolServer:
             else:
                 connection.setblocking(False)
                 self._greetings.add(_Greeting(self, self._loop, connection, address))
+
+    def _accept_again(self) -> None:
+        if self._listening.fileno() >= 0:
+            self._loop.add_reader(self._listening.fileno(), self._accept)
 
     def refuse(self, connection: socket.socket, address: str, reason: str) -> None:
         """Close a connection, record it, and say why."""

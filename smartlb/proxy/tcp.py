@@ -22,9 +22,6 @@ log = logging.getLogger(__name__)
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER: on, for no time at all."""
 
-_LINGER_S = 30.0
-"""How long a side may take the last bytes after both have ended."""
-
 
 class Destination:
     """The pool of a listener's connections, or one pool for each host that a TLS greeting may name.
@@ -280,12 +277,12 @@ class TcpSession(Session, asyncio.Protocol):
     # The end
 
     def _complete(self) -> None:
-        """Both sides have ended; what they have not taken yet is still sent."""
+        """Both sides have ended; what they have not taken yet is still sent, for as long as a silence may last."""
         self.end(Outcome.COMPLETE, monotonic())
         self._close()
 
     def _close(self) -> None:
-        self.deadline_s = monotonic() + _LINGER_S
+        self.deadline_s = monotonic() + self.worker.tcp_idle_s
         if self._backend is not None:
             self._backend.transport.close()
         self.transport.close()
