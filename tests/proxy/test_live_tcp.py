@@ -79,16 +79,14 @@ async def test_the_server_may_speak_first(live: Live) -> None:
 
 
 async def test_a_clients_silence_before_its_first_bytes_is_not_the_backends(live: Live) -> None:
-    _origin, router, client = await _pair(live)
-    await eventually(lambda: router.in_flight == [1])
+    origin, router, client = await _pair(live)
+    await eventually(lambda: origin.links)
     await asyncio.sleep(0.3)
     await client.send(b"late")
     client.writer.write_eof()
     assert await client.rest() == b"late"
     record = await router.record()
-    assert record["total_s"] >= 0.3
-    assert record["first_byte_s"] < record["total_s"]
-    assert record["first_byte_s"] <= record["total_s"] - 0.25
+    assert record["first_byte_s"] <= record["total_s"] - 0.1
 
 
 async def test_the_client_ends_first_and_still_gets_the_answer(live: Live) -> None:
@@ -149,8 +147,7 @@ async def test_a_slow_client_holds_up_the_backend(live: Live) -> None:
             await link.writer.drain()
             sent = at + 65_536
 
-    _origin, router = await live.origin(script), None
-    router = await live.router(_origin, listener=TCP)
+    router = await live.router(await live.origin(script), listener=TCP)
     sock = socket.create_connection(("127.0.0.1", router.port))
     sock.setblocking(False)
     await _stalls(lambda: sent)
