@@ -1,6 +1,7 @@
 """The command line: each command's parts are imported only when it is run."""
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -83,14 +84,21 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    from smartlb.config.commands import about_files
     from smartlb.config.load import load
     from smartlb.config.problems import ConfigError
     from smartlb.supervisor import serve
 
     try:
         config = load(options.file)
+        remarks = list(about_files(options.file, config))
     except ConfigError as error:
         print(error, file=sys.stderr)
+        return 2
+    for remark in remarks:
+        print(remark.text, file=sys.stderr)
+    # A certificate that expired must not keep a router with others from starting again.
+    if any(remark.level >= logging.CRITICAL for remark in remarks):
         return 2
     return serve(config, options.ready_file, options.for_s)
 

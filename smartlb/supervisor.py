@@ -99,7 +99,9 @@ class Supervisor:
             Child("learner", "smartlb.control.learner_process", handover, on_exit=lambda: None) if learned else None
         )
 
-        self._eligibility = Eligibility(segment, numbering)
+        self._eligibility = Eligibility(
+            segment, numbering, {name: pool.panic_share for name, pool in config.pools.items()}
+        )
         self._health = HealthChecker(config, numbering, self._eligibility.set_health, Random())
         self._ejector = Ejector((numbering.pools[name], pool.ejection) for name, pool in config.pools.items())
         self._traffic = Traffic(numbering, config.learner.latency)

@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from tests.eventually import eventually
-from tests.served import Served, configuration, serving
+from tests.served import Served, Status, configuration, serving
 
 SERVICE_S = {"fast": 0.003, "middle": 0.005, "slower": 0.007, "slowest": 0.010}
 INTERVAL_S = 1 / 250
@@ -79,6 +79,11 @@ async def traffic(router: Served) -> AsyncIterator[set[int]]:
         await asyncio.wait([running])
 
 
+def fast_weighs_least(status: Status) -> bool:
+    weights = {b["name"]: b["weight"]["default"] for b in status["pools"]["web"]["backends"]}
+    return bool(weights["fast"] < min(weights["middle"], weights["slower"]))
+
+
 async def test_traffic_follows_the_speed_of_the_backends(tmp_path: Path) -> None:
     async with Fleet().serving() as fleet:
         backends = [{"name": name, "address": address} for name, address in fleet.addresses.items()]
@@ -89,9 +94,7 @@ async def test_traffic_follows_the_speed_of_the_backends(tmp_path: Path) -> None
 
             fleet.service_s["fast"] *= 8
             await eventually(lambda: fleet.share("fast") < 0.1, within_s=30)
-            status = await router.status()
-            weights = {b["name"]: b["weight"]["default"] for b in status["pools"]["web"]["backends"]}
-            assert weights["fast"] < min(weights["middle"], weights["slower"])
+            await router.status_when(fast_weighs_least)
 
             fleet.service_s["fast"] /= 8
             await eventually(lambda: fleet.share("fast") > 0.4, within_s=30)

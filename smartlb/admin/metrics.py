@@ -48,6 +48,18 @@ _WORKER_GAUGES: dict[Gauge, tuple[type[CounterMetricFamily | GaugeMetricFamily],
         "stale_retries",
         "Requests sent again because an idle connection was closed under them.",
     ),
+    Gauge.RETRIES: (CounterMetricFamily, "retries", "Further attempts at requests."),
+    Gauge.RETRIES_REFUSED: (
+        CounterMetricFamily,
+        "retries_refused",
+        "Retries not made because the budget of their pool was used up.",
+    ),
+    Gauge.TLS_HANDSHAKES: (CounterMetricFamily, "tls_handshakes", "TLS handshakes with clients, completed."),
+    Gauge.TLS_HANDSHAKES_FAILED: (
+        CounterMetricFamily,
+        "tls_handshakes_failed",
+        "TLS handshakes with clients that failed or took too long.",
+    ),
     Gauge.UDP_SESSIONS: (GaugeMetricFamily, "udp_sessions", "Sessions of udp listeners."),
 }
 
@@ -165,7 +177,10 @@ class RouterCollector(Collector):
             ejected.add_metric(labels, state.ejector.ejected(index))
             drained.add_metric(labels, state.eligibility.drained(index))
             ejections.add_metric(labels, state.ejector.ejections(index))
-        yield from (in_flight, eligible, healthy, ejected, drained, ejections)
+        panic = GaugeMetricFamily("smartlb_pool_panic", "1 while health is ignored in the pool.", labels=["pool"])
+        for name in state.numbering.pools:
+            panic.add_metric([name], state.eligibility.panics(name))
+        yield from (in_flight, eligible, healthy, ejected, drained, ejections, panic)
 
     def _predictions(self) -> Iterator[Metric]:
         snapshot = self._state.snapshot()

@@ -13,6 +13,8 @@ from smartlb.config.values import (
     Address,
     Authority,
     BindAddress,
+    Ciphers,
+    FilePath,
     Headers,
     HostName,
     Known,
@@ -22,7 +24,9 @@ from smartlb.config.values import (
     Path,
     Regex,
     RequestTarget,
+    RetryCause,
     Seconds,
+    ServerName,
     StatusRange,
 )
 from smartlb.learning.registry import DRIFT_DETECTORS, ERROR_MODELS, LATENCY_MODELS
@@ -33,6 +37,40 @@ class Section(BaseModel):
     """The base of every part of the configuration; nothing is converted: text is no number, true is not 1."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class CertificateFiles(Section):
+    """A certificate and its key."""
+
+    certificate: FilePath = Field(description="PEM file with the certificate, then those of the authorities between.")
+    key: FilePath = Field(description="PEM file with the private key, without a password; it may be the same file.")
+
+
+class ListenerTls(Section):
+    """TLS between clients and the router."""
+
+    certificates: list[CertificateFiles] = Field(
+        min_length=1, description="Chosen by the name that the client asks for; the first where none has it."
+    )
+    min_version: Literal["1.2", "1.3"] = Field(default="1.2", description="Oldest version of TLS that is spoken.")
+    ciphers: Ciphers = Field(
+        default="ECDHE+AESGCM:ECDHE+CHACHA20", description="For TLS 1.2, as OpenSSL writes them; TLS 1.3 has its own."
+    )
+    client_certificate: Literal["none", "optional", "required"] = Field(
+        default="none", description="Whether clients show a certificate; one that is shown must be valid."
+    )
+    client_ca: FilePath | None = Field(
+        default=None, description="PEM file with the authorities whose client certificates are valid."
+    )
+    reload_s: Seconds = Field(default=10.0, description="Time between two looks at whether the files have changed.")
+
+    @model_validator(mode="after")
+    def _authority_for_clients(self) -> "ListenerTls":
+        if self.client_certificate != "none" and self.client_ca is None:
+            raise ValueError(f"client_certificate: {self.client_certificate} needs client_ca")
+        if self.client_certificate == "none" and self.client_ca is not None:
+            raise ValueError("client_ca has no effect without client_certificate: optional or required")
+        return self
 
 
 class Listener(Section):
@@ -69,6 +107,10 @@ class Listener(Section):
         description="The backends of a udp listener answer nothing, as with syslog; otherwise silence is a failure.",
     )
 
+    tls: ListenerTls | None = Field(
+        default=None, description="Clients of an http or tcp listener speak TLS, which ends here; none where not given."
+    )
+
     @model_validator(mode="after")
     def _fits_the_protocol(self) -> "Listener":
         if self.protocol == "http":
@@ -81,6 +123,10 @@ class Listener(Section):
             raise ValueError("`sni` is for tcp listeners")
         if self.one_way and self.protocol != "udp":
             raise ValueError("`one_way` is for udp listeners")
+        if self.tls is not None and self.protocol == "udp":
+            raise ValueError("`tls` is for http and tcp listeners")
+        if self.tls is not None and self.sni:
+            raise ValueError("give `tls`, which ends here, or `sni`, which passes TLS on to the backends, not both")
         if self.proxy_protocol and self.protocol == "udp":
             raise ValueError("`proxy_protocol` is for http and tcp listeners")
         if self.proxy_protocol and not self.trusted_proxies:
@@ -122,6 +168,12 @@ class Route(Section):
     name: Name = Field(description="Shown in metrics and logs.")
     match: RouteMatch = Field(default=RouteMatch(), description="Empty matches every request.")
     pool: Name = Field(description="A key of `pools`.")
+    priority: int = Field(
+        default=0,
+        ge=-100,
+        le=100,
+        description="Requests of higher priority leave the pool's queue first, and are the last that it refuses.",
+    )
 
 
 class ClassMatch(Section):
@@ -191,6 +243,29 @@ class HealthCheck(Section):
 _ASKED = {key: HealthCheck.model_fields[key].default for key in ("path", "host", "expected_status")}
 
 
+class SuccessRate(Section):
+    """Ejects backends whose share of successes is far below the mean of their pool."""
+
+    min_backends: int = Field(
+        default=5, ge=2, description="With fewer backends that had enough requests, none is compared."
+    )
+    min_requests: int = Field(default=100, ge=1, description="Requests in an interval that are enough.")
+    stdev_factor: float = Field(
+        default=1.9, gt=0, le=10, description="How many standard deviations below the mean is far."
+    )
+
+
+class LatencyOutliers(Section):
+    """Ejects backends whose median latency is far above that of their pool."""
+
+    factor: float = Field(default=3.0, gt=1, le=1_000, description="How many times the pool's median is far above it.")
+    intervals: int = Field(default=3, ge=1, description="Intervals in a row in which it must be.")
+    min_backends: int = Field(
+        default=3, ge=3, description="With fewer backends that had enough requests, none is compared."
+    )
+    min_requests: int = Field(default=20, ge=1, description="Successful requests in an interval that are enough.")
+
+
 class Ejection(Section):
     """Passive checks: a backend whose live requests fail in a row is left out for a time that grows."""
 
@@ -201,6 +276,13 @@ class Ejection(Section):
     max_ejection_s: Seconds = Field(default=300.0, description="Longest ejection.")
     max_ejected_share: float = Field(
         default=0.5, ge=0, le=1, description="Share of the pool that may be ejected at once."
+    )
+    interval_s: Seconds = Field(default=10.0, description="Over which backends are compared with their pool.")
+    success_rate: SuccessRate | None = Field(
+        default=None, description="Comparison by share of successes; none where not given."
+    )
+    latency: LatencyOutliers | None = Field(
+        default=None, description="Comparison by latency to the first byte; none where not given."
     )
 
 
@@ -219,11 +301,77 @@ class Queue(Section):
     timeout_s: Seconds = Field(default=5.0, description="Longest wait; then 503.")
 
 
+class Retries(Section):
+    """When a request is sent to another backend; never once a part of a response has been relayed."""
+
+    max_attempts: int = Field(
+        default=2, ge=1, le=10, description="Attempts at a request, the first included, each at another backend."
+    )
+    retry_on: list[RetryCause] = Field(
+        default=["connect_failed", "connect_timeout"],
+        description="Causes, as docs/operations.md lists them, and statuses or ranges of them, after which another "
+        "backend is tried.",
+    )
+    non_idempotent: bool = Field(
+        default=False,
+        description="Whether POST and PATCH may be repeated too after something was sent: the backend may then act "
+        "on them twice.",
+    )
+    attempt_timeout_s: Seconds | None = Field(
+        default=None,
+        description="From the end of the request to the response's head where another attempt may follow; then that "
+        "is a response_timeout. timeouts.response_header_s where not given.",
+    )
+    budget_share: float = Field(
+        default=0.2, ge=0, le=1, description="Retries under way, at most, as a share of the pool's requests under way."
+    )
+    budget_min: int = Field(
+        default=3, ge=0, description="Retries that may be under way at once, whatever the share; per worker."
+    )
+    attempts_header: bool = Field(
+        default=False, description="Whether responses after a retry say `smartlb-attempts: 2`, or how many it took."
+    )
+
+    @model_validator(mode="after")
+    def _timeout_of_use(self) -> "Retries":
+        if self.attempt_timeout_s is not None and "response_timeout" not in self.retry_on:
+            raise ValueError("attempt_timeout_s is of use with response_timeout in `retry_on`")
+        return self
+
+
 class IdleConnections(Section):
     """Connections to backends that are kept open between requests."""
 
     max_per_backend: int = Field(default=64, ge=0, description="Per worker.")
     timeout_s: Seconds = Field(default=30.0, description="Shorter than the backends' own keep-alive timeout.")
+
+
+class BackendTls(Section):
+    """TLS between the router and a pool's backends."""
+
+    verify: bool = Field(
+        default=True, description="Whether a backend's certificate must be valid and for its name; false trusts anyone."
+    )
+    ca: FilePath | None = Field(
+        default=None, description="PEM file with the authorities to trust; the system's where not given."
+    )
+    server_name: ServerName | None = Field(
+        default=None, description="Asked for, and what the certificate must be for; the backend's host where not given."
+    )
+    certificate: FilePath | None = Field(
+        default=None, description="PEM file with the router's own certificate, for backends that ask for one."
+    )
+    key: FilePath | None = Field(default=None, description="PEM file with its private key, without a password.")
+    min_version: Literal["1.2", "1.3"] = Field(default="1.2", description="Oldest version of TLS that is spoken.")
+    reload_s: Seconds = Field(default=10.0, description="Time between two looks at whether the files have changed.")
+
+    @model_validator(mode="after")
+    def _whole(self) -> "BackendTls":
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key go together: give both or neither")
+        if self.ca is not None and not self.verify:
+            raise ValueError("ca has no effect with verify: false")
+        return self
 
 
 class PolicyChoice(Section):
@@ -262,20 +410,40 @@ class Pool(Section):
     )
     health_check: HealthCheck | None = Field(default=None, description="Active checks; none where not given.")
     ejection: Ejection | None = Field(default=Ejection(), description="Passive checks; null switches them off.")
+    panic_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Where less than this share of the backends is healthy and not ejected, all but drained ones are "
+        "used; 0 never does so.",
+    )
+    slow_start_s: float = Field(
+        default=0.0,
+        ge=0,
+        le=3_600,
+        description="How long the weight of a backend grows that becomes eligible again, under every policy; 0 gives "
+        "it all at once.",
+    )
+    max_in_flight: int | None = Field(
+        default=None, ge=1, description="Requests at once at all backends, over all workers; more wait in the queue."
+    )
     timeouts: Timeouts = Field(default=Timeouts(), description="How long backends may take.")
     queue: Queue = Field(default=Queue(), description="Waiting for a backend with room.")
+    retries: Retries = Field(default=Retries(), description="Sending a request to another backend.")
     idle_connections: IdleConnections = Field(default=IdleConnections(), description="Reuse of connections.")
     send_proxy_protocol: Literal["v1", "v2"] | None = Field(
         default=None,
         description="Begin each connection to a backend with a PROXY header of that version, which says who the client "
         "is; a connection then serves one request.",
     )
+    tls: BackendTls | None = Field(default=None, description="Backends speak TLS; none where not given.")
 
 
 class ClientTimeouts(Section):
     """How long clients may take."""
 
     header_s: Seconds = Field(default=10.0, description="From a request's first byte to its complete head.")
+    tls_handshake_s: Seconds = Field(default=10.0, description="From a connection to the end of its TLS handshake.")
     idle_s: Seconds = Field(default=75.0, description="Between requests on a connection, and between bytes of a body.")
     tcp_idle_s: Seconds = Field(
         default=3600.0, description="Between bytes of a connection through a tcp listener, in either direction."

@@ -133,6 +133,8 @@ def _of_listeners(data: dict[str, Any], pools: dict[str, Any]) -> Iterator[Findi
                 )
             if listener.get("protocol") == "udp" and pool.get("send_proxy_protocol") is not None:
                 yield where, f"pool {name!r} has `send_proxy_protocol`, which is for connections, not for udp"
+            if listener.get("protocol") == "udp" and pool.get("tls") is not None:
+                yield where, f"pool {name!r} has `tls`, which is for connections, not for udp"
 
 
 def _shared_addresses(data: dict[str, Any]) -> Iterator[Finding]:

@@ -1,6 +1,7 @@
 """The kinds of single values a configuration is made of: addresses, names, patterns and the like."""
 
 import re
+import ssl
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -105,6 +106,14 @@ def _regex(value: str) -> str:
     return value
 
 
+def _ciphers(value: str) -> str:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).set_ciphers(value)
+    except (ssl.SSLError, ValueError):
+        raise ValueError("expected ciphers as OpenSSL writes them, such as ECDHE+AESGCM:ECDHE+CHACHA20") from None
+    return value
+
+
 def _distinct_headers(value: Any) -> Any:
     if isinstance(value, dict):
         names = [str(name).lower() for name in value]
@@ -196,5 +205,32 @@ StatusRange = Annotated[
 ]
 """One status, or the first and the last of a range."""
 
+RetryCause = Annotated[
+    str,
+    BeforeValidator(_status_as_text, json_schema_input_type=Annotated[int, Field(ge=400, le=599)] | str),
+    Form(
+        r"connect_failed|connect_timeout|reset|malformed|response_timeout|[45][0-9]{2}(?:-[45][0-9]{2})?",
+        "connect_failed, connect_timeout, reset, malformed, response_timeout, or statuses from 400 such as 503 or "
+        "502-504",
+    ),
+    AfterValidator(_ascending),
+]
+"""Why an attempt at a request ended so that another one may follow: a cause, one status, or a range of them."""
+
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 """A time, at most a day."""
+
+FilePath = Annotated[str, Form(r"[^\x00]+", "the path of a file")]
+"""A file that the configuration refers to."""
+
+Ciphers = Annotated[str, AfterValidator(_ciphers)]
+"""An OpenSSL cipher list with at least one cipher that is known here."""
+
+ServerName = Annotated[
+    str,
+    Form(
+        r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*|[0-9A-Fa-f:]+",
+        "a host name or an address, without port",
+    ),
+]
+"""What a server's certificate must be for."""

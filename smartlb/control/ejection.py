@@ -1,4 +1,4 @@
-"""Passive health checks: a backend whose live requests fail in a row is left out for a while.
+"""Passive health checks: a backend whose live requests fail in a row, or that stands out, is left out for a while.
 
 After Envoy's outlier detection by consecutive failures, https://www.envoyproxy.io/docs/envoy/latest/intro/arch_overview/upstream/outlier
 """
@@ -8,8 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from smartlb.config.model import Ejection
+from smartlb.control.outliers import Interval
 from smartlb.core.outcome import FIRST_BACKEND_FAULT, Outcome
 from smartlb.core.telemetry import Records
 
@@ -32,7 +34,9 @@ class Ejected:
 @dataclass(slots=True)
 class _Pool:
     settings: Ejection
+    members: range
     most: int  # how many may be ejected at once
+    interval: Interval | None  # where backends are compared
     ejected: int = 0
 
 
@@ -49,10 +53,13 @@ class _Standing:
 
 
 class Ejector:
-    """Counts failures in a row, and ejects and releases backends.
+    """Counts failures in a row, compares backends, and ejects and releases them.
 
     A failure is an exchange that the backend broke, or a 5xx. A 429 is none: it says that a working backend
     has enough to do. What clients or the router caused says nothing of a backend and is not looked at.
+
+    Where a pool's settings say so, backends are also compared with the others at intervals, see
+    `smartlb.control.outliers`. The share of the pool that may be ejected holds for all reasons together.
 
     The n-th ejection in a row takes n times the base. Every base period that a backend then stays without an
     ejection takes one off n (Envoy does this at each of its intervals).
@@ -64,10 +71,15 @@ class Ejector:
     def __init__(self, pools: Iterable[tuple[range, Ejection | None]]) -> None:
         self._standings: dict[int, _Standing] = {}
         self._ejected: set[int] = set()
+        self._compared: list[_Pool] = []
         for members, settings in pools:
             if settings is not None:
                 # The small number makes 0.29 of 100 backends 29, not 28.
-                pool = _Pool(settings, most=math.floor(settings.max_ejected_share * len(members) + 1e-9))
+                most = math.floor(settings.max_ejected_share * len(members) + 1e-9)
+                compared = settings.success_rate is not None or settings.latency is not None
+                pool = _Pool(settings, members, most, Interval(settings, len(members)) if compared else None)
+                if compared:
+                    self._compared.append(pool)
                 self._standings.update({index: _Standing(pool) for index in members})
 
     def ejected(self, index: int) -> bool:
@@ -88,11 +100,11 @@ class Ejector:
         telling = (records["outcome"] == Outcome.COMPLETE) | (records["outcome"] >= FIRST_BACKEND_FAULT)
         records = records[telling]
         failed = (records["outcome"] >= FIRST_BACKEND_FAULT) | (records["status"] >= 500)
-        if not failed.any() and not any(standing.failures for standing in self._standings.values()):
-            return []
         dispatched_s = records["arrived_s"] + records["queued_s"]
+        ejections = self._compare(records, failed, dispatched_s, now_s) if self._compared else []
+        if not failed.any() and not any(standing.failures for standing in self._standings.values()):
+            return ejections
         order = np.argsort(dispatched_s + records["total_s"], kind="stable")
-        ejections = []
         for index, sent_s, failure in zip(
             records["backend"][order].tolist(),
             dispatched_s[order].tolist(),
@@ -105,10 +117,33 @@ class Ejector:
             standing.failures = standing.failures + 1 if failure else 0
             pool = standing.pool
             if standing.failures >= pool.settings.consecutive_failures and pool.ejected < pool.most:
-                ejections.append(self._eject(index, standing, now_s))
+                reason = f"{standing.failures} failed requests in a row"
+                ejections.append(self._eject(index, standing, reason, now_s))
         return ejections
 
-    def _eject(self, index: int, standing: _Standing, now_s: float) -> Ejected:
+    def _compare(
+        self, records: Records, failed: npt.NDArray[np.bool_], dispatched_s: npt.NDArray[np.float64], now_s: float
+    ) -> list[Ejected]:
+        """Compare backends with their pools, where an interval is over."""
+        ejections = []
+        backend, latency_s = records["backend"], records["first_byte_s"].astype(np.float64)
+        for pool in self._compared:
+            assert pool.interval is not None
+            members = pool.members
+            standings = [self._standings[index] for index in members]
+            own = (backend >= members.start) & (backend < members.stop)
+            position = backend[own].astype(np.intp) - members.start
+            from_s = np.array([math.inf if each.until_s is not None else each.since_s for each in standings])
+            counts = dispatched_s[own] >= from_s[position]
+            pool.interval.add(position[counts], failed[own][counts], latency_s[own][counts])
+            for outlier in pool.interval.close(now_s):
+                standing = standings[outlier.position]
+                if standing.until_s is None and pool.ejected < pool.most:
+                    index = members[outlier.position]
+                    ejections.append(self._eject(index, standing, outlier.reason, now_s))
+        return ejections
+
+    def _eject(self, index: int, standing: _Standing, reason: str, now_s: float) -> Ejected:
         settings = standing.pool.settings
         quiet_periods = (now_s - standing.since_s) / settings.base_ejection_s
         standing.in_a_row += 1 - int(min(quiet_periods, standing.in_a_row))
@@ -117,7 +152,7 @@ class Ejector:
         standing.until_s = now_s + for_s
         standing.pool.ejected += 1
         self._ejected.add(index)
-        return Ejected(index, for_s, f"{standing.failures} failed requests in a row, left out for {for_s:g} s")
+        return Ejected(index, for_s, f"{reason}, left out for {for_s:g} s")
 
     def release(self, now_s: float) -> list[int]:
         """End the ejections whose time is over; returns the backends, ascending."""

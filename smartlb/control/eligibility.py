@@ -1,6 +1,7 @@
 """Which backends may be picked: not unhealthy, not ejected, not drained."""
 
 import logging
+from collections.abc import Mapping
 from enum import StrEnum
 
 from smartlb.config.numbering import Numbering
@@ -20,16 +21,21 @@ class Bar(StrEnum):
 class Eligibility:
     """Joins the three and tells the workers through the segment; the only writer of `Segment.eligible`.
 
-    Every backend may be picked at first.
+    Every backend may be picked at first. Where too few of a pool's backends are left, it panics: the others are more
+    likely to be overloaded than down, or the checks wrong, and all but the drained ones are used (Envoy's panic
+    threshold, https://www.envoyproxy.io/docs/envoy/latest/intro/arch_overview/upstream/load_balancing/panic_threshold).
 
     Args:
         segment: its `eligible` is written, then its `eligibility_version` raised.
         numbering: of the same configuration.
+        panic_share: by pool, the share of backends that are not drained below which it panics; 0 where not given.
     """
 
-    def __init__(self, segment: Segment, numbering: Numbering) -> None:
+    def __init__(self, segment: Segment, numbering: Numbering, panic_share: Mapping[str, float] | None = None) -> None:
         self._segment = segment
         self._numbering = numbering
+        self._panic_share = panic_share or {}
+        self._panics: set[str] = set()
         self._bars: list[dict[Bar, str]] = [{} for _ in numbering.backends]
         segment.eligible[:] = 1
         segment.eligibility_version += 1
@@ -48,37 +54,66 @@ class Eligibility:
 
     def eligible(self, index: int) -> bool:
         """Whether a backend may be picked."""
-        return not self._bars[index]
+        return bool(self._state(index))
+
+    def panics(self, pool: str) -> bool:
+        """Whether a pool uses backends that are unhealthy or ejected, for too few are left."""
+        return pool in self._panics
 
     def drained(self, index: int) -> bool:
         """Whether an operator took a backend out."""
         return Bar.DRAINED in self._bars[index]
 
     def reasons(self, index: int) -> list[str]:
-        """Why a backend may not be picked, in words; empty where it may."""
+        """Why a backend may not be picked, in words; where it may, why only as its pool panics, or empty."""
         return [f"{bar}: {reason}" if reason else str(bar) for bar, reason in sorted(self._bars[index].items())]
 
     def count(self, pool: str) -> int:
         """How many backends of a pool may be picked."""
-        return sum(not self._bars[index] for index in self._numbering.pools[pool])
+        return sum(self._state(index) > 0 for index in self._numbering.pools[pool])
 
     def _set(self, index: int, bar: Bar, barred: bool, reason: str) -> None:
         bars = self._bars[index]
-        before = not bars
         if barred:
             bars[bar] = reason
         else:
             bars.pop(bar, None)
-        after = not bars
-        if after is before:
+        pool = self._numbering.backends[index].pool
+        self._look_for_panic(pool)
+        members = self._numbering.pools[pool]
+        states = [self._state(member) for member in members]
+        own = self._segment.eligible[members.start : members.stop]
+        before = own.tolist()
+        if states == before:
             return
-        self._segment.eligible[index] = after
+        own[:] = states
         self._segment.eligibility_version += 1
-        self._log_pool(self._numbering.backends[index].pool, risen=after)
+        self._log_pool(pool, sum(map(bool, before)), sum(map(bool, states)))
 
-    def _log_pool(self, pool: str, risen: bool) -> None:
-        left = self.count(pool)
+    def _state(self, index: int) -> int:
+        """What `Segment.eligible` says of a backend."""
+        bars = self._bars[index]
+        if not bars:
+            return 1
+        panics = self._panics and self._numbering.backends[index].pool in self._panics
+        return 2 if panics and Bar.DRAINED not in bars else 0
+
+    def _look_for_panic(self, pool: str) -> None:
+        members = self._numbering.pools[pool]
+        wanted = sum(Bar.DRAINED not in self._bars[index] for index in members)
+        good = sum(not self._bars[index] for index in members)
+        panics = good < self._panic_share.get(pool, 0.0) * wanted
+        if panics is (pool in self._panics):
+            return
+        if panics:
+            self._panics.add(pool)
+            log.error("pool %s panics: health is ignored, as %d of %d backends are left", pool, good, wanted)
+        else:
+            self._panics.discard(pool)
+            log.warning("pool %s panics no more: %d of %d backends are left", pool, good, wanted)
+
+    def _log_pool(self, pool: str, before: int, left: int) -> None:
         if left == 0:
             log.error("pool %s has no eligible backend: its requests are answered 503", pool)
-        elif left == 1 and risen:
+        elif before == 0:
             log.warning("pool %s has an eligible backend again", pool)

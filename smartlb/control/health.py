@@ -5,11 +5,13 @@ import logging
 import os
 from collections.abc import Callable
 from random import Random
+from typing import Any
 
 import aiohttp
 from yarl import URL
 
 from smartlb import __version__
+from smartlb.config.certificates import reason_of, reloading_backend_context
 from smartlb.config.model import Config, HealthCheck
 from smartlb.config.numbering import Member, Numbering
 from smartlb.control import raw_check
@@ -47,6 +49,11 @@ class HealthChecker:
             name: raw_check.PROXY_LOCAL[pool.send_proxy_protocol] if pool.send_proxy_protocol else b""
             for name, pool in config.pools.items()
         }
+        self._tls = {
+            name: (reloading_backend_context(pool.tls), pool.tls.server_name)
+            for name, pool in config.pools.items()
+            if pool.tls is not None
+        }
         self._states = {index: RiseFall(check.rise, check.fall) for index, (_, check) in self._checks.items()}
 
     def health(self, index: int) -> Health:
@@ -79,23 +86,32 @@ class HealthChecker:
         pause_s = self._rng.random() * check.interval_s
         while True:
             started_s = clock()
-            passed, words = await self._look(session, member, check)
+            passed, words = await self._check(session, member, check)
             self._take_in(member, passed, words)
             await asyncio.sleep(max(0.0, started_s + pause_s - clock()))
             pause_s = check.interval_s
 
-    async def _look(self, session: aiohttp.ClientSession, member: Member, check: HealthCheck) -> tuple[bool, str]:
+    async def _check(self, session: aiohttp.ClientSession, member: Member, check: HealthCheck) -> tuple[bool, str]:
         """One check: whether it passed, and what happened in words."""
         address, header = member.settings.address, self._headers[member.pool]
+        context, server_name = None, None
+        if check.kind == "http" and member.pool in self._tls:
+            reloading, server_name = self._tls[member.pool]
+            reloading.refresh(asyncio.get_running_loop().time())
+            context = reloading.value
+            if context is None:
+                return False, "the certificates of its pool cannot be loaded"
         try:
             if check.kind == "tcp":
                 await raw_check.connect(address, check, header)
                 return True, "accepts connections"
             if header:
-                return _judge(await raw_check.ask(address, check, header), check)
+                return _judge(await raw_check.ask(address, check, header, context, server_name), check)
         except raw_check.CheckFailed as failure:
             return False, str(failure)
-        return await _ask(session, address, check)
+        if context is None:
+            return await _ask(session, f"http://{address}", check)
+        return await _ask(session, f"https://{address}", check, ssl=context, server_hostname=server_name)
 
     def _take_in(self, member: Member, passed: bool, words: str) -> None:
         state = self._states[member.index]
@@ -113,20 +129,24 @@ class HealthChecker:
         self._on_change(member.index, passed, reason)
 
 
-async def _ask(session: aiohttp.ClientSession, address: str, check: HealthCheck) -> tuple[bool, str]:
+async def _ask(session: aiohttp.ClientSession, origin: str, check: HealthCheck, **tls: Any) -> tuple[bool, str]:
     """One check by a GET."""
+    address = origin.partition("://")[2]
     try:
         async with session.get(
-            URL(f"http://{address}{check.path}", encoded=True),
+            URL(f"{origin}{check.path}", encoded=True),
             allow_redirects=False,
             headers={"Host": check.host} if check.host else None,
             timeout=aiohttp.ClientTimeout(total=check.timeout_s),
+            **tls,
         ) as response:
             status = response.status
     except TimeoutError:
         return False, f"no answer to GET {check.path} within {check.timeout_s:g} s"
     except aiohttp.ClientConnectorDNSError:
         return False, f"the host of {address} cannot be resolved"
+    except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError) as error:
+        return False, reason_of(error.os_error)
     except aiohttp.ClientConnectorError as error:
         # asyncio's own words, "Connect call failed", do not say why.
         why = os.strerror(error.errno) if error.errno else error.os_error

@@ -4,8 +4,10 @@ import asyncio
 import os
 import re
 import socket
+import ssl
 
 from smartlb import __version__
+from smartlb.config.certificates import reason_of
 from smartlb.config.model import HealthCheck
 
 PROXY_LOCAL = {"v1": b"PROXY UNKNOWN\r\n", "v2": b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"}
@@ -38,8 +40,21 @@ async def connect(address: str, check: HealthCheck, header: bytes = b"") -> None
     writer.close()
 
 
-async def ask(address: str, check: HealthCheck, header: bytes) -> int:
+async def ask(
+    address: str,
+    check: HealthCheck,
+    header: bytes,
+    tls: ssl.SSLContext | None = None,
+    server_name: str | None = None,
+) -> int:
     """Send a GET behind a PROXY header; returns the status of the answer.
+
+    Args:
+        address: HOST:PORT of the backend.
+        check: its settings.
+        header: is sent first.
+        tls: for the connection behind the header; None for none.
+        server_name: that the backend's certificate must be for, where it is not the address's host.
 
     Raises:
         CheckFailed: there was no valid answer in time.
@@ -53,13 +68,18 @@ async def ask(address: str, check: HealthCheck, header: bytes) -> int:
         async with asyncio.timeout(check.timeout_s):
             reader, writer = await _open(address)
             try:
-                writer.write(header + request.encode())
+                writer.write(header)
+                if tls is not None:
+                    await writer.start_tls(tls, server_hostname=server_name or address.rpartition(":")[0].strip("[]"))
+                writer.write(request.encode())
                 line = await reader.readline()
             finally:
                 writer.transport.abort()
     except TimeoutError:
         raise CheckFailed(f"no answer to GET {check.path} within {check.timeout_s:g} s") from None
-    except (OSError, ValueError) as error:  # ValueError: a line without an end
+    except OSError as error:
+        raise CheckFailed(f"GET {check.path} failed: {reason_of(error)}") from None
+    except ValueError as error:  # a line without an end
         raise CheckFailed(f"GET {check.path} failed: {error}") from None
     if not line:
         raise CheckFailed(f"closed the connection without an answer to GET {check.path}")

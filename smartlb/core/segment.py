@@ -28,7 +28,11 @@ class Gauge(IntEnum):
     LOG_LINES_DROPPED = 5  # access log lines dropped because the writer was behind
     CONNECTS = 6  # connections opened to backends, successfully or not
     STALE_RETRIES = 7  # requests sent again because an idle connection was closed under them
-    UDP_SESSIONS = 8  # sessions of udp listeners
+    RETRIES = 8  # further attempts at requests
+    RETRIES_REFUSED = 9  # not made because the retry budget was used up
+    TLS_HANDSHAKES = 10  # with clients, completed
+    TLS_HANDSHAKES_FAILED = 11  # with clients, given up by either side or not complete in time
+    UDP_SESSIONS = 12  # sessions of udp listeners
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,7 @@ class Segment:
         heartbeat_s: float64 ``[workers]``; the monotonic time at which each worker last showed life.
         gauges: float64 ``[workers, Gauge]``.
         eligibility_version: uint64 ``[1]``; raised after each change of `eligible`.
-        eligible: uint8 ``[backends]``; 1 where a backend may be picked.
+        eligible: uint8 ``[backends]``; 0 where a backend may not be picked, 2 where only because its pool panics.
         in_flight: int32 ``[workers, backends]``; each worker writes its row, all read the sum.
         snapshot: the learner's latest output.
     """

@@ -33,7 +33,7 @@ RECORD = np.dtype(
         ("backend", "<u4"),  # index over all pools
         ("route", "<u2"),
         ("request_class", "<u2"),
-        ("status", "<u2"),  # as sent to the client; 0 where nothing was sent
+        ("status", "<u2"),  # as sent to the client, or to be retried; 0 where there was none
         ("outcome", "u1"),  # an `Outcome`
         ("attempt", "u1"),  # 1 for the first try
     ]

@@ -14,7 +14,7 @@ from smartlb.learning.generations import Turn, TurnRule
 from smartlb.learning.hierarchy import Affinity, pooled, tempered
 from smartlb.learning.model import DriftDetector, ErrorModel, LatencyModel
 from smartlb.learning.traffic import MEMORY_S, Scale, Traffic
-from smartlb.learning.weights import opportunity, relieve, split, step
+from smartlb.learning.weights import fill, opportunity, relieve, split, step
 from smartlb.learning.work import Work
 
 LATENCY_PRIOR = 8.0
@@ -54,6 +54,9 @@ TELLING = 5.0
 
 HORIZON_S = 0.4
 """Within about this time, weights for routers that do not see each other's requests even out what has piled up."""
+
+FEW = 4.0
+"""Where fewer requests than this come to a backend within that, the next ones are sent where they cost least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,14 +237,14 @@ class PoolLearner:
         free = self._time_s <= self._free_until_s
         self._weight = step(self._weight, self._target, self._floor, inf if free else STEP)
         dearer = opportunity(usual + penalty_s, self._traffic.mix, self._target) ** OPPORTUNITY
-        # A line is to be trusted only where requests have been: around what the backend itself has in flight.
-        loads = self._traffic.loads
+        # A line is to be trusted only where requests have been: half-way, in ratio, to what the backend itself has.
+        loads = np.sqrt(self._traffic.loads * scale.in_flight)
         idle = usual * (1.0 - queue)
         here = idle + usual * queue * loads / scale.in_flight
         due = np.clip(1.0 - idle / here, LEAST_QUEUE, MOST_QUEUE)
         base_s = (here * (1.0 - due) + penalty_s) * dearer
         slope_s = here * due / loads * dearer
-        return Claims(self._relieved(usual), self._debts.chances, base_s, slope_s, error_rate)
+        return Claims(self._evened(usual, base_s, slope_s), self._debts.chances, base_s, slope_s, error_rate)
 
     def _crowded(self, scale: Scale, usual: Matrix, error_rate: Matrix, elapsed_s: float) -> Claims:
         """Claims while requests mostly wait: what counts then is how much of a backend's time each takes.
@@ -259,12 +262,17 @@ class PoolLearner:
         cost_s = seconds * self._work.each_s
         cost_s *= scale.latency_s / scale.in_flight / cost_s.mean()
         base_s = cost_s + self._error_penalty_s * error_rate
-        return Claims(self._relieved(usual), self._debts.chances, base_s, cost_s, error_rate)
+        return Claims(self._evened(usual, base_s, cost_s), self._debts.chances, base_s, cost_s, error_rate)
 
-    def _relieved(self, usual: Matrix) -> Matrix:
+    def _evened(self, usual: Matrix, base_s: Matrix, slope_s: Matrix) -> Matrix:
+        """The weights; for routers that do not see what others send, so that they even out what has piled up."""
         if not self._apart or self._in_flight is None:
             return self._weight
-        return relieve(self._weight, self._in_flight, usual, self._traffic.by_class / MEMORY_S, HORIZON_S)
+        rates = self._traffic.by_class / MEMORY_S
+        coming = float(rates.sum()) * HORIZON_S
+        if coming < FEW * len(self._backends):
+            return fill(base_s, slope_s, self._in_flight, max(coming, 1.0))
+        return relieve(self._weight, self._in_flight, usual, rates, HORIZON_S)
 
     def _latency_claims(self, scale: Scale, elapsed_s: float) -> tuple[Matrix, Matrix]:
         """Latency at the pool's usual load, and the share of it that is due to load."""

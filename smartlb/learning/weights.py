@@ -20,6 +20,9 @@ DEAREST = 16.0
 RELIEF = (0.05, 4.0)
 """Bounds of the factor by which `relieve` changes a weight."""
 
+LEAST_SHARE = 0.002
+"""Least weight that `fill` gives."""
+
 _ROUNDS = 40
 _BISECTIONS = 48
 _LEAST = 1e-6
@@ -91,6 +94,34 @@ def relieve(weight: Matrix, in_flight: Matrix, latency_s: Matrix, rates: Matrix,
     factor = np.clip(1.0 - excess / np.maximum(flow.sum(axis=0) * horizon_s, 1e-9), *RELIEF)
     relieved = weight * factor
     return np.asarray(relieved / relieved.sum(axis=1, keepdims=True))
+
+
+def fill(base_s: Matrix, slope_s: Matrix, in_flight: Matrix, coming: float) -> Matrix:
+    """Weights that leave all backends that get any of the next requests at the same cost: water filling.
+
+    For pools with few requests, in which what was in flight at the last snapshot still is, and `relieve` would chase
+    single requests.
+
+    Args:
+        base_s: ``[classes, backends]``; cost at an idle backend.
+        slope_s: ``[classes, backends]``; what each request in flight adds.
+        in_flight: ``[backends]``; now, over all routers.
+        coming: requests until the next look, above zero.
+
+    Returns:
+        ``[classes, backends]``; rows sum to 1, none is nothing.
+    """
+    slope_s = np.maximum(slope_s, 1e-12)
+    cost_s = base_s + slope_s * in_flight
+    order = np.argsort(cost_s, axis=1)
+    cost_up, room = (np.take_along_axis(each, order, axis=1) for each in (cost_s, 1.0 / slope_s))
+    # The level if only the cheapest one, two, ... are filled; it is right once the next one costs more.
+    level = (coming + (room * cost_up).cumsum(axis=1)) / room.cumsum(axis=1)
+    above = np.concatenate([cost_up[:, 1:], np.full((len(cost_up), 1), np.inf)], axis=1)
+    right = np.take_along_axis(level, (level <= above).argmax(axis=1)[:, None], axis=1)
+    share = np.maximum(right - cost_s, 0.0) / slope_s
+    share = np.maximum(share / share.sum(axis=1, keepdims=True), LEAST_SHARE)
+    return np.asarray(share / share.sum(axis=1, keepdims=True))
 
 
 def step(weight: Matrix, target: Matrix, floor: float, factor: float) -> Matrix:

@@ -5,9 +5,9 @@ says little. So requests are divided by the learned weights, which move slowly, 
 correct that: what it has in flight, how slow the latest answers were against what the model expects, and failures. A
 backend is the dearer the more of these there are, by its weight: `(in flight + failures + slowness) / weight`.
 
-Ties, of which there are many at small counts, are broken by an order that differs between routers and drifts. A router
-thus returns to the same few backends for a while, and what it sees there says more than the same requests spread over
-all. Over the routers the orders even out.
+Ties, of which there are many at small counts, are broken by an order that differs between routers and goes round. A
+router thus returns to the same few backends for a while, and what it sees there says more than the same requests spread
+over all. Over the routers the orders even out.
 """
 
 from math import inf
@@ -25,8 +25,8 @@ UNDECIDED = -1.0
 GOLDEN = 0.6180339887498949
 """Multiples of it, modulo 1, spread evenly for any number of backends."""
 
-DRIFT = 0.003
-"""How far a preference moves with a request, at most; it has gone round after some 700."""
+ROUND_S = 20.0
+"""After this time a router's order has gone round."""
 
 SLOWNESS = 2.0
 """As how many requests in flight it counts that the latest answers took twice as long as expected."""
@@ -34,20 +34,20 @@ SLOWNESS = 2.0
 LEAST_WEIGHT = 1e-9
 
 
-def pick_apart(pool: PoolView, memory: "Memory", request_class: int, now_s: float, start: float, drift: float) -> int:
+def pick_apart(pool: PoolView, memory: "Memory", request_class: int, now_s: float, start: float) -> int:
     """The backend with the least in flight and the least signs of trouble for its weight.
 
     Args:
         pool, memory: what is known.
         request_class: of the request.
         now_s: time.
-        start, drift: two random draws from 0 to 1.
+        start: a random draw from 0 to 1.
     """
     eligible, draw = pool.eligible, pool.draw
     row = request_class * len(pool.weight)
-    preference = memory.preference[0]
-    preference = start if preference < 0.0 else (preference + DRIFT * drift) % 1.0
-    memory.preference[0] = preference
+    if memory.preference[0] < 0.0:
+        memory.preference[0] = start
+    preference = memory.preference[0] + now_s / ROUND_S
     best, lowest = eligible[0], inf
     for at in eligible:
         before = draw[row + at - 1] if at > 0 else 0.0

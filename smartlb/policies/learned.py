@@ -101,7 +101,7 @@ def pick_by_loop(
     if draws[0] < pool.explore[row + size - 1]:
         return bisect_right(pool.explore, draws[0], row, last) - row
     if pool.sight < HALF:
-        return pick_apart(pool, memory, request_class, now_s, draws[1], draws[2])
+        return pick_apart(pool, memory, request_class, now_s, draws[1])
     best, lowest = -1, inf
     in_flight, base_s, slope_s, factor = pool.in_flight, pool.base_s, pool.slope_s, memory.factor
     candidates = memory.candidates
@@ -174,6 +174,6 @@ POLICY = Policy(
     pick=pick,
     options=Options,
     remember=remember,
-    draws=lambda options: max(1 + options.candidates, 3),
+    draws=lambda options: 1 + (options.candidates or 1),
     observe=observe,
 )

@@ -5,7 +5,7 @@ import logging
 from time import monotonic
 from typing import TYPE_CHECKING, cast
 
-from smartlb.core.outcome import Outcome
+from smartlb.core.outcome import COMPLETE, Outcome
 from smartlb.proxy.chunked import BadChunk, ChunkedBody
 from smartlb.proxy.http1 import CHUNKED, UNTIL_CLOSE, MalformedResponse, parse_response
 
@@ -137,6 +137,9 @@ class BackendConnection(asyncio.Protocol):
                 return
         if self._buffer:
             self._buffer = b""
+        if status >= 400 and exchange.may_retry(status):
+            self._discard(exchange, status, keep_alive and length == len(data) - end)
+            return
         head = exchange.start_response(head, status, length)
         if length == len(data) - end:
             # The whole response came at once, as small ones do.
@@ -150,6 +153,18 @@ class BackendConnection(asyncio.Protocol):
             self._chunked = ChunkedBody(unframed=exchange.http10)
         self._in_body = True
         self._body(exchange, data, head, end)
+
+    def _discard(self, exchange: "Exchange", status: int, reusable: bool) -> None:
+        """Have another backend answer, and the client never hear of this response."""
+        self.exchange = None
+        now_s = monotonic()
+        if reusable and not self.transport.is_closing():
+            if exchange.client.write_paused:
+                self.transport.resume_reading()
+            self._pool.keep(self, now_s)
+        else:
+            self.transport.abort()
+        exchange.retry(COMPLETE, status, now_s)
 
     def _write(self, exchange: "Exchange", head: bytes, data: bytes, at: int) -> None:
         """Send the client `head` and ``data[at:]``."""

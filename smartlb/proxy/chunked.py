@@ -38,6 +38,7 @@ _NOT_IN_TRAILERS = frozenset(
         b"x-request-id",
     )
 )
+_CLAIMS = (b"x-client-cert-", b"x-forwarded-")
 
 
 class BadChunk(Exception):
@@ -150,7 +151,7 @@ class ChunkedBody:
         if found is None or self._trailer_bytes > _LONGEST_TRAILERS:
             raise BadChunk(f"not a trailer: {line[:32]!r}")
         name = found[1].lower().replace(b"_", b"-")  # as many backends read it
-        if not self._unframed and name not in _NOT_IN_TRAILERS and not name.startswith(b"x-forwarded-"):
+        if not self._unframed and name not in _NOT_IN_TRAILERS and not name.startswith(_CLAIMS):
             out.append(line + b"\r\n")
 
     def _keep(self, piece: bytes) -> None:

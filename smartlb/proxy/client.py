@@ -5,6 +5,7 @@ import logging
 import re
 import socket
 import struct
+from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, cast
 
@@ -12,7 +13,7 @@ from smartlb.core.outcome import Outcome
 from smartlb.core.telemetry import NO_ROUTE
 from smartlb.proxy.chunked import BadChunk, ChunkedBody
 from smartlb.proxy.exchange import Exchange
-from smartlb.proxy.forwarding import Peer, TrustedNetworks
+from smartlb.proxy.forwarding import PLAIN, Channel, Peer, TrustedNetworks
 from smartlb.proxy.http1 import CHUNKED, HeaderBlock, RequestRefused, parse_request
 from smartlb.proxy.proxy_protocol import Endpoints
 from smartlb.proxy.responses import error_response, status_of
@@ -33,6 +34,10 @@ _LINGER_S = 1.0
 """How long a refused client may go on sending before its connection is closed. Closing with unread bytes would
 reset the connection, and the client might never see why it was refused (RFC 9112 section 9.6)."""
 
+_FAREWELL_S = 5.0
+"""How long an idle client may take to end TLS from its side (close_notify) when the router drains; many only look at
+the connection when they need it again."""
+
 
 class ClientConnection(asyncio.Protocol):
     """One client's connection, with at most one exchange under way; further requests wait in its buffer.
@@ -48,6 +53,7 @@ class ClientConnection(asyncio.Protocol):
     __slots__ = (
         "_beginning",
         "_buffer",
+        "_channel_of",
         "_chunked",
         "_claimed",
         "_closing",
@@ -65,8 +71,15 @@ class ClientConnection(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, worker: "Worker", trusted: TrustedNetworks, claimed: Endpoints | None = None) -> None:
+    def __init__(
+        self,
+        worker: "Worker",
+        trusted: TrustedNetworks,
+        channel_of: Callable[[asyncio.BaseTransport], Channel] | None = None,
+        claimed: Endpoints | None = None,
+    ) -> None:
         self.worker = worker
+        self._channel_of = channel_of
         self._trusted = trusted
         self._claimed = claimed  # what a trusted proxy said in a PROXY header
         self.exchange: Exchange | None = None
@@ -96,7 +109,8 @@ class ClientConnection(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
         claimed = self._claimed
         peername = (claimed.source, claimed.source_port) if claimed else transport.get_extra_info("peername")
-        self._peer = Peer(peername, self._trusted)
+        channel = PLAIN if self._channel_of is None else self._channel_of(transport)
+        self._peer = Peer(peername, self._trusted, channel)
         self.deadline_s = monotonic() + self.worker.idle_s
         if not self.worker.admit(self):
             self._closing = True
@@ -317,7 +331,9 @@ class ClientConnection(asyncio.Protocol):
         self.exchange = None
         self._closing = True
         # Where the end of the connection is the end of the response, only a reset tells the difference.
-        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        sock = self.transport.get_extra_info("socket")
+        if sock is not None:  # as it is once a TLS connection is gone
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.transport.abort()
 
     def timed_out(self, now_s: float) -> None:
@@ -336,6 +352,8 @@ class ClientConnection(asyncio.Protocol):
             self.exchange.keep_alive = False
         elif not self._buffer:
             self._close(linger=False)
+            if self._channel_of is not None:
+                self.deadline_s = monotonic() + _FAREWELL_S
 
     def _no_route(self, keep_alive: bool, method: bytes, target: bytes) -> None:
         outcome = Outcome.NO_ROUTE
@@ -362,3 +380,5 @@ class ClientConnection(asyncio.Protocol):
             self.deadline_s = monotonic() + _LINGER_S
         else:
             self.transport.close()
+            if linger:  # with TLS, which cannot be closed in one direction
+                self.deadline_s = monotonic() + _LINGER_S

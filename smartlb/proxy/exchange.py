@@ -7,14 +7,14 @@ from smartlb.core.outcome import COMPLETE, FIRST_BACKEND_FAULT, Outcome, failed
 from smartlb.core.telemetry import NO_BACKEND
 from smartlb.proxy.http1 import CHUNKED, IDEMPOTENT, UNTIL_CLOSE, HeaderBlock, without_header
 from smartlb.proxy.pool import ALL_FULL, NOBODY, Pool
-from smartlb.proxy.proxy_protocol import encode
+from smartlb.proxy.proxy_protocol import Endpoints
 from smartlb.proxy.responses import status_of
+from smartlb.proxy.retries import NOTHING_SENT
 
 if TYPE_CHECKING:
     from smartlb.proxy.backend import BackendConnection
     from smartlb.proxy.client import ClientConnection
 
-_MOST_ATTEMPTS = 2
 _NEVER = float("nan")
 
 
@@ -45,6 +45,7 @@ class Exchange:
         "_in_flight",
         "_key",
         "_over",
+        "_patient",
         "_position",
         "_replay",
         "_status",
@@ -107,6 +108,7 @@ class Exchange:
         self._unsent: bytes | None = None
         self._replay: bytes | None = None
         self._over = False
+        self._patient = False
 
     # The request
 
@@ -137,6 +139,16 @@ class Exchange:
             self._expect_response(monotonic())
 
     @property
+    def priority(self) -> int:
+        """Of its route, in the pool's queue."""
+        return self.client.worker.route_priorities[self.route]
+
+    @property
+    def endpoints(self) -> Endpoints | None:
+        """The client's connection, for a PROXY header."""
+        return self.client.endpoints
+
+    @property
     def takes_body(self) -> bool:
         """Whether more of the body may be read from the client now."""
         return self._unsent is None and self._connection is not None and not self._connection.write_paused
@@ -151,6 +163,10 @@ class Exchange:
             return False
         self._send_to(position, now_s)
         return True
+
+    def displaced(self) -> None:
+        """Another request has taken the place in the queue."""
+        self._refuse(Outcome.QUEUE_FULL, f"the queue of pool {self.pool.name} is full of requests of higher priority")
 
     def _send_to(self, position: int, now_s: float) -> None:
         pool = self.pool
@@ -174,9 +190,6 @@ class Exchange:
         """A connection is there; False when it is no longer needed."""
         if self._over:
             return False
-        pool = self.pool
-        if pool.send_proxy_protocol is not None:
-            connection.transport.write(encode(pool.send_proxy_protocol, self.client.endpoints))
         self._carry_on(connection, monotonic())
         return True
 
@@ -193,7 +206,7 @@ class Exchange:
             self.client.adjust_reading()
 
     def _expect_response(self, now_s: float) -> None:
-        due_s = now_s + self.pool.response_header_s
+        due_s = now_s + self.pool.attempt_s
         self.client.deadline_s = due_s if due_s < self.deadline_s else self.deadline_s
 
     # Trouble with the backend
@@ -203,23 +216,17 @@ class Exchange:
         if self._over:
             return
         now_s = monotonic()
-        again = NOBODY
-        if self._attempt < _MOST_ATTEMPTS:
-            self._tried = (*self._tried, position)
-            again = self.pool.choose(self.request_class, self._key, now_s, self._tried)
-        self._settle(outcome, 0 if again >= 0 else status_of(outcome), now_s)
-        if again >= 0:
-            # Chosen anew: the place just given free may have let a waiting request in.
-            self._attempt += 1
-            self._dispatch(now_s)
+        if self.may_retry(outcome):
+            self.retry(outcome, 0, now_s)
             return
+        self._settle(outcome, status_of(outcome), now_s)
         backend = self.pool.settings.backends[position].label
         self._answer(outcome, f"cannot connect to backend {backend}: {reason}")
 
     def stale(self) -> None:
         """An idle connection was closed under the request: the backend may not have seen it."""
         self._connection = None
-        if self._replay is None or self.method not in IDEMPOTENT:
+        if not self._repeatable:
             self.broken(Outcome.RESET, "the backend closed the connection, and the request may not be sent twice")
             return
         self.client.worker.stale_retries += 1
@@ -232,6 +239,9 @@ class Exchange:
         if self._over:
             return
         self._connection = None
+        if not self.response_started and self.may_retry(outcome):
+            self.retry(outcome, 0, monotonic())
+            return
         backend = self.pool.settings.backends[self._position].label
         self._settle(outcome, self._status if self.response_started else status_of(outcome), monotonic())
         if self.response_started:
@@ -239,6 +249,49 @@ class Exchange:
             self.client.abort_exchange()
         else:
             self._answer(outcome, f"backend {backend}: {reason}")
+
+    # Another attempt
+
+    @property
+    def _repeatable(self) -> bool:
+        """Whether the request may be sent again although a backend may have seen it (RFC 9110 section 9.2.2)."""
+        return self._replay is not None and (self.method in IDEMPOTENT or self.pool.retries.non_idempotent)
+
+    def may_retry(self, cause: int) -> bool:
+        """Whether another backend may have the request after this attempt; nothing is left of it but its record.
+
+        Args:
+            cause: how the attempt ended: an `Outcome`, or the status of a response that was not relayed.
+        """
+        pool, retries = self.pool, self.pool.retries
+        if cause not in retries.causes or self._attempt >= retries.max_attempts:
+            return False
+        sent = cause not in NOTHING_SENT
+        if sent and not self._repeatable:
+            return False
+        return pool.has_room_besides((*self._tried, self._position)) and (
+            not sent or retries.affordable(pool.under_way)
+        )
+
+    def retry(self, outcome: int, status: int, now_s: float) -> None:
+        """End this attempt as `may_retry` has allowed, and begin the next.
+
+        Args:
+            outcome: of this attempt.
+            status: of the response that is not relayed, or 0.
+            now_s: monotonic time.
+        """
+        self._connection = None
+        self._tried = (*self._tried, self._position)
+        if self._unsent is None:
+            self._unsent = self._replay
+        self._settle(outcome, status, now_s)
+        self.first_byte_s = 0.0
+        self._patient = False
+        self._attempt += 1
+        self.pool.retries.begin()
+        # Chosen only now: the place just given free may have let a waiting request in.
+        self._dispatch(now_s)
 
     # The response
 
@@ -258,6 +311,8 @@ class Exchange:
             raw = without_header(raw, b"transfer-encoding")
         elif not self.request_complete or length == UNTIL_CLOSE or self.client.worker.draining:
             self.keep_alive = False
+        if self._attempt > 1 and self.pool.settings.retries.attempts_header:
+            raw += b"smartlb-attempts: %d\r\n" % self._attempt
         if not self.keep_alive:
             return raw + b"connection: close\r\n\r\n"
         return raw + (b"connection: keep-alive\r\n\r\n" if http10 else b"\r\n")
@@ -306,6 +361,10 @@ class Exchange:
         elif not late and not self.request_complete:
             # The backend is slow to take the body, for which it has as long as for all of the request.
             self.client.deadline_s = self.deadline_s
+        elif not late and self._has_more_time():
+            self._patient = True
+            more_s = timeouts.response_header_s - self.pool.attempt_s
+            self.client.deadline_s = min(self.deadline_s, self.client.deadline_s + more_s)
         else:
             outcome = Outcome.REQUEST_TIMEOUT if late else Outcome.RESPONSE_TIMEOUT
             reason = (
@@ -318,6 +377,11 @@ class Exchange:
                 connection.exchange = None
                 connection.transport.abort()
             self.broken(outcome, reason)
+
+    def _has_more_time(self) -> bool:
+        """Whether an attempt that took `attempt_timeout_s` goes on, as no other one may follow it."""
+        hurried = self.pool.attempt_s < self.pool.settings.timeouts.response_header_s and not self._patient
+        return hurried and not self.may_retry(Outcome.RESPONSE_TIMEOUT)
 
     def _abandon(self, outcome: Outcome, status: int) -> None:
         if self._over:
@@ -367,6 +431,8 @@ class Exchange:
         worker.write_record(fields)
         if worker.logs:
             worker.log(self, fields)
+        if self._attempt > 1:
+            pool.retries.active -= 1
         if position < 0:
             return
         self._position = NOBODY

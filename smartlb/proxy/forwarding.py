@@ -3,12 +3,27 @@
 import hashlib
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from smartlb.proxy.http1 import HeaderBlock
 from smartlb.proxy.proxy_protocol import plain_address
 
 _MADE_HERE = frozenset((b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-request-id"))
+
+
+class Channel(NamedTuple):
+    """What a client's connection runs over.
+
+    Attributes:
+        scheme: ``http`` or ``https``.
+        certificate: header lines about the client's own certificate, where the listener asks for one.
+    """
+
+    scheme: bytes
+    certificate: tuple[bytes, ...] = ()
+
+
+PLAIN: Final = Channel(b"http")
 
 
 class TrustedNetworks:
@@ -35,9 +50,10 @@ class Peer:
         trusted: whether its own claims are passed on.
     """
 
-    __slots__ = ("_ip_key", "address", "trusted")
+    __slots__ = ("_channel", "_ip_key", "address", "trusted")
 
-    def __init__(self, peername: Any, trusted: TrustedNetworks) -> None:
+    def __init__(self, peername: Any, trusted: TrustedNetworks, channel: Channel = PLAIN) -> None:
+        self._channel = channel
         self.address: str = plain_address(peername[0]) if isinstance(peername, tuple) else ""
         self.trusted = self.address in trusted
         self._ip_key = -1
@@ -57,11 +73,14 @@ class Peer:
         lines = [
             block.kept,
             b"x-forwarded-for: " + forwarded_for,
-            b"x-forwarded-proto: " + (claims.get(b"x-forwarded-proto") or b"http"),
+            b"x-forwarded-proto: " + (claims.get(b"x-forwarded-proto") or self._channel.scheme),
             b"via: 1.0 smartlb" if block.http10 else b"via: 1.1 smartlb",
         ]
         if host:
             lines.append(b"x-forwarded-host: " + host)
+        if not self.trusted:
+            # A trusted proxy's own certificate is not its client's: what it says of that is among its claims.
+            lines += self._channel.certificate
         for name, value in claims.items():
             if name not in _MADE_HERE:
                 lines.append(name + b": " + value)

@@ -46,7 +46,7 @@ _ABSOLUTE_FORM = re.compile(rb"(?i:https?)://([^/?:][^/?]*)((?:[/?].*)?)")
 _REQUEST_HEADERS = re.compile(
     rb"(\r\n(?=[cCeEfFhHkKpPtTuUxX])((?i:"
     rb"connection|content-length|expect|forwarded|host|keep-alive|proxy-connection|te|transfer-encoding|upgrade"
-    rb"|x[-_]forwarded[-_][^:\r\n]*|x[-_]request[-_]id)):([^\r\n]*))"
+    rb"|x[-_](?:client[-_]cert|forwarded)[-_][^:\r\n]*|x[-_]request[-_]id)):([^\r\n]*))"
 )
 _RESPONSE_HEADERS = re.compile(
     rb"(\r\n(?=[cCkKpPtTuU])((?i:"
@@ -100,8 +100,8 @@ class HeaderBlock:
         http10: whether the client speaks HTTP/1.0.
         keep_alive: whether the client wants its connection to stay open.
         length: of the body in bytes, or `CHUNKED`.
-        claims: what the client says of itself: forwarded, x-forwarded-* and x-request-id, by lower-case name;
-            repeated headers are joined by a comma.
+        claims: what the client says of itself: forwarded, x-forwarded-*, x-client-cert-* and x-request-id, by
+            lower-case name; repeated headers are joined by a comma.
         outgoing: what `Peer.complete` makes of `kept`: all but the request's id.
         request_id: the client's own, where it is trusted.
     """

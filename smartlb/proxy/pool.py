@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+import socket
+import ssl
 from array import array
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from random import Random
 from typing import Any, Final, Protocol
@@ -12,6 +14,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from smartlb.config.certificates import reason_of, reloading_backend_context
 from smartlb.config.model import Pool as PoolSettings
 from smartlb.config.numbering import Numbering
 from smartlb.core.outcome import Outcome
@@ -21,6 +24,9 @@ from smartlb.core.snapshot import Snapshot
 from smartlb.policies.policy import Members, Policy
 from smartlb.policies.registry import POLICIES
 from smartlb.proxy.backend import BackendConnection
+from smartlb.proxy.proxy_protocol import Endpoints, encode
+from smartlb.proxy.retries import Retries
+from smartlb.proxy.slow_start import SlowStart
 
 log = logging.getLogger(__name__)
 
@@ -40,12 +46,23 @@ FALLBACK: Final = "weighted_least_connections"
 class Waiting(Protocol):
     """What can wait for a backend with room: a request, a TCP connection, a UDP session."""
 
+    @property
+    def priority(self) -> int:
+        """Who has a higher one goes first."""
+
     def dispatch_from_queue(self) -> bool:
         """Try again now that there may be room; False when there is none yet."""
+
+    def displaced(self) -> None:
+        """Something else has taken the place in the queue."""
 
 
 class Connecting(Protocol):
     """For whom a connection to a backend is opened."""
+
+    @property
+    def endpoints(self) -> Endpoints | None:
+        """The client's connection, for a PROXY header."""
 
     def connected(self, connection: Any) -> bool:
         """It is there; False when it is no longer needed."""
@@ -88,22 +105,24 @@ class Pool:
     Attributes:
         name: of the configuration.
         settings: of the configuration.
-        request_s, response_header_s: the timeouts that every request needs, at hand.
+        request_s, attempt_s: the timeouts that every request needs, at hand.
         first: index over all pools of the pool's first backend.
         observe, memory: of the policy, where it measures; called with each outcome.
         view: what the policy may look at.
         on_fallback: whether a learned pool is served by `FALLBACK` now.
+        retries: which there may be, and how many there are.
         connects: connections opened to backends, successfully or not, so far.
-        waiting: what waits for room, first come first.
-        send_proxy_protocol: version of the PROXY header that each connection begins with; None for none.
+        waiting: what waits for room, by priority and then as it came.
         key: of what in a request the policy wants a hash: ``none``, ``client_ip`` or ``url``.
     """
 
     __slots__ = (
         "_address",
         "_alone",
+        "_chooser",
         "_connecting",
         "_draws",
+        "_eligible",
         "_fallback",
         "_idle",
         "_in_flight",
@@ -112,17 +131,23 @@ class Pool:
         "_limit",
         "_limited",
         "_loop",
+        "_most",
         "_most_idle",
         "_own",
         "_pick",
         "_pick_memory",
         "_primary",
+        "_proxy_protocol",
         "_refresh_at_s",
         "_segment",
         "_shared_matrix",
         "_slice",
+        "_slow_start",
         "_snapshot",
+        "_tls",
+        "_tls_trouble",
         "_weight",
+        "attempt_s",
         "connects",
         "first",
         "key",
@@ -131,8 +156,7 @@ class Pool:
         "observe",
         "on_fallback",
         "request_s",
-        "response_header_s",
-        "send_proxy_protocol",
+        "retries",
         "settings",
         "view",
         "waiting",
@@ -151,7 +175,8 @@ class Pool:
         self.name = name
         self.settings = settings
         self.request_s = settings.timeouts.request_s
-        self.response_header_s = settings.timeouts.response_header_s
+        response_header_s = settings.timeouts.response_header_s
+        self.attempt_s = min(settings.retries.attempt_timeout_s or response_header_s, response_header_s)
         members = numbering.pools[name]
         self.first = members.start
         self._slice = slice(members.start, members.stop)
@@ -169,6 +194,7 @@ class Pool:
         self._fallback = (
             _Chooser(fallback, fallback.options(), described, random.random) if self._learned else self._primary
         )
+        self._slow_start = SlowStart(settings.slow_start_s, weight)
         self._use(self._fallback)
         self.observe, self.memory = self._primary.observe, self._primary.memory
         self.on_fallback = self._learned
@@ -181,19 +207,26 @@ class Pool:
         self._refresh_at_s = 0.0
         self._weight = array("d", weight)
         self._snapshot: Snapshot | None = None
+        self._eligible: bytes | None = None
         self.view = self._make_view(np.ones(size, dtype=bool))
 
         self._limit = [backend.max_in_flight for backend in settings.backends]
-        self._limited = any(limit is not None for limit in self._limit)
+        self._most = settings.max_in_flight
+        self._limited = any(limit is not None for limit in (*self._limit, self._most))
         self.waiting: deque[Waiting] = deque()
 
         self._address = [_host_and_port(backend.address) for backend in settings.backends]
-        self.send_proxy_protocol = settings.send_proxy_protocol
+        self._tls = reloading_backend_context(settings.tls) if settings.tls else None
+        if self._tls is not None:
+            self._tls.refresh(loop.time())  # errors are logged now, and the first request need not wait
+        self._tls_trouble: dict[int, str] = {}
+        self._proxy_protocol = settings.send_proxy_protocol
         # A connection that a PROXY header has given to one client is nobody else's.
         self._most_idle = 0 if settings.send_proxy_protocol else settings.idle_connections.max_per_backend
         self._idle: list[deque[BackendConnection]] = [deque() for _ in range(size)]
         self._connecting: set[asyncio.Task[None]] = set()
         self.connects = 0
+        self.retries = Retries(settings.retries)
 
     # Choosing
 
@@ -212,23 +245,38 @@ class Pool:
         view = self.view
         if tried or self._limited:
             full = self._full() if self._limited else []
+            if full and len(full) == len(view.eligible):
+                return ALL_FULL
             if tried or full:
-                view = self._without(chain(tried, full))
+                view = self._without(view, chain(tried, full))
                 if not view.eligible:
                     return ALL_FULL if full else NOBODY
         if not view.eligible:
             return NOBODY
         return self._pick(view, self._pick_memory, request_class, key, now_s, self._draws())
 
-    def _full(self) -> list[int]:
+    def _full(self) -> Sequence[int]:
+        if self._most is not None and sum(self._in_flight) >= self._most:
+            return self.view.eligible
         return [
             position
             for position in self.view.eligible
             if (limit := self._limit[position]) is not None and self._in_flight[position] >= limit
         ]
 
-    def _without(self, positions: Any) -> PoolView:
-        mask = np.asarray(self.view.barred) == 0.0
+    def has_room_besides(self, tried: Sequence[int]) -> bool:
+        """Whether a request at a backend could go to one that is not in `tried` instead."""
+        if self._most is not None and (self.waiting or sum(self._in_flight) > self._most):
+            # The place in the pool that it would leave is not its own any more.
+            return False
+        limit, in_flight = self._limit, self._in_flight
+        return any(
+            position not in tried and ((most := limit[position]) is None or in_flight[position] < most)
+            for position in self.view.eligible
+        )
+
+    def _without(self, view: PoolView, positions: Iterable[int]) -> PoolView:
+        mask = np.asarray(view.barred) == 0.0
         mask[list(positions)] = False
         return self._make_view(mask)
 
@@ -258,10 +306,16 @@ class Pool:
             slope_s=slope_s,
         )
 
-    def update(self, snapshot: Snapshot | None) -> None:
+    def update(self, snapshot: Snapshot | None, now_s: float) -> None:
         """Take in the shared eligibility and a snapshot; None where there is no fresh one."""
         self._snapshot = snapshot if self._learned else None
-        self.view = self._make_view(self._segment.eligible[self._slice] == 1)
+        eligible = self._segment.eligible[self._slice].copy()
+        self.view = self._make_view(eligible != 0)
+        if self._eligible is not None:
+            before = np.frombuffer(self._eligible, np.uint8)
+            # Not those that a panic brings in: it is there to spare the others.
+            self._slow_start.begin(np.flatnonzero((before == 0) & (eligible == 1)).tolist(), now_s)
+        self._eligible = eligible.tobytes()
         fall_back = self._learned and snapshot is None
         if fall_back and not self.on_fallback:
             log.warning("pool %s: no fresh snapshot from the learner, %s takes over", self.name, FALLBACK)
@@ -271,7 +325,24 @@ class Pool:
         self._use(self._fallback if fall_back else self._primary)
 
     def _use(self, chooser: _Chooser) -> None:
-        self._pick, self._pick_memory, self._draws = chooser.pick, chooser.memory, chooser.draws
+        self._chooser = chooser
+        self._pick = self._pick_slowly if self._slow_start else chooser.pick
+        self._pick_memory, self._draws = chooser.memory, chooser.draws
+
+    def _pick_slowly(
+        self, view: PoolView, memory: Any, request_class: int, key: int, now_s: float, draws: Sequence[float]
+    ) -> int:
+        """The policy's pick while backends start: what one of them has not earned goes to the others."""
+        pick, slow_start = self._chooser.pick, self._slow_start
+        slow_start.earn(self.view.eligible, now_s)
+        if not slow_start:
+            self._use(self._chooser)
+        position = pick(view, memory, request_class, key, now_s, draws)
+        while not slow_start.spend(position, regardless=len(view.eligible) == 1):
+            view = self._without(view, (position,))
+            # The same draws would favour the neighbours of the one that was refused.
+            position = pick(view, memory, request_class, key, now_s, self._draws())
+        return position
 
     # Counting
 
@@ -289,13 +360,28 @@ class Pool:
         if self.waiting:
             self.serve_waiting()
 
+    @property
+    def under_way(self) -> int:
+        """This worker's requests at backends and in the queue."""
+        return sum(self._own) + len(self.waiting)
+
     # Waiting
 
     def wait(self, exchange: Waiting) -> bool:
-        """Put a request in the queue; False when the queue is full."""
-        if len(self.waiting) >= self.settings.queue.max_waiting:
-            return False
-        self.waiting.append(exchange)
+        """Put a request in the queue, from which one of lower priority may have to go; False when it is full."""
+        waiting, priority = self.waiting, exchange.priority
+        last = None
+        if len(waiting) >= self.settings.queue.max_waiting:
+            if not waiting or waiting[-1].priority >= priority:
+                return False
+            last = waiting.pop()
+        at = len(waiting)
+        while at and waiting[at - 1].priority < priority:
+            at -= 1
+        waiting.insert(at, exchange)
+        if last is not None:
+            # Only now: its client's next request may want a place too.
+            last.displaced()
         return True
 
     def serve_waiting(self) -> None:
@@ -353,26 +439,75 @@ class Pool:
             protocol: makes the connection's protocol; one for HTTP where not given.
         """
         self.connects += 1
-        task = self._loop.create_task(self._connect(position, exchange, protocol))
+        version = self._proxy_protocol
+        header = encode(version, exchange.endpoints) if version is not None else b""
+        task = self._loop.create_task(self._connect(position, exchange, protocol, header))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
 
-    async def _connect(self, position: int, exchange: Connecting, protocol: Callable[[], Any] | None) -> None:
+    async def _connect(
+        self, position: int, exchange: Connecting, protocol: Callable[[], Any] | None, header: bytes
+    ) -> None:
         host, port = self._address[position]
         try:
+            arguments = self._tls_arguments(host)
             async with asyncio.timeout(self.settings.timeouts.connect_s):
+                if header:
+                    # Before all else, a TLS handshake included.
+                    arguments["sock"] = await self._begun(host, port, header)
+                else:
+                    arguments |= {"host": host, "port": port}
                 _, connection = await self._loop.create_connection(
-                    protocol or (lambda: BackendConnection(self, position)), host, port
+                    protocol or (lambda: BackendConnection(self, position)), **arguments
                 )
         except TimeoutError:
             exchange.connect_failed(position, Outcome.CONNECT_TIMEOUT, "no answer to the connection attempt")
         except OSError as error:
-            exchange.connect_failed(position, Outcome.CONNECT_FAILED, error.strerror or str(error))
+            reason = reason_of(error)
+            if isinstance(error, ssl.SSLError):
+                self._report_tls(position, reason)
+            exchange.connect_failed(position, Outcome.CONNECT_FAILED, reason)
         else:
+            self._tls_trouble.pop(position, None)
             if connection.transport.is_closing():
                 exchange.connect_failed(position, Outcome.CONNECT_FAILED, "it closed the connection at once")
             elif not exchange.connected(connection):
                 self.keep(connection, self._loop.time())
+
+    async def _begun(self, host: str, port: int, header: bytes) -> socket.socket:
+        """A connection on which a header has been sent."""
+        failure: OSError = ConnectionError("its name has no address")
+        for family, kind, number, _, target in await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            sock = socket.socket(family, kind, number)
+            try:
+                sock.setblocking(False)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                await self._loop.sock_connect(sock, target)
+                await self._loop.sock_sendall(sock, header)
+            except OSError as error:
+                sock.close()
+                failure = error
+            except BaseException:
+                sock.close()
+                raise
+            else:
+                return sock
+        raise failure
+
+    def _tls_arguments(self, host: str) -> dict[str, Any]:
+        """What `create_connection` needs for TLS; nothing where the pool has none."""
+        if self._tls is None or self.settings.tls is None:
+            return {}
+        self._tls.refresh(self._loop.time())
+        if self._tls.value is None:
+            raise ConnectionError("the router cannot load the certificates of this pool; its log says why")
+        return {"ssl": self._tls.value, "server_hostname": self.settings.tls.server_name or host}
+
+    def _report_tls(self, position: int, reason: str) -> None:
+        """Log why TLS with a backend does not work, once until it works or fails in another way."""
+        if self._tls_trouble.get(position) != reason:
+            self._tls_trouble[position] = reason
+            log.warning("pool %s: backend %s: %s", self.name, self.settings.backends[position].label, reason)
 
 
 def _host_and_port(address: str) -> tuple[str, int]:

@@ -125,6 +125,15 @@ class Session:
         self._connect(position)
 
     @property
+    def priority(self) -> int:
+        """In the pool's queue: that of a route that names none."""
+        return 0
+
+    def displaced(self) -> None:
+        """A request of higher priority has taken the place in the queue."""
+        self._refuse(Outcome.QUEUE_FULL)
+
+    @property
     def waits(self) -> bool:
         """Whether it waits in the pool's queue."""
         return self in self._pool.waiting
@@ -137,7 +146,7 @@ class Session:
         again = False
         if self._attempt < _MOST_ATTEMPTS:
             self._tried = (*self._tried, position)
-            again = self._choose(now_s) >= 0
+            again = self._pool.has_room_besides(self._tried)
         self._settle(outcome, now_s)
         if again:
             # Chosen anew: the place just given free may have let one that waited in.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from smartlb.core.outcome import Outcome
 from smartlb.proxy.client_hello import NotAClientHello, server_name
 from smartlb.proxy.pool import Pool
-from smartlb.proxy.proxy_protocol import Endpoints, encode
+from smartlb.proxy.proxy_protocol import Endpoints
 from smartlb.proxy.session import NEVER_S, Session
 
 if TYPE_CHECKING:
@@ -55,6 +55,9 @@ class TcpSession(Session, asyncio.Protocol):
     Where one side ends its stream (FIN), the other is told and may go on sending. Where one breaks off (RST), so does
     the router on the other, which must not take what it got for all. When one side takes bytes more slowly than the
     other sends them, the other is not read from.
+
+    TLS cannot be ended in one direction, as far as `ssl` is concerned: where it is on either side, the end of one is
+    the end of both.
     """
 
     method: ClassVar[bytes] = b"TCP"
@@ -169,11 +172,21 @@ class TcpSession(Session, asyncio.Protocol):
         if backend is not None:
             if self._joined_s:
                 self._client_spoke(monotonic())
-            if backend.ended:
-                self._complete()
-            else:
-                _end_stream(backend.transport)
-        return True
+            self._end_backend(backend)
+        return self.transport.can_write_eof()
+
+    def _end_backend(self, backend: "TcpBackend") -> None:
+        """Tell the backend that the client sends no more."""
+        if backend.ended:
+            self._complete()
+        elif self._half_closes(backend):
+            _end_stream(backend.transport)
+        elif not self.over:
+            self.end(Outcome.COMPLETE if self.first_byte_s else Outcome.CLIENT_GONE, monotonic())
+            self._close()
+
+    def _half_closes(self, backend: "TcpBackend") -> bool:
+        return self.transport.can_write_eof() and backend.transport.can_write_eof()
 
     def pause_writing(self) -> None:
         """The client is slow: read no more from the backend."""
@@ -202,7 +215,7 @@ class TcpSession(Session, asyncio.Protocol):
                 self.end(Outcome.CLIENT_GONE, monotonic())
         if backend is None or backend.lost:
             self.worker.tcp_sessions.discard(self)
-        elif not (self._client_ended and backend.ended):
+        elif not backend.transport.is_closing():
             _break_off(backend.transport)
 
     # From the backend
@@ -218,18 +231,16 @@ class TcpSession(Session, asyncio.Protocol):
         now_s = monotonic()
         self._backend = backend
         self.deadline_s = now_s + self.worker.tcp_idle_s
-        version = self._pool.send_proxy_protocol
-        head = encode(version, self.endpoints) if version is not None else b""
         early, self._early = self._early, b""
         self.request_bytes += len(early)
         if not early:
             self._joined_s = now_s
         if not self._client_ended:
             self.transport.resume_reading()  # first, for the backend may be slow to take what is written now
-        if head or early:
-            backend.transport.write(head + early)
+        if early:
+            backend.transport.write(early)
         if self._client_ended:
-            _end_stream(backend.transport)
+            self._end_backend(backend)
 
     def connected(self, _connection: "TcpBackend") -> bool:
         """Nothing more to do: `joined` came first, so that no byte of the backend was missed."""
@@ -259,7 +270,9 @@ class TcpSession(Session, asyncio.Protocol):
                 self._close()
                 return
             self.first_byte_s = monotonic()  # its end is all of its answer
-        if self._client_ended:
+        backend = self._backend
+        assert backend is not None
+        if self._client_ended or not self._half_closes(backend):
             self._complete()
         else:
             _end_stream(self.transport)
@@ -346,7 +359,7 @@ class TcpBackend(asyncio.Protocol):
         """The backend sends no more; it may still read."""
         self.ended = True
         self._session.backend_ended()
-        return True
+        return self.transport.can_write_eof()
 
     def pause_writing(self) -> None:
         """The backend is slow: read no more from the client."""
@@ -370,6 +383,7 @@ def _end_stream(transport: asyncio.Transport) -> None:
 
 def _break_off(transport: asyncio.Transport) -> None:
     """Close with a reset: the other end must not take what it got for all there is."""
-    if not transport.is_closing():
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    sock = transport.get_extra_info("socket")
+    if sock is not None and not transport.is_closing():  # None as it is once a TLS connection is gone
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
     transport.abort()

@@ -6,7 +6,6 @@ import marshal
 import os
 import signal
 import socket
-from functools import partial
 from random import Random
 from time import monotonic
 from typing import Any
@@ -22,7 +21,6 @@ from smartlb.core.telemetry import NO_BACKEND, NO_ROUTE
 from smartlb.process import Handover, orphaned, seldom_collect, set_up_logging, tie_to
 from smartlb.proxy.client import ClientConnection
 from smartlb.proxy.exchange import Exchange
-from smartlb.proxy.forwarding import TrustedNetworks
 from smartlb.proxy.listening import Listening, listen
 from smartlb.proxy.pool import Pool
 from smartlb.proxy.routing import Routing
@@ -48,6 +46,7 @@ class Worker:
         header_s, idle_s, tcp_idle_s, udp_idle_s: timeouts, of the configuration.
         routing: routes and request classes.
         route_pools: the pool of each route.
+        route_priorities: likewise.
         clients: open connections of http listeners.
         tcp_sessions: those of tcp listeners.
         udp_sessions: sessions of udp listeners.
@@ -55,6 +54,9 @@ class Worker:
         logs: whether there is an access log.
         draining: whether connections are closed after their present exchange.
         stale_retries: requests sent again because an idle connection was closed under them, so far.
+        tls_handshake_s: timeout, of the configuration.
+        handshakes: tasks of connections whose PROXY header or TLS handshake is under way.
+        tls_handshakes, tls_handshakes_failed: so far.
     """
 
     __slots__ = (
@@ -76,16 +78,21 @@ class Worker:
         "body_bytes",
         "clients",
         "draining",
+        "handshakes",
         "header_bytes",
         "header_count",
         "header_s",
         "idle_s",
         "logs",
         "route_pools",
+        "route_priorities",
         "routing",
         "stale_retries",
         "tcp_idle_s",
         "tcp_sessions",
+        "tls_handshake_s",
+        "tls_handshakes",
+        "tls_handshakes_failed",
         "udp_idle_s",
         "udp_sessions",
         "write_record",
@@ -116,11 +123,16 @@ class Worker:
         self.udp_sessions: set[UdpSession] = set()
         self.draining = False
         self.stale_retries = 0
+        self.tls_handshake_s = config.timeouts.tls_handshake_s
+        self.handshakes: set[asyncio.Task[None]] = set()
+        self.tls_handshakes = 0
+        self.tls_handshakes_failed = 0
         self._pools = {
             name: Pool(name, settings, numbering, segment, number, random, loop)
             for name, settings in config.pools.items()
         }
         self.route_pools = [self._pools[route.pool] for route in config.routes]
+        self.route_priorities = [route.priority for route in config.routes]
         self._segment = segment
         self._number = number
         self._loop = loop
@@ -158,6 +170,13 @@ class Worker:
             self._refused += 1
             return False
         self.udp_sessions.add(session)
+        return True
+
+    def admits(self) -> bool:
+        """Whether a connection may begin its handshake; False when there are too many."""
+        if len(self.clients) + len(self.tcp_sessions) + len(self.handshakes) >= self._most_connections:
+            self._refused += 1
+            return False
         return True
 
     def pool(self, name: str) -> Pool:
@@ -236,7 +255,7 @@ class Worker:
             self._snapshot = snapshot
             self._eligibility_version = version
             for pool in self._pools.values():
-                pool.update(snapshot)
+                pool.update(snapshot, now_s)
         if self._log_entries:
             self._flush_log()
 
@@ -261,6 +280,10 @@ class Worker:
         gauges[Gauge.LOG_LINES_DROPPED] = self._log_lines_dropped
         gauges[Gauge.CONNECTS] = sum(pool.connects for pool in self._pools.values())
         gauges[Gauge.STALE_RETRIES] = self.stale_retries
+        gauges[Gauge.RETRIES] = sum(pool.retries.begun for pool in self._pools.values())
+        gauges[Gauge.RETRIES_REFUSED] = sum(pool.retries.refused for pool in self._pools.values())
+        gauges[Gauge.TLS_HANDSHAKES] = self.tls_handshakes
+        gauges[Gauge.TLS_HANDSHAKES_FAILED] = self.tls_handshakes_failed
         gauges[Gauge.UDP_SESSIONS] = len(self.udp_sessions)
 
     def drain(self) -> None:
@@ -270,6 +293,8 @@ class Worker:
             client.drain()
         for session in (*self.tcp_sessions, *self.udp_sessions):
             session.drain()
+        for handshake in list(self.handshakes):
+            handshake.cancel()
 
 
 async def _run(handover: Handover) -> None:
@@ -285,19 +310,10 @@ async def _run(handover: Handover) -> None:
     worker = Worker(config, segment, handover.worker, Random(os.urandom(16)), loop, access_log)
     worker.tick(monotonic())
     worker.sweep(monotonic())
-    servers: list[asyncio.Server | Listening] = []
+    servers: list[Listening] = []
+    alone = config.workers == 1
     for fd, listener, route in zip(handover.listen_fds, config.listeners, numbering.listeners, strict=True):
-        if listener.protocol != "http" or listener.proxy_protocol:
-            servers.append(await listen(worker, listener, route, socket.socket(fileno=fd)))
-            continue
-        trusted = TrustedNetworks(listener.trusted_proxies)
-        servers.append(
-            await loop.create_server(
-                partial(ClientConnection, worker, trusted),
-                sock=socket.socket(fileno=fd),
-                backlog=4096,
-            )
-        )
+        servers.append(await listen(worker, listener, route, socket.socket(fileno=fd), alone=alone))
     seldom_collect()
     log.info("worker %d serves", handover.worker)
 

@@ -13,6 +13,7 @@ from smartlb.core.telemetry import NO_ROUTE
 
 TCP = {"bind": "h:1", "protocol": "tcp", "pool": "web"}
 UDP = {**TCP, "protocol": "udp"}
+TLS = {"certificates": [{"certificate": "/a.pem", "key": "/a.key"}]}
 
 
 def config(*listeners: dict[str, Any], **rest: Any) -> Config:
@@ -59,6 +60,11 @@ def test_routes_are_needed_where_it_is_not_clear_where_requests_go() -> None:
         ({**UDP, "sni": {"a": "db"}}, "`sni` is for tcp listeners"),
         ({**TCP, "one_way": True}, "`one_way` is for udp listeners"),
         ({**UDP, "proxy_protocol": True}, "`proxy_protocol` is for http and tcp listeners"),
+        ({**UDP, "tls": TLS}, "`tls` is for http and tcp listeners"),
+        (
+            {**TCP, "tls": TLS, "sni": {"a.example": "web"}},
+            "give `tls`, which ends here, or `sni`, which passes TLS on to the backends, not both",
+        ),
         (
             {**TCP, "proxy_protocol": True},
             "`proxy_protocol` needs `trusted_proxies`; connections of all other peers are closed",
@@ -97,12 +103,13 @@ def test_tcp_and_udp_may_have_the_same_port() -> None:
 def test_policies_and_options_that_are_for_requests() -> None:
     pools = {
         "web": {"backends": ["a:1"], "policy": "url_hash"},
-        "db": {"backends": ["a:1"], "policy": {"name": "url_hash"}, "send_proxy_protocol": "v1"},
+        "db": {"backends": ["a:1"], "policy": {"name": "url_hash"}, "send_proxy_protocol": "v1", "tls": {}},
     }
     assert problems(TCP, {**UDP, "pool": "db"}, pools=pools) == [
         "listeners[0].pool: pool 'web' has the policy url_hash, but tcp traffic has no URLs",
         "listeners[1].pool: pool 'db' has the policy url_hash, but udp traffic has no URLs",
         "listeners[1].pool: pool 'db' has `send_proxy_protocol`, which is for connections, not for udp",
+        "listeners[1].pool: pool 'db' has `tls`, which is for connections, not for udp",
     ]
 
 

@@ -77,3 +77,39 @@ def test_a_pool_without_eligible_backends_is_an_error_in_the_log(
     ]
     eligibility.set_drained(1, False)
     assert caplog.records[-1].message == "pool web has an eligible backend again"
+
+
+def test_a_pool_panics_while_too_few_are_left(segment: Segment, caplog: pytest.LogCaptureFixture) -> None:
+    eligibility = Eligibility(segment, Numbering(CONFIG), {"web": 0.6})
+    assert not eligibility.panics("web")
+    eligibility.set_health(0, False, "no answer")
+    assert eligibility.panics("web")
+    assert segment.eligible.tolist() == [2, 1, 1]
+    assert eligibility.eligible(0)
+    assert eligibility.count("web") == 2
+    assert eligibility.reasons(0) == ["unhealthy: no answer"]
+    assert caplog.records[-1].message == "pool web panics: health is ignored, as 1 of 2 backends are left"
+    eligibility.set_ejected(1, True)
+    assert segment.eligible.tolist() == [2, 2, 1]
+    eligibility.set_health(0, True)
+    eligibility.set_ejected(1, False)
+    assert segment.eligible.tolist() == [1, 1, 1]
+    assert not eligibility.panics("web")
+
+
+def test_drained_backends_are_neither_used_nor_counted_in_a_panic(segment: Segment) -> None:
+    eligibility = Eligibility(segment, Numbering(CONFIG), {"web": 0.5})
+    eligibility.set_drained(0, True)
+    assert not eligibility.panics("web")
+    eligibility.set_health(1, False)
+    assert segment.eligible.tolist() == [0, 2, 1]
+    eligibility.set_drained(1, True)
+    assert segment.eligible.tolist() == [0, 0, 1]
+    assert not eligibility.panics("web")
+
+
+def test_pools_do_not_panic_unless_they_are_told_when(segment: Segment) -> None:
+    eligibility = Eligibility(segment, Numbering(CONFIG), {"web": 0.0})
+    for index in range(3):
+        eligibility.set_health(index, False)
+    assert segment.eligible.tolist() == [0, 0, 0]

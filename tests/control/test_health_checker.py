@@ -16,6 +16,8 @@ from smartlb.config.numbering import Numbering
 from smartlb.control.health import HealthChecker
 from smartlb.control.rise_fall import Health
 from smartlb.proxy.proxy_protocol import Version, encode
+from tests.authority import Authority
+from tests.guarded import guarded
 
 Change = tuple[int, bool, str]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -220,6 +222,34 @@ async def test_backends_that_expect_a_proxy_header_get_one(version: Version, pat
         async with checking(settings) as (_, change):
             words = "answered 204" if healthy else "answered 404 to GET /gone, expected 200-399"
             assert await change() == (0, healthy, f"{words} ({2 if healthy else 3} in a row)")
+
+
+@pytest.mark.parametrize(
+    ("host", "words"),
+    [
+        ("127.0.0.1", "answered 204 (2 in a row)"),
+        ("b.example", "GET /health failed: the certificate is not accepted: IP address mismatch"),
+    ],
+)
+async def test_tls_comes_behind_the_proxy_header(authority: Authority, host: str, words: str) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    async with guarded(authority.server(authority.issue("backend", host)), serve) as backend:
+        pool = {
+            "backends": [backend.address],
+            "health_check": CHECK,
+            "send_proxy_protocol": "v2",
+            "tls": {"ca": authority.path},
+        }
+        listeners = [{"bind": "127.0.0.1:0"}]
+        settings = Config.model_validate({"listeners": listeners, "pools": {"web": pool}, "workers": 1})
+        async with checking(settings) as (_, change):
+            index, healthy, reason = await change()
+            assert (index, healthy) == (0, host == "127.0.0.1")
+            assert reason.startswith(words)
+            assert set(backend.headers) == {None}
 
 
 async def test_a_host_that_cannot_be_a_name_does_not_stop_the_others() -> None:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from smartlb.learning.cells import Matrix
-from smartlb.learning.weights import DEAREST, EVENNESS, opportunity, relieve, split, step
+from smartlb.learning.weights import DEAREST, EVENNESS, fill, opportunity, relieve, split, step
 
 
 def converged(cost: Matrix, mix: Matrix) -> Matrix:
@@ -122,3 +122,23 @@ def test_relieved_weights_are_weights(in_flight: Matrix, rates: Matrix) -> None:
     relieved = relieve(weight, in_flight, np.full((3, 5), 0.1), rates, 0.4)
     assert relieved.sum(axis=1) == pytest.approx(1.0)
     assert np.all(relieved > 0.0)
+
+
+def test_the_next_requests_fill_up_the_cheapest() -> None:
+    base_s, slope_s = np.array([[0.1, 0.1, 0.4]]), np.array([[0.1, 0.1, 0.1]])
+    # Costs 0.1, 0.2 and 0.4: the first request evens out the first two, the other two are shared.
+    weight = fill(base_s, slope_s, np.array([0.0, 1.0, 0.0]), 3.0)
+    assert weight[0] == pytest.approx([2.0 / 3.0, 1.0 / 3.0, 0.0], abs=0.01)
+    assert fill(base_s, slope_s, np.array([0.0, 0.0, 0.0]), 1e6)[0] == pytest.approx(1.0 / 3.0, abs=0.01)
+
+
+@given(
+    base_s=hnp.arrays(np.float64, (3, 5), elements=st.floats(0.0, 1e3)),
+    slope_s=hnp.arrays(np.float64, (3, 5), elements=st.floats(0.0, 1e3)),
+    in_flight=hnp.arrays(np.float64, 5, elements=st.floats(0.0, 1e6)),
+    coming=st.floats(1.0, 1e6),
+)
+def test_filling_weights_are_weights(base_s: Matrix, slope_s: Matrix, in_flight: Matrix, coming: float) -> None:
+    weight = fill(base_s, slope_s, in_flight, coming)
+    assert weight.sum(axis=1) == pytest.approx(1.0)
+    assert np.all(weight > 0.0)

@@ -17,7 +17,7 @@ def nothing_noticed(pool: PoolView) -> Any:
 
 
 def pick(pool: PoolView, memory: Any, now_s: float = 0.0) -> int:
-    return POLICY.pick(pool, memory, 0, 0, now_s, (BELOW_ONE, 0.0, 0.0))
+    return POLICY.pick(pool, memory, 0, 0, now_s, (BELOW_ONE, 0.0))
 
 
 def used(pool: PoolView, memory: Any) -> None:

@@ -25,9 +25,9 @@ def pick(pool: PoolView, draws: Sequence[float], request_class: int = 0) -> int:
     return POLICY.pick(pool, none_failed(pool, len(draws)), request_class, 0, 0.0, (EXPLOITS, *draws))
 
 
-def scan(pool: PoolView, explore: float = EXPLOITS, start: float = 0.0, other: float = 0.0) -> int:
+def scan(pool: PoolView, explore: float = EXPLOITS, start: float = 0.0) -> int:
     """A pick by the defaults."""
-    return POLICY.pick(pool, none_failed(pool), 0, 0, 0.0, (explore, start, other))
+    return POLICY.pick(pool, none_failed(pool), 0, 0, 0.0, (explore, start))
 
 
 def test_a_candidate_is_drawn_by_learned_weight() -> None:
@@ -81,8 +81,8 @@ def test_the_first_drawn_wins_ties() -> None:
 
 
 def test_candidates_are_drawn_beside_what_says_whether_to_explore() -> None:
-    assert POLICY.draws(options_of("learned")) == 3
-    assert POLICY.draws(options_of("learned", candidates=1)) == 3
+    assert POLICY.draws(options_of("learned")) == 2
+    assert POLICY.draws(options_of("learned", candidates=1)) == 2
     assert POLICY.draws(options_of("learned", candidates=5)) == 6
 
 
@@ -127,7 +127,7 @@ def test_failures_in_a_row_make_a_backend_dearer_until_one_succeeds(size: int) -
     assert POLICY.observe is not None
 
     def picked() -> int:
-        return POLICY.pick(pool, memory, 0, 0, 0.0, (EXPLOITS, 0.0, 0.0))
+        return POLICY.pick(pool, memory, 0, 0, 0.0, (EXPLOITS, 0.0))
 
     assert picked() == 1
     POLICY.observe(memory, 1, 0.0, 0.001, True)

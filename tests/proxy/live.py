@@ -5,6 +5,7 @@ The test drives its clock: `LiveRouter.sweep` takes how far ahead the time is, s
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Sequence
 from random import Random
 from time import monotonic
@@ -18,8 +19,6 @@ from smartlb.core.outcome import Outcome
 from smartlb.core.segment import Gauge, Layout, Segment
 from smartlb.core.snapshot import Snapshot
 from smartlb.core.telemetry import RECORD
-from smartlb.proxy.client import ClientConnection
-from smartlb.proxy.forwarding import TrustedNetworks
 from smartlb.proxy.listening import Listening, listen
 from smartlb.proxy.worker import Worker
 from tests.eventually import eventually
@@ -94,7 +93,7 @@ class LiveRouter:
 
     def __init__(self, config: Config, access_log: socket.socket | None) -> None:
         numbering = Numbering(config)
-        layout = Layout(1, len(numbering.backends), len(numbering.classes), 8_192)
+        layout = Layout(config.workers, len(numbering.backends), len(numbering.classes), 8_192)
         self.segment = Segment(memoryview(bytearray(layout.size)), layout)
         self.segment.eligible[:] = 1
         self.segment.eligibility_version[0] = 1
@@ -103,7 +102,7 @@ class LiveRouter:
         self._config = config
         self._reader = self.segment.ring_reader(0)
         self._records: list[Record] = []
-        self._server: asyncio.Server | Listening | None = None
+        self._server: Listening | None = None
         self._route = numbering.listeners[0]
         self.port = 0
 
@@ -113,7 +112,7 @@ class LiveRouter:
             bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             bound.bind(("127.0.0.1", 0))
             self.port = bound.getsockname()[1]
-            self._server = await listen(self.worker, listener, self._route, bound)
+            self._server = await listen(self.worker, listener, self._route, bound, alone=True)
             self.tick()
             return
         listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
@@ -121,13 +120,7 @@ class LiveRouter:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
         self.port = listening.getsockname()[1]
-        if listener.protocol == "tcp" or listener.proxy_protocol:
-            self._server = await listen(self.worker, listener, self._route, listening)
-        else:
-            trusted = TrustedNetworks(listener.trusted_proxies)
-            self._server = await asyncio.get_running_loop().create_server(
-                lambda: ClientConnection(self.worker, trusted), sock=listening
-            )
+        self._server = await listen(self.worker, listener, self._route, listening, alone=True)
         self.tick()
 
     def tick(self, ahead_s: float = 0.0) -> None:
@@ -210,9 +203,9 @@ class Live:
         self._routers: list[LiveRouter] = []
         self.clients: list[Client] = []
 
-    async def origin(self, script: Script = answering) -> Origin:
+    async def origin(self, script: Script = answering, tls: ssl.SSLContext | None = None) -> Origin:
         """A backend that follows a script."""
-        origin = await Origin(script).start()
+        origin = await Origin(script).start(tls=tls)
         self._origins.append(origin)
         return origin
 
@@ -234,9 +227,11 @@ class Live:
         self._routers.append(router)
         return router
 
-    async def client(self, router: LiveRouter) -> Client:
+    async def client(
+        self, router: LiveRouter, tls: ssl.SSLContext | None = None, server_name: str | None = None
+    ) -> Client:
         """A connection to a router."""
-        client = Client(*await asyncio.open_connection("127.0.0.1", router.port))
+        client = Client(*await asyncio.open_connection("127.0.0.1", router.port, ssl=tls, server_hostname=server_name))
         self.clients.append(client)
         return client
 

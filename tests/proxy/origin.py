@@ -1,6 +1,7 @@
 """A backend that does on each connection what the test's script says, down to the byte."""
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable
 
 from tests.eventually import eventually
@@ -101,8 +102,8 @@ class Origin:
         self._server: asyncio.Server | None = None
         self.port = 0
 
-    async def start(self, port: int = 0) -> "Origin":
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", port)
+    async def start(self, port: int = 0, tls: ssl.SSLContext | None = None) -> "Origin":
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", port, ssl=tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

@@ -194,3 +194,58 @@ async def test_a_stale_connection_keeps_its_place(live: Live) -> None:
     assert (gate.seen, router.in_flight) == ([b"/1"], [1])
     gate.open(2)
     assert (await first.response()).status == (await second.response()).status == 200
+
+
+# Priorities
+
+_ROUTES = [
+    {"name": "high", "pool": "web", "priority": 1, "match": {"path_prefix": "/high"}},
+    {"name": "low", "pool": "web", "priority": -1, "match": {"path_prefix": "/low"}},
+    {"name": "all", "pool": "web"},
+]
+
+
+async def _prioritised(live: Live, gate: Gate, **queue: Any) -> LiveRouter:
+    origin = await live.origin(gate.script)
+    backend = {"address": origin.address, "max_in_flight": 1}
+    return await live.router(backend, pool={"queue": queue}, routes=_ROUTES)
+
+
+async def test_requests_of_higher_priority_leave_the_queue_first(live: Live) -> None:
+    gate = Gate()
+    router = await _prioritised(live, gate)
+    paths = ["/first", "/low/1", "/1", "/high/1", "/low/2", "/2", "/high/2"]
+    clients = await _ask_in_order(live, router, paths)
+    gate.open(len(paths))
+    assert [(await client.response()).status for client in clients] == [200] * len(paths)
+    assert gate.seen == [b"/first", b"/high/1", b"/high/2", b"/1", b"/2", b"/low/1", b"/low/2"]
+
+
+async def test_the_last_of_the_lowest_priority_gives_its_place_away(live: Live) -> None:
+    gate = Gate()
+    router = await _prioritised(live, gate, max_waiting=3)
+    clients = await _ask_in_order(live, router, ["/first", "/low/1", "/1", "/low/2"])
+    high = await live.client(router)
+    await high.send(request("GET", "/high"))
+    displaced = await clients[3].response()
+    assert (displaced.status, displaced.error) == (503, "queue_full")
+    assert router.gauge(Gauge.WAITING) == 3
+    # Nobody of lower priority than this one is left but one, which came before.
+    assert (await clients[3].ask(request("GET", "/low/3"))).error == "queue_full"
+    gate.open(4)
+    assert (await high.response()).status == 200
+    assert [(await client.response()).status for client in clients[:3]] == [200] * 3
+    assert gate.seen == [b"/first", b"/high", b"/1", b"/low/1"]
+
+
+async def test_a_displaced_client_with_more_requests_gets_all_its_answers(live: Live) -> None:
+    """Its next request wants a place in the queue at the moment at which it loses its own."""
+    gate = Gate()
+    router = await _prioritised(live, gate, max_waiting=1)
+    first, low = await _ask_in_order(live, router, ["/first", "/low/1"])
+    await low.send(request("GET", "/low/2"), request("GET", "/low/3"))
+    high = await live.client(router)
+    await high.send(request("GET", "/high"))
+    assert [(await low.response()).error for _ in range(3)] == ["queue_full"] * 3
+    gate.open(2)
+    assert [(await client.response()).status for client in (first, high)] == [200, 200]
