@@ -28,6 +28,7 @@ from smartlb.config.values import (
     Seconds,
     ServerName,
     StatusRange,
+    Upgrade,
 )
 from smartlb.learning.registry import DRIFT_DETECTORS, ERROR_MODELS, LATENCY_MODELS
 from smartlb.policies.registry import POLICIES
@@ -291,7 +292,13 @@ class Timeouts(Section):
 
     connect_s: Seconds = Field(default=2.0, description="For a connection to be made.")
     response_header_s: Seconds = Field(default=30.0, description="From the end of the request to the response's head.")
-    request_s: Seconds = Field(default=60.0, description="From arrival to the end of the response.")
+    request_s: Seconds | None = Field(
+        default=60.0, description="From arrival to the end of the response; null for responses that need not end."
+    )
+    tunnel_idle_s: Seconds = Field(
+        default=3_600.0,
+        description="How long nothing may come through a WebSocket or other tunnel before it is closed.",
+    )
 
 
 class Queue(Section):
@@ -437,6 +444,10 @@ class Pool(Section):
         "is; a connection then serves one request.",
     )
     tls: BackendTls | None = Field(default=None, description="Backends speak TLS; none where not given.")
+    upgrades: list[Upgrade] = Field(
+        default=["websocket"],
+        description="Protocols that clients may switch to; their bytes are tunnelled. [] for none.",
+    )
 
 
 class ClientTimeouts(Section):

@@ -217,6 +217,15 @@ RetryCause = Annotated[
 ]
 """Why an attempt at a request ended so that another one may follow: a cause, one status, or a range of them."""
 
+Upgrade = Annotated[
+    str,
+    Form(
+        r"(?!(?:[Hh]2[Cc]?|[Hh][Tt][Tt][Pp]|[Tt][Ll][Ss])(?:/|$))[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:/[!#$%&'*+.^_`|~0-9A-Za-z-]+)?",
+        "a protocol such as websocket; not HTTP or TLS, whose requests would pass by routes and limits",
+    ),
+]
+"""A protocol as the Upgrade header names it."""
+
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 """A time, at most a day."""
 

@@ -67,6 +67,9 @@ FIRST_BACKEND_FAULT = int(Outcome.CONNECT_FAILED)
 
 TOO_MANY_REQUESTS = 429
 
+SWITCHING_PROTOCOLS = 101
+"""The status of a tunnel, whose record is written when it ends."""
+
 
 def failed(outcome: int, status: int) -> bool:
     """Whether a request failed by its backend's doing: a broken exchange, a 5xx or a 429.

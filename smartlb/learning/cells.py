@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 import numpy.typing as npt
 
-from smartlb.core.outcome import FIRST_BACKEND_FAULT, Outcome
+from smartlb.core.outcome import FIRST_BACKEND_FAULT, SWITCHING_PROTOCOLS, Outcome
 from smartlb.core.telemetry import Records, failures
 
 Latency = Literal["first_byte", "total"]
@@ -118,7 +118,11 @@ def tally(records: Records, classes: int, longest_s: Matrix, latency: Latency) -
 
 
 def _taken_s(records: Records, latency: Latency) -> Matrix:
-    return np.asarray(records["first_byte_s" if latency == "first_byte" else "total_s"], np.float64)
+    first_byte_s = np.asarray(records["first_byte_s"], np.float64)
+    if latency == "first_byte":
+        return first_byte_s
+    # How long a tunnel lasts is its client's choice.
+    return np.where(records["status"] == SWITCHING_PROTOCOLS, first_byte_s, records["total_s"])
 
 
 def _cells(pair: npt.NDArray[np.int64], in_flight: Matrix, latency_s: Matrix, backends: int) -> list[list[Cell]]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from smartlb.learning.cells import Cell, Matrix
 
-CROWDED = 5.0
+CROWDED = 10.0
 """Mean latency of the pool, as a multiple of its least, from which on requests mostly wait."""
 
 CROWDED_S = 1.0

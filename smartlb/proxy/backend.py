@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from smartlb.core.outcome import COMPLETE, Outcome
 from smartlb.proxy.chunked import BadChunk, ChunkedBody
-from smartlb.proxy.http1 import CHUNKED, UNTIL_CLOSE, MalformedResponse, parse_response
+from smartlb.proxy.http1 import CHUNKED, UNTIL_CLOSE, MalformedResponse, SwitchedProtocols, parse_response
 
 if TYPE_CHECKING:
     from smartlb.proxy.exchange import Exchange
@@ -126,7 +126,12 @@ class BackendConnection(asyncio.Protocol):
                     raise MalformedResponse(f"its head is longer than {_LONGEST_HEAD} bytes")
                 self._buffer = data
                 return
-            head, status, length, keep_alive = parse_response(data if end == len(data) else data[:end], exchange.method)
+            raw = data if end == len(data) else data[:end]
+            try:
+                head, status, length, keep_alive = parse_response(raw, exchange.method)
+            except SwitchedProtocols:
+                exchange.switch(self, raw, data[end:])
+                return
             if status >= 200:
                 break
             exchange.interim(head)

@@ -6,6 +6,7 @@ import re
 import socket
 import struct
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, cast
 
@@ -17,6 +18,8 @@ from smartlb.proxy.forwarding import PLAIN, Channel, Peer, TrustedNetworks
 from smartlb.proxy.http1 import CHUNKED, HeaderBlock, RequestRefused, parse_request
 from smartlb.proxy.proxy_protocol import Endpoints
 from smartlb.proxy.responses import error_response, status_of
+from smartlb.proxy.tunnel import UpgradeExchange
+from smartlb.proxy.upgrade import offer_of
 
 if TYPE_CHECKING:
     from smartlb.proxy.worker import Worker
@@ -242,7 +245,11 @@ class ClientConnection(asyncio.Protocol):
         request_id = block.request_id or worker.next_request_id()
         start = b"%s %s HTTP/1.1%s%s\r\n\r\n" % (method, target, block.outgoing, request_id)
         key = 0 if pool.key == "none" else self._peer.key(pool.key, target, block)
-        self.exchange = exchange = Exchange(
+        begin: Callable[..., Exchange] = Exchange
+        if block.upgrade and (offer := offer_of(method, block, pool.upgrades)) is not None:
+            begin = partial(UpgradeExchange, offer)
+            start = start[:-4] + offer.lines + b"\r\n\r\n"
+        self.exchange = exchange = begin(
             self,
             pool,
             method,
@@ -321,10 +328,16 @@ class ClientConnection(asyncio.Protocol):
             return
         self.deadline_s = now_s + self.worker.idle_s
         if not keep_alive:
-            self._close(linger=unread)
+            self._close(linger=unread or bool(self._buffer))
             return
         if self._buffer and not self._beginning and not self.write_paused:
             self._serve_buffered()
+
+    def hand_over(self, protocol: asyncio.Protocol) -> bytes:
+        """Let another protocol have the connection; returns what the client has sent after its request."""
+        early, self._buffer = self._buffer, b""
+        self.transport.set_protocol(protocol)
+        return early
 
     def abort_exchange(self) -> None:
         """The response broke off: the client must not take it for complete."""

@@ -1,11 +1,12 @@
 """One request and its response, from the arrival of the request to its telemetry record."""
 
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from smartlb.core.outcome import COMPLETE, FIRST_BACKEND_FAULT, Outcome, failed
 from smartlb.core.telemetry import NO_BACKEND
-from smartlb.proxy.http1 import CHUNKED, IDEMPOTENT, UNTIL_CLOSE, HeaderBlock, without_header
+from smartlb.proxy.http1 import CHUNKED, IDEMPOTENT, UNTIL_CLOSE, HeaderBlock, MalformedResponse, without_header
 from smartlb.proxy.pool import ALL_FULL, NOBODY, Pool
 from smartlb.proxy.proxy_protocol import Endpoints
 from smartlb.proxy.responses import status_of
@@ -300,6 +301,10 @@ class Exchange:
         if not self.http10:
             self.client.transport.write(head + b"\r\n")
 
+    def switch(self, connection: "BackendConnection", raw: bytes, data: bytes) -> None:  # noqa: ARG002
+        """The backend has sent a 101, which an ordinary exchange has not asked for."""
+        raise MalformedResponse("it is a 101, which was not asked for")
+
     def start_response(self, raw: bytes, status: int, length: int) -> bytes:
         """The head to send to the client, for a response as `parse_response` gives it."""
         self.response_started = True
@@ -328,11 +333,16 @@ class Exchange:
         """The client reads too slowly: read no more from the backend."""
         if self._connection is not None:
             self._connection.transport.pause_reading()
+        if self.deadline_s == inf and self.response_started:
+            # A response without an end is still not kept for someone who has stopped reading it.
+            self.client.deadline_s = monotonic() + self.client.worker.idle_s
 
     def resume_response(self) -> None:
         """The client has caught up."""
         if self._connection is not None:
             self._connection.transport.resume_reading()
+        if self.deadline_s == inf and self.response_started:
+            self.client.deadline_s = inf
 
     # The end
 
@@ -358,7 +368,7 @@ class Exchange:
             self._refuse(Outcome.QUEUE_TIMEOUT, f"waited {wait_s:g} s for a backend of pool {self.pool.name}")
         elif self.client.write_paused or (self.takes_body and not self.request_complete):
             self.refused_midway(Outcome.CLIENT_TIMEOUT, "the request's body did not come in time")
-        elif not late and not self.request_complete:
+        elif not late and not self.request_complete and self.deadline_s < inf:
             # The backend is slow to take the body, for which it has as long as for all of the request.
             self.client.deadline_s = self.deadline_s
         elif not late and self._has_more_time():
@@ -368,7 +378,7 @@ class Exchange:
         else:
             outcome = Outcome.REQUEST_TIMEOUT if late else Outcome.RESPONSE_TIMEOUT
             reason = (
-                f"no complete response within {timeouts.request_s:g} s"
+                f"no complete response within {self.pool.request_s:g} s"
                 if late
                 else f"no response within {timeouts.response_header_s:g} s"
             )
@@ -437,6 +447,12 @@ class Exchange:
             return
         self._position = NOBODY
         if pool.observe is not None and (outcome == COMPLETE or outcome >= FIRST_BACKEND_FAULT):
-            latency_s = (first_byte_s or now_s) - dispatched_s
-            pool.observe(pool.memory, position, now_s, latency_s, failed(outcome, status))
+            self.observe(position, outcome, status, now_s)
         pool.ended(position)
+
+    def observe(self, position: int, outcome: int, status: int, now_s: float) -> None:
+        """Tell a policy that measures how an attempt went."""
+        pool = self.pool
+        if pool.observe is not None:
+            latency_s = (self.first_byte_s or now_s) - self._dispatched_s
+            pool.observe(pool.memory, position, now_s, latency_s, failed(outcome, status))

@@ -53,6 +53,9 @@ _RESPONSE_HEADERS = re.compile(
     rb"connection|content-length|keep-alive|proxy-connection|te|transfer-encoding|upgrade)):([^\r\n]*))"
 )
 
+# RFC 9110 section 7.8: a name, and a version where there is one.
+_PROTOCOL = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:/[!#$%&'*+.^_`|~0-9A-Za-z-]+)?")
+
 _KEPT_ALIVE = b"\r\nConnection: keep-alive"
 _KEPT_ALIVE_LINE = _KEPT_ALIVE + b"\r\n"
 # Not forwarded; an expectation, only where an HTTP/1.0 client has one (RFC 9110 section 10.1.1).
@@ -82,6 +85,10 @@ class MalformedResponse(Exception):
     """A backend's response that breaks the protocol; the message says how."""
 
 
+class SwitchedProtocols(MalformedResponse):
+    """A 101, which is malformed unless the request asked for it."""
+
+
 class _NoCallbacks:
     """llhttp only checks; nothing is to be called back."""
 
@@ -104,6 +111,8 @@ class HeaderBlock:
             lower-case name; repeated headers are joined by a comma.
         outgoing: what `Peer.complete` makes of `kept`: all but the request's id.
         request_id: the client's own, where it is trusted.
+        upgrade: the one protocol that the client would rather speak, as it spelled it; empty where it wishes for none,
+            for several, or may not: in HTTP/1.0 and beside a body.
     """
 
     __slots__ = (
@@ -117,6 +126,7 @@ class HeaderBlock:
         "outgoing",
         "raw",
         "request_id",
+        "upgrade",
     )
 
     def __init__(self, raw: bytes, http10: bool) -> None:
@@ -128,6 +138,7 @@ class HeaderBlock:
         self.claims: dict[bytes, bytes] = {}
         self.outgoing = b""
         self.request_id: bytes | None = None
+        self.upgrade = b""
 
 
 def parse_request(
@@ -164,7 +175,7 @@ def parse_request(
     try:
         HttpRequestParser(_SILENT).feed_data(raw)
     except HttpParserUpgrade:
-        # A wish to upgrade is not passed on, so the request is an ordinary one; CONNECT is none.
+        # A wish to upgrade leaves the request what it is; CONNECT is none.
         if method == b"CONNECT":
             raise RequestRefused(Outcome.METHOD_REFUSED, "CONNECT is for forward proxies; this is a gateway") from None
     except HttpParserInvalidMethodError:
@@ -181,7 +192,7 @@ def _read_block(raw: bytes, *, http10: bool) -> HeaderBlock:
     block = HeaderBlock(raw, http10)
     kept = raw
     host: bytes | None = None
-    connection = b""
+    connection = upgrade = b""
     for whole, spelled, untrimmed in _REQUEST_HEADERS.findall(raw):
         name = spelled.lower()
         value = untrimmed.strip(b" \t")
@@ -209,6 +220,8 @@ def _read_block(raw: bytes, *, http10: bool) -> HeaderBlock:
             kept = kept.replace(whole + b"\r\n", b"\r\n")
             if name == b"connection":
                 connection = connection + b"," + value if connection else value
+            elif name == b"upgrade":
+                upgrade = upgrade + b"," + value if upgrade else value
             elif name not in _NOT_FORWARDED and b"_" not in name:
                 claims = block.claims
                 claims[name] = claims[name] + b", " + value if name in claims else value
@@ -218,6 +231,8 @@ def _read_block(raw: bytes, *, http10: bool) -> HeaderBlock:
         raise RequestRefused(Outcome.BAD_REQUEST, "the Host header is not HOST or HOST:PORT")
     if connection:
         kept, block.keep_alive = _connection(kept, connection, block.keep_alive)
+    if upgrade and not http10 and not block.length and _PROTOCOL.fullmatch(upgrade) and _nominates(connection):
+        block.upgrade = upgrade
     block.host = (host or b"").lower()
     block.kept = kept[:-4]
     return block
@@ -256,6 +271,11 @@ def _connection(head: bytes, value: bytes, keep_alive: bool) -> tuple[bytes, boo
     return head, b"close" not in options and (keep_alive or b"keep-alive" in options)
 
 
+def _nominates(connection: bytes) -> bool:
+    """Whether a Connection header has Upgrade, which is void without it (RFC 9110 section 7.8)."""
+    return b"upgrade" in (option.strip(b" \t") for option in connection.lower().split(b","))
+
+
 def without_header(head: bytes, name: bytes) -> bytes:
     """A head without the lines of one header; `name` is lower case."""
     return _without(head, {name})
@@ -278,6 +298,7 @@ def parse_response(raw: bytes, method: bytes) -> tuple[bytes, int, int, bool]:
         of the body in bytes, `CHUNKED` or `UNTIL_CLOSE`; whether the backend's connection can serve another request.
 
     Raises:
+        SwitchedProtocols: it is a 101.
         MalformedResponse: with what was wrong.
     """
     return (_read_again if len(raw) <= _LONGEST_REMEMBERED else _read_response)(raw, method)
@@ -289,7 +310,7 @@ def _read_response(raw: bytes, method: bytes) -> tuple[bytes, int, int, bool]:
         raise MalformedResponse("the status line is not HTTP/1.1 STATUS REASON")
     status = int(line[2])
     if status == 101:
-        raise MalformedResponse("the backend switched protocols unasked")
+        raise SwitchedProtocols("the backend switched protocols unasked")
     try:
         HttpResponseParser(_SILENT).feed_data(raw)
     except HttpParserError as error:

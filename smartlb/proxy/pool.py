@@ -8,6 +8,7 @@ from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
+from math import inf
 from random import Random
 from typing import Any, Final, Protocol
 
@@ -114,6 +115,7 @@ class Pool:
         connects: connections opened to backends, successfully or not, so far.
         waiting: what waits for room, by priority and then as it came.
         key: of what in a request the policy wants a hash: ``none``, ``client_ip`` or ``url``.
+        upgrades: protocols that are tunnelled, in lower case.
     """
 
     __slots__ = (
@@ -158,6 +160,7 @@ class Pool:
         "request_s",
         "retries",
         "settings",
+        "upgrades",
         "view",
         "waiting",
     )
@@ -174,7 +177,7 @@ class Pool:
     ) -> None:
         self.name = name
         self.settings = settings
-        self.request_s = settings.timeouts.request_s
+        self.request_s = inf if settings.timeouts.request_s is None else settings.timeouts.request_s
         response_header_s = settings.timeouts.response_header_s
         self.attempt_s = min(settings.retries.attempt_timeout_s or response_header_s, response_header_s)
         members = numbering.pools[name]
@@ -227,6 +230,7 @@ class Pool:
         self._connecting: set[asyncio.Task[None]] = set()
         self.connects = 0
         self.retries = Retries(settings.retries)
+        self.upgrades = frozenset(protocol.lower().encode() for protocol in settings.upgrades)
 
     # Choosing
 

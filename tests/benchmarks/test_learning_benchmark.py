@@ -24,8 +24,8 @@ def test_everything_is_measured(
     assert found.keys() == {*standing, *(f"{part}.scenarios" for part in standing), "slow_down", "joining", "cost"}
     for part in standing:
         for line in found[f"{part}.scenarios"]:
-            assert line["p99_over_clairvoyant"] > 1.0
-            assert line["mean_over_clairvoyant"] > 1.0
+            assert line["p99_over_clairvoyant"] > 0.5
+            assert line["mean_over_clairvoyant"] > 0.5
             other = line["best_other"]["p99_ms"]
             assert other is None if part.startswith("routers") else other["policy"] == "least_connections"
     # The load that was asked for, or the highest below; at its surge this fleet would have to carry 1.1 of what it can.

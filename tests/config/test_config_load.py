@@ -119,6 +119,12 @@ def test_unknown_policy_is_said_as_documented() -> None:
             "health_check: {expected_status: [399-200]}",
             "6:38: pools.web.health_check.expected_status[0]: expected a",
         ),
+        (
+            "upgrades: [websocket, h2c]",
+            "6:27: pools.web.upgrades[1]: expected a protocol such as websocket; not HTTP or TLS",
+        ),
+        ("upgrades: [TLS/1.0]", "6:16: pools.web.upgrades[0]: expected a protocol such as websocket"),
+        ("upgrades: [a b]", "6:16: pools.web.upgrades[0]: expected a protocol such as websocket"),
         ("health_check: [1]", "6:19: pools.web.health_check: expected a mapping; found a list"),
     ],
 )

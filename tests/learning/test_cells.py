@@ -46,6 +46,14 @@ def test_the_latency_is_the_one_asked_for() -> None:
     assert tally(records, 1, ANY, "total").cells[0][0].latency_s == pytest.approx(0.5)
 
 
+def test_how_long_a_tunnel_lasts_is_no_latency() -> None:
+    records = some_records(latency_s=0.25, status=101)
+    records["total_s"] = 200_000.0
+    kept, dropped = sift(records, 2, 2, "total")
+    assert not any(dropped.values())
+    assert tally(kept, 1, ANY, "total").cells[0][0].latency_s == pytest.approx(0.25)
+
+
 @pytest.mark.parametrize(
     ("status", "outcome"),
     [(500, Outcome.COMPLETE), (429, Outcome.COMPLETE), (502, Outcome.RESET), (504, Outcome.RESPONSE_TIMEOUT)],

@@ -8,6 +8,10 @@ HOP = "RFC 9110 section 7.6.1: known hop-by-hop headers are taken away, nominate
 CLOSE = "RFC 9112 section 9.3: close closes, and wins over keep-alive"
 STAY = "RFC 9112 section 9.3: an HTTP/1.1 connection stays open unless one side says close"
 IGNORED = "RFC 9110 section 7.8: an upgrade may be ignored; it is for this hop, and the request is served as it is"
+OFFERED = (
+    "RFC 9110 section 7.8: an upgrade is over where the answer is no 101; what came before the answer may be of the "
+    "other protocol, so it must not be read as a request"
+)
 NAME = "RFC 9112 section 5.1: no whitespace before the colon; 400"
 
 
@@ -27,6 +31,12 @@ def got(**fields: bytes | None) -> Want:
 
 
 HELLO = serve(Want(b"POST", b"/", b"hello"))
+HANDSHAKE = (b"Connection: Upgrade", b"Upgrade: websocket", b"Sec-WebSocket-Version: 13")
+KEY = b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+REFUSED_BY_BACKEND = serve(
+    Want(b"GET", b"/"),  # a backend that is a proxy itself may leave Upgrade out
+    after=After.CLOSES,
+)
 PRIOR = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0"
 
 CASES = [
@@ -87,8 +97,33 @@ CASES = [
     Case("upgrade to h2c, then HTTP/2", headed(b"Connection: Upgrade", b"Upgrade: h2c") + PRIOR, IGNORED, (
         Refuse(frozenset({400, 501, 505}), (got(upgrade=None),)),
     )),
-    Case("upgrade to WebSocket", headed(b"Connection: Upgrade", b"Upgrade: websocket", b"Sec-WebSocket-Version: 13",
-        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="), IGNORED, (serve(got(upgrade=None)),)),
+    Case("upgrade to WebSocket", headed(*HANDSHAKE, KEY), OFFERED, (REFUSED_BY_BACKEND,)),
+    Case("upgrade to WebSocket, wrong version with a key", headed(b"Connection: Upgrade", b"Upgrade: websocket",
+        b"Sec-WebSocket-Version: 777", KEY), OFFERED, (REFUSED_BY_BACKEND,)),
+    Case("upgrade to WebSocket, then a request", headed(*HANDSHAKE, KEY) + lines(b"GET /inside HTTP/1.1",
+        b"Host: a.example", b"", b""), OFFERED, (REFUSED_BY_BACKEND,)),
+    Case("upgrade to WebSocket, then a frame", headed(*HANDSHAKE, KEY) + b"\x81\x85\0\0\0\0hello", OFFERED, (
+        REFUSED_BY_BACKEND,
+    )),
+    Case("upgrade to WebSocket, then half a head", headed(*HANDSHAKE, KEY) + b"GET /inside HTTP/1.1\r\nX: ", OFFERED, (
+        REFUSED_BY_BACKEND,
+    )),
+    Case("upgrade to WebSocket by POST", posted(*HANDSHAKE, KEY), IGNORED, (
+        serve(Want(b"POST", b"/", b"hello", {b"upgrade": None})),
+    )),
+    Case("upgrade to WebSocket with a body", lines(b"GET / HTTP/1.1", b"Host: a.example", *HANDSHAKE, KEY,
+        b"Content-Length: 5", b"", b"hello"), IGNORED, (serve(Want(b"GET", b"/", b"hello", {b"upgrade": None})),)),
+    Case("upgrade to WebSocket, two keys", headed(*HANDSHAKE, KEY, KEY), IGNORED, (serve(got(upgrade=None)),)),
+    Case("upgrade to WebSocket, key nominated", headed(b"Connection: Upgrade, Sec-WebSocket-Key",
+        b"Upgrade: websocket", KEY), IGNORED, (serve(got(upgrade=None, sec_websocket_key=None)),)),
+    Case("upgrade to WebSocket, not nominated", headed(b"Upgrade: websocket", KEY), IGNORED, (
+        serve(got(upgrade=None)),
+    )),
+    Case("upgrade to WebSocket or h2c", headed(b"Connection: Upgrade", b"Upgrade: websocket, h2c", KEY), IGNORED, (
+        serve(got(upgrade=None)),
+    )),
+    Case("upgrade to WebSocket in HTTP/1.0", lines(b"GET / HTTP/1.0", b"Host: a.example", *HANDSHAKE, KEY, b"", b""),
+        IGNORED, (serve(got(upgrade=None), after=After.CLOSES),)),
     Case("upgrade to WebSocket, wrong version", headed(b"Connection: Upgrade", b"Upgrade: websocket",
         b"Sec-WebSocket-Version: 777"), IGNORED, (serve(got(upgrade=None)),)),
     Case("upgrade to TLS", headed(b"Connection: Upgrade", b"Upgrade: TLS/1.0"), IGNORED, (serve(got(upgrade=None)),)),
