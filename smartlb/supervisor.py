@@ -20,6 +20,7 @@ from smartlb.admin.access_log import AccessLog
 from smartlb.admin.app import make_app
 from smartlb.admin.state import NotReloaded, ProcessStatus, RouterState
 from smartlb.admin.traffic import Traffic
+from smartlb.config.commands import about_files
 from smartlb.config.load import load
 from smartlb.config.model import Config
 from smartlb.config.numbering import Renumbering
@@ -27,7 +28,7 @@ from smartlb.config.problems import ConfigError
 from smartlb.control.child import Child
 from smartlb.control.generation import Generation, NotReady
 from smartlb.control.privileges import CannotDrop, drop
-from smartlb.control.sockets import CannotListen, adopt, bind, close_all, given_name, listen, name_of
+from smartlb.control.sockets import CannotListen, Place, adopt, bind, close_all, given_name, listen, name_of
 from smartlb.control.successor import ADMIN, DRAINED, MEMORY, READY, Successor, say_ready
 from smartlb.control.systemd import notify, take_inherited
 from smartlb.process import set_up_logging, unlinked_file
@@ -70,13 +71,13 @@ class Supervisor:
         admin_name = ADMIN + given_name(config.admin.bind)
         before, strangers = adopt(
             [("admin" if name == admin_name else name, fd) for name, fd in sockets],
-            ["admin", config.admin.bind, *(listener.bind for listener in config.listeners)],
+            [Place("admin"), Place(config.admin.bind), *_places(config)],
         )
         for stranger in strangers:
             log.warning("inherited and not used: %s", stranger)
-        admin = next((each for each in before if each.bind in ("admin", config.admin.bind)), None)
+        admin = next((each for each in before if each.place in (Place("admin"), Place(config.admin.bind))), None)
         before = [each for each in before if each is not admin]
-        self._listening = listen([listener.bind for listener in config.listeners], config.workers, before)
+        self._listening = listen(_places(config), config.workers, before)
         self._admin_socket = admin.sockets[0] if admin else bind(config.admin.bind, shared=False)
         drop(config.user, config.group)
         self._access_logs: dict[Generation, AccessLog] = {}
@@ -243,10 +244,8 @@ class Supervisor:
         notify("RELOADING=1", f"MONOTONIC_USEC={monotonic_ns() // 1000}")
         try:
             await self._reload()
-        except ConfigError as error:
+        except (ConfigError, CannotListen, NotReady, OSError) as error:
             problems = str(error).splitlines()
-        except (CannotListen, NotReady, OSError) as error:
-            problems = [str(error)]
         else:
             return
         finally:
@@ -258,10 +257,13 @@ class Supervisor:
 
     async def _reload(self) -> None:
         config = await asyncio.to_thread(load, self._file)
+        remarks = await asyncio.to_thread(lambda: list(about_files(str(self._file), config)))
+        if unusable := [remark.text for remark in remarks if remark.level >= logging.CRITICAL]:
+            raise NotReady("\n".join(unusable))
         if (config.user, config.group) != (self._present.config.user, self._present.config.group):
             raise NotReady("`user` and `group` cannot change without a restart")
         with contextlib.ExitStack() as undo:
-            listening = listen([listener.bind for listener in config.listeners], config.workers, self._listening)
+            listening = listen(_places(config), config.workers, self._listening)
             undo.callback(close_all, listening, but=self._listening)
             admin_socket = self._admin_socket
             if config.admin.bind != self._present.config.admin.bind:
@@ -304,7 +306,7 @@ class Supervisor:
             drained = unlinked_file(json.dumps(self._drained()).encode())
             handed = {MEMORY: await self._present.memory(), DRAINED: drained}
             given = [
-                *((given_name(each.bind), own.fileno()) for each in self._listening for own in each.sockets),
+                *((given_name(each.place.bind), own.fileno()) for each in self._listening for own in each.sockets),
                 (ADMIN + given_name(self._present.config.admin.bind), self._admin_socket.fileno()),
                 *((name, fd) for name, fd in handed.items() if fd >= 0),
             ]
@@ -467,6 +469,10 @@ class Supervisor:
         with contextlib.suppress(BlockingIOError):
             while True:
                 access_log.write_batch(generation.log_socket.recv(_LARGEST_BATCH), generation.numbering)
+
+
+def _places(config: Config) -> list[Place]:
+    return [Place(listener.bind, listener.protocol == "udp") for listener in config.listeners]
 
 
 def _look_after(child: Child, status: ProcessStatus, last_s: float, hung_after_s: float, now_s: float) -> None:

@@ -31,4 +31,4 @@ async def test_a_tunnel_lasts_as_long_as_the_router_waits_for_it(tmp_path: Path)
             with pytest.raises(websockets.ConnectionClosed):
                 await asyncio.wait_for(socket.recv(), 20)
             assert await asyncio.wait_for(router.process.wait(), 20) == 0
-            assert "ends with 1 connections open" in router.log
+            assert "ends with 1 requests and connections unfinished" in router.log

@@ -32,7 +32,7 @@ _WORKER_GAUGES: dict[Gauge, tuple[type[CounterMetricFamily | GaugeMetricFamily],
     Gauge.CONNECTIONS_REFUSED: (
         CounterMetricFamily,
         "connections_refused",
-        "Client connections closed at once because of limits.connections.",
+        "Client connections closed, and datagrams dropped, because of limits.connections and limits.udp_sessions.",
     ),
     Gauge.WAITING: (GaugeMetricFamily, "waiting", "Requests in the pools' queues."),
     Gauge.SNAPSHOT_VERSION: (GaugeMetricFamily, "snapshot_version", "Learned snapshot in use; 0 for none."),
@@ -61,6 +61,7 @@ _WORKER_GAUGES: dict[Gauge, tuple[type[CounterMetricFamily | GaugeMetricFamily],
         "TLS handshakes with clients that failed or took too long.",
     ),
     Gauge.DRAINING: (GaugeMetricFamily, "draining", "1 once it accepts no more connections."),
+    Gauge.UDP_SESSIONS: (GaugeMetricFamily, "udp_sessions", "Sessions of udp listeners."),
 }
 
 
@@ -102,7 +103,8 @@ class RouterCollector(Collector):
         traffic = self._state.traffic
         # Requests that reached no backend: their pool is that of their route, where they matched one.
         labels = [*(labels for _, labels in self._members()), ["", ""]]
-        routes = [(route.name, route.pool) for route in self._state.config.routes] + [("", "")]
+        numbering = self._state.numbering
+        routes = [*zip(numbering.routes, numbering.route_pools, strict=True), ("", "")]
 
         requests = CounterMetricFamily(
             "smartlb_requests", "Requests, one count an attempt.", labels=("route", *_BACKEND, "status_class")

@@ -136,20 +136,21 @@ def _seen(path: str) -> tuple[int, int, int] | None:
 # Listeners
 
 
-def listener_context(settings: ListenerTls, *, tickets: bool) -> ssl.SSLContext:
+def listener_context(settings: ListenerTls, *, tickets: bool, alpn: Sequence[str] = ALPN) -> ssl.SSLContext:
     """A context for one end of TLS with clients, without a certificate and without trust in anyone.
 
     Args:
         settings: the listener's.
         tickets: whether clients may resume sessions. The tickets' key is the context's own, and Python has no way to
             share it: the tickets of one worker are worth nothing to another.
+        alpn: protocols that clients may choose from.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = _VERSIONS[settings.min_version]
     context.set_ciphers(settings.ciphers)
     # A client that renegotiates makes the router work for nothing (CVE-2011-1473).
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE
-    context.set_alpn_protocols(ALPN)
+    context.set_alpn_protocols(alpn)
     context.verify_mode = {
         "none": ssl.CERT_NONE,
         "optional": ssl.CERT_OPTIONAL,
@@ -161,11 +162,13 @@ def listener_context(settings: ListenerTls, *, tickets: bool) -> ssl.SSLContext:
     return context
 
 
-def reloading_identity(settings: ListenerTls, files: CertificateFiles, *, tickets: bool) -> Reloading[Identity]:
+def reloading_identity(
+    settings: ListenerTls, files: CertificateFiles, *, tickets: bool, alpn: Sequence[str] = ALPN
+) -> Reloading[Identity]:
     """One of a listener's certificates; an expired one does not replace one that is valid."""
 
     def make() -> Identity:
-        identity = load_identity(settings, files, tickets=tickets)
+        identity = load_identity(settings, files, tickets=tickets, alpn=alpn)
         if identity.expired:
             message = _expired(files.certificate, identity.not_after_s)
             if found.value is not None and not found.value.expired:
@@ -178,13 +181,15 @@ def reloading_identity(settings: ListenerTls, files: CertificateFiles, *, ticket
     return found
 
 
-def load_identity(settings: ListenerTls, files: CertificateFiles, *, tickets: bool) -> Identity:
+def load_identity(
+    settings: ListenerTls, files: CertificateFiles, *, tickets: bool, alpn: Sequence[str] = ALPN
+) -> Identity:
     """One of a listener's certificates, with a context that shows it.
 
     Raises:
         CertificateError: a file cannot be used.
     """
-    context = listener_context(settings, tickets=tickets)
+    context = listener_context(settings, tickets=tickets, alpn=alpn)
     _load_chain(context, files)
     if settings.client_ca is not None:
         _load_authorities(context, settings.client_ca)

@@ -82,7 +82,67 @@ class Listener(Section):
         default=[],
         description="Peers whose X-Forwarded-* and X-Request-ID headers are believed; others' are replaced.",
     )
-    tls: ListenerTls | None = Field(default=None, description="Clients speak TLS; plain HTTP where not given.")
+    proxy_protocol: bool = Field(
+        default=False,
+        description="Connections begin with a PROXY header (v1 or v2) that says who the client is; peers that are not "
+        "in `trusted_proxies` are closed.",
+    )
+    protocol: Literal["http", "tcp", "udp"] = Field(
+        default="http", description="http routes requests; tcp and udp pass bytes on, to one pool."
+    )
+    name: Name | None = Field(
+        default=None,
+        description="Of a tcp or udp listener, the route in metrics and logs; PROTOCOL://BIND where not given.",
+    )
+    pool: Name | None = Field(
+        default=None,
+        description="Where a tcp or udp listener's traffic goes; with `sni`, connections that no name there matches.",
+    )
+    sni: dict[HostName, Name] = Field(
+        default={},
+        description="Pools of a tcp listener by the host that the client's TLS greeting names; *.example.com matches "
+        "any subdomain, and the closest match is taken. TLS goes through to the backend.",
+    )
+    one_way: bool = Field(
+        default=False,
+        description="The backends of a udp listener answer nothing, as with syslog; otherwise silence is a failure.",
+    )
+
+    tls: ListenerTls | None = Field(
+        default=None, description="Clients of an http or tcp listener speak TLS, which ends here; none where not given."
+    )
+
+    @model_validator(mode="after")
+    def _fits_the_protocol(self) -> "Listener":
+        if self.protocol == "http":
+            for key in ("name", "pool", "sni"):
+                if getattr(self, key):
+                    raise ValueError(f"`{key}` is for tcp and udp listeners; where requests go is said in `routes`")
+        elif self.pool is None and not self.sni:
+            raise ValueError(f"a {self.protocol} listener needs `pool`, the pool that its traffic goes to")
+        if self.sni and self.protocol != "tcp":
+            raise ValueError("`sni` is for tcp listeners")
+        if self.one_way and self.protocol != "udp":
+            raise ValueError("`one_way` is for udp listeners")
+        if self.tls is not None and self.protocol == "udp":
+            raise ValueError("`tls` is for http and tcp listeners")
+        if self.tls is not None and self.sni:
+            raise ValueError("give `tls`, which ends here, or `sni`, which passes TLS on to the backends, not both")
+        if self.proxy_protocol and self.protocol == "udp":
+            raise ValueError("`proxy_protocol` is for http and tcp listeners")
+        if self.proxy_protocol and not self.trusted_proxies:
+            raise ValueError("`proxy_protocol` needs `trusted_proxies`; connections of all other peers are closed")
+        return self
+
+    @property
+    def label(self) -> str:
+        """The name, or protocol and address where none was given."""
+        return self.name or f"{self.protocol}://{self.bind}"
+
+    @property
+    def pools(self) -> list[str]:
+        """The pools that a tcp or udp listener names."""
+        return [*([self.pool] if self.pool is not None else []), *self.sni.values()]
 
 
 class RouteMatch(Section):
@@ -158,8 +218,11 @@ class Backend(Section):
 
 
 class HealthCheck(Section):
-    """Active checks: a GET to each backend at an interval."""
+    """Active checks of each backend at an interval: a GET, or a connection alone."""
 
+    kind: Literal["http", "tcp"] = Field(
+        default="http", description="http asks for `path`; tcp only connects, for backends that do not speak HTTP."
+    )
     path: RequestTarget = Field(default="/", description="What to ask for.")
     host: Authority | None = Field(default=None, description="Host header; the backend's address where not given.")
     interval_s: Seconds = Field(default=2.0, description="Time between checks of one backend.")
@@ -169,6 +232,16 @@ class HealthCheck(Section):
     expected_status: list[StatusRange] = Field(
         default=["200-399"], min_length=1, description="Statuses and ranges that are a success."
     )
+
+    @model_validator(mode="after")
+    def _only_http_asks(self) -> "HealthCheck":
+        given = self.model_fields_set & {"path", "host", "expected_status"}
+        if self.kind == "tcp" and given - {key for key, value in _ASKED.items() if getattr(self, key) == value}:
+            raise ValueError(f"a check of kind tcp only connects, so leave out `{min(given)}`")
+        return self
+
+
+_ASKED = {key: HealthCheck.model_fields[key].default for key in ("path", "host", "expected_status")}
 
 
 class SuccessRate(Section):
@@ -365,7 +438,12 @@ class Pool(Section):
     queue: Queue = Field(default=Queue(), description="Waiting for a backend with room.")
     retries: Retries = Field(default=Retries(), description="Sending a request to another backend.")
     idle_connections: IdleConnections = Field(default=IdleConnections(), description="Reuse of connections.")
-    tls: BackendTls | None = Field(default=None, description="Backends speak TLS; plain HTTP where not given.")
+    send_proxy_protocol: Literal["v1", "v2"] | None = Field(
+        default=None,
+        description="Begin each connection to a backend with a PROXY header of that version, which says who the client "
+        "is; a connection then serves one request.",
+    )
+    tls: BackendTls | None = Field(default=None, description="Backends speak TLS; none where not given.")
     upgrades: list[Upgrade] = Field(
         default=["websocket"],
         description="Protocols that clients may switch to; their bytes are tunnelled. [] for none.",
@@ -378,6 +456,12 @@ class ClientTimeouts(Section):
     header_s: Seconds = Field(default=10.0, description="From a request's first byte to its complete head.")
     tls_handshake_s: Seconds = Field(default=10.0, description="From a connection to the end of its TLS handshake.")
     idle_s: Seconds = Field(default=75.0, description="Between requests on a connection, and between bytes of a body.")
+    tcp_idle_s: Seconds = Field(
+        default=3600.0, description="Between bytes of a connection through a tcp listener, in either direction."
+    )
+    udp_idle_s: Seconds = Field(
+        default=30.0, description="Between datagrams of a session through a udp listener, in either direction."
+    )
 
 
 class Limits(Section):
@@ -388,6 +472,9 @@ class Limits(Section):
     body_bytes: int = Field(default=1_073_741_824, ge=0, description="Request body; more gets 413.")
     connections: int = Field(
         default=10_000, ge=1, description="Client connections per worker; more are closed at once."
+    )
+    udp_sessions: int = Field(
+        default=10_000, ge=1, description="UDP sessions per worker; datagrams that would begin more are dropped."
     )
 
 
@@ -471,13 +558,37 @@ Workers = Annotated[
 ]
 
 
+def pool_for_requests(data: dict[str, Any]) -> Any:
+    """The name of the pool that serves every request where no routes are given; None where that is not clear.
+
+    Args:
+        data: a configuration's top level as plain data, valid or not.
+    """
+    pools, listeners = data["pools"], data.get("listeners")
+    taken, http = set(), not isinstance(listeners, list)
+    for listener in listeners if isinstance(listeners, list) else []:
+        if not isinstance(listener, dict) or listener.get("protocol", "http") not in ("tcp", "udp"):
+            http = True
+            continue
+        sni = listener.get("sni")
+        for name in (listener.get("pool"), *(sni.values() if isinstance(sni, dict) else ())):
+            if isinstance(name, str):
+                taken.add(name)
+    if not http:
+        return None
+    left = [name for name in pools if name not in taken] or list(pools)
+    return left[0] if len(left) == 1 else None
+
+
 class Config(Section):
     """A router's whole configuration."""
 
     listeners: list[Listener] = Field(min_length=1, description="Where clients connect.")
     pools: dict[Name, Pool] = Field(min_length=1, description="Pools by name.")
     routes: list[Route] = Field(
-        default=[], description="In order; where none is given and there is one pool, it serves everything."
+        default=[],
+        description="In order; where none is given and there is one pool that no tcp or udp listener names, or one in "
+        "all, it serves every request.",
     )
     request_classes: list[RequestClass] = Field(default=[], max_length=255, description="In order.")
     timeouts: ClientTimeouts = Field(
@@ -508,7 +619,7 @@ class Config(Section):
     @classmethod
     def _default_route(cls, value: Any) -> Any:
         if isinstance(value, dict) and value.get("routes", []) == [] and isinstance(value.get("pools"), dict):
-            names = list(value["pools"])
-            if len(names) == 1 and isinstance(names[0], str) and NAME.matches(names[0]):
-                return {**value, "routes": [{"name": "all", "pool": names[0]}]}
+            name = pool_for_requests(value)
+            if isinstance(name, str) and NAME.matches(name):
+                return {**value, "routes": [{"name": "all", "pool": name}]}
         return value

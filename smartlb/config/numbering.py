@@ -37,7 +37,9 @@ class Numbering:
         backends: every backend of every pool; a pool's are adjacent.
         pools: for each pool the range of its backends' indices.
         classes: names; class 0 is `DEFAULT_CLASS`.
-        routes: names.
+        routes: names; after those of the configuration come the tcp and udp listeners, each a route of its own.
+        route_pools: the pool of each route; empty for a listener that chooses among several.
+        listeners: for each listener the number of its route; `NO_ROUTE` for http.
     """
 
     def __init__(self, config: Config) -> None:
@@ -51,6 +53,15 @@ class Numbering:
             self.pools[name] = range(first, len(self.backends))
         self.classes = [DEFAULT_CLASS, *(entry.name for entry in config.request_classes)]
         self.routes = [route.name for route in config.routes]
+        self.route_pools = [route.pool for route in config.routes]
+        self.listeners: list[int] = []
+        for listener in config.listeners:
+            if listener.protocol == "http":
+                self.listeners.append(NO_ROUTE)
+                continue
+            self.listeners.append(len(self.routes))
+            self.routes.append(listener.label)
+            self.route_pools.append(listener.pools[0] if len(set(listener.pools)) == 1 else "")
 
 
 GONE = -1

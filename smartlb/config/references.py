@@ -7,7 +7,7 @@ has not the expected shape is passed over, for the models report it.
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from smartlb.config.model import Admin
+from smartlb.config.model import Admin, pool_for_requests
 from smartlb.config.numbering import DEFAULT_CLASS
 from smartlb.config.problems import Location, spell, unknown_name
 
@@ -26,12 +26,13 @@ def contradictions(data: dict[str, Any]) -> Iterator[Finding]:
     classes = list(_texts(data, "request_classes", "name"))
     if isinstance(pools, dict):
         yield from _unknown("pool", _texts(data, "routes", "pool"), pools)
-        if len(pools) > 1 and data.get("routes", []) == []:
+        if len(pools) > 1 and data.get("routes", []) == [] and _takes_requests(data) and not pool_for_requests(data):
             yield ("pools",), f"there are {len(pools)} pools, so `routes` must say which requests go where"
+        yield from _of_listeners(data, pools)
         for name in pools:
             yield from _repeated("backend", _backends(pools, name))
     yield from _unknown("route", _class_routes(data), [name for _, name in routes] or ["all"])
-    yield from _repeated("route", routes)
+    yield from _repeated("route", [*routes, *_listener_labels(data)])
     yield from _repeated("request class", classes)
     for location, name in classes:
         if name == DEFAULT_CLASS:
@@ -93,16 +94,63 @@ def _repeated(what: str, named: Iterable[Named]) -> Iterator[Finding]:
             )
 
 
+def _takes_requests(data: dict[str, Any]) -> bool:
+    listeners = data.get("listeners")
+    return not isinstance(listeners, list) or not all(
+        isinstance(listener, dict) and listener.get("protocol") in ("tcp", "udp") for listener in listeners
+    )
+
+
+def _listener_labels(data: dict[str, Any]) -> Iterator[Named]:
+    """What tcp and udp listeners are known by."""
+    for location, listener in _mappings(data, "listeners"):
+        protocol, name, bind = listener.get("protocol"), listener.get("name"), listener.get("bind")
+        if protocol in ("tcp", "udp"):
+            if isinstance(name, str):
+                yield (*location, "name"), name
+            elif isinstance(bind, str):
+                yield (*location, "bind"), f"{protocol}://{bind}"
+
+
+def _of_listeners(data: dict[str, Any], pools: dict[str, Any]) -> Iterator[Finding]:
+    """What tcp and udp listeners say that their pools do not allow."""
+    for location, listener in _mappings(data, "listeners"):
+        sni = listener.get("sni")
+        named: list[tuple[Location, Any]] = [((*location, "pool"), listener.get("pool"))]
+        named += [((*location, "sni", host), pool) for host, pool in sni.items()] if isinstance(sni, dict) else []
+        for where, name in named:
+            if not isinstance(name, str):
+                continue
+            yield from _unknown("pool", [(where, name)], pools)
+            pool = pools.get(name)
+            if not isinstance(pool, dict):
+                continue
+            policy = pool.get("policy")
+            if (policy.get("name") if isinstance(policy, dict) else policy) == "url_hash":
+                yield (
+                    where,
+                    f"pool {name!r} has the policy url_hash, but {listener.get('protocol')} traffic has no URLs",
+                )
+            if listener.get("protocol") == "udp" and pool.get("send_proxy_protocol") is not None:
+                yield where, f"pool {name!r} has `send_proxy_protocol`, which is for connections, not for udp"
+            if listener.get("protocol") == "udp" and pool.get("tls") is not None:
+                yield where, f"pool {name!r} has `tls`, which is for connections, not for udp"
+
+
 def _shared_addresses(data: dict[str, Any]) -> Iterator[Finding]:
     admin = data.get("admin", {})
     bind = admin.get("bind", Admin().bind) if isinstance(admin, dict) else None
-    taken: list[Named] = [(("admin", "bind"), bind)] if isinstance(bind, str) else []
-    for location, address in _texts(data, "listeners", "bind"):
-        for other, theirs in taken:
+    taken: dict[bool, list[Named]] = {False: [(("admin", "bind"), bind)] if isinstance(bind, str) else [], True: []}
+    for location, listener in _mappings(data, "listeners"):
+        address, place = listener.get("bind"), (*location, "bind")
+        if not isinstance(address, str):
+            continue
+        of_protocol = taken[listener.get("protocol") == "udp"]  # a port of UDP and one of TCP are two
+        for other, theirs in of_protocol:
             if _collide(address, theirs):
-                yield location, f"{address!r} is taken by {spell(other)}, {theirs!r}; listen on another port"
+                yield place, f"{address!r} is taken by {spell(other)}, {theirs!r}; listen on another port"
                 break
-        taken.append((location, address))
+        of_protocol.append((place, address))
 
 
 def _collide(one: str, other: str) -> bool:

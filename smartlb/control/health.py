@@ -1,4 +1,4 @@
-"""Active health checks: a GET to each backend at an interval, and when a run of answers changes its state."""
+"""Active health checks: a GET or a connection at an interval, and when a run of answers changes a backend's state."""
 
 import asyncio
 import logging
@@ -14,6 +14,7 @@ from smartlb import __version__
 from smartlb.config.certificates import reason_of, reloading_backend_context
 from smartlb.config.model import Config, HealthCheck
 from smartlb.config.numbering import Member, Numbering
+from smartlb.control import raw_check
 from smartlb.control.rise_fall import Health, RiseFall
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,11 @@ class HealthChecker:
             check = config.pools[member.pool].health_check
             if check is not None:
                 self._checks[member.index] = (member, check)
+        # A backend that expects a PROXY header would take a check without one for garbage.
+        self._headers = {
+            name: raw_check.PROXY_LOCAL[pool.send_proxy_protocol] if pool.send_proxy_protocol else b""
+            for name, pool in config.pools.items()
+        }
         self._tls = {
             name: (reloading_backend_context(pool.tls), pool.tls.server_name)
             for name, pool in config.pools.items()
@@ -91,15 +97,26 @@ class HealthChecker:
             pause_s = check.interval_s
 
     async def _check(self, session: aiohttp.ClientSession, member: Member, check: HealthCheck) -> tuple[bool, str]:
-        if member.pool not in self._tls:
-            return await _ask(session, f"http://{member.settings.address}", check)
-        context, server_name = self._tls[member.pool]
-        context.refresh(asyncio.get_running_loop().time())
-        if context.value is None:
-            return False, "the certificates of its pool cannot be loaded"
-        return await _ask(
-            session, f"https://{member.settings.address}", check, ssl=context.value, server_hostname=server_name
-        )
+        """One check: whether it passed, and what happened in words."""
+        address, header = member.settings.address, self._headers[member.pool]
+        context, server_name = None, None
+        if check.kind == "http" and member.pool in self._tls:
+            reloading, server_name = self._tls[member.pool]
+            reloading.refresh(asyncio.get_running_loop().time())
+            context = reloading.value
+            if context is None:
+                return False, "the certificates of its pool cannot be loaded"
+        try:
+            if check.kind == "tcp":
+                await raw_check.connect(address, check, header)
+                return True, "accepts connections"
+            if header:
+                return _judge(await raw_check.ask(address, check, header, context, server_name), check)
+        except raw_check.CheckFailed as failure:
+            return False, str(failure)
+        if context is None:
+            return await _ask(session, f"http://{address}", check)
+        return await _ask(session, f"https://{address}", check, ssl=context, server_hostname=server_name)
 
     def _take_in(self, member: Member, passed: bool, words: str) -> None:
         state = self._states[member.index]
@@ -118,7 +135,7 @@ class HealthChecker:
 
 
 async def _ask(session: aiohttp.ClientSession, origin: str, check: HealthCheck, **tls: Any) -> tuple[bool, str]:
-    """One check: whether it passed, and what happened in words."""
+    """One check by a GET."""
     address = origin.partition("://")[2]
     try:
         async with session.get(
@@ -145,6 +162,10 @@ async def _ask(session: aiohttp.ClientSession, origin: str, check: HealthCheck, 
         return False, f"no valid HTTP answer to GET {check.path}: {error.message}"
     except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: a host that cannot be a name
         return False, f"GET {check.path} failed: {error or type(error).__name__}"
+    return _judge(status, check)
+
+
+def _judge(status: int, check: HealthCheck) -> tuple[bool, str]:
     if any(low <= status <= high for low, high in map(_bounds, check.expected_status)):
         return True, f"answered {status}"
     return False, f"answered {status} to GET {check.path}, expected {' or '.join(check.expected_status)}"

@@ -5,6 +5,7 @@ import socket
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 _BACKLOG = 4096
@@ -14,8 +15,8 @@ class CannotListen(Exception):
     """An address cannot be listened on; the message says which, why, and what to do."""
 
 
-def bind(address: str, *, shared: bool, listening: bool = True) -> socket.socket:
-    """A TCP socket that listens.
+def bind(address: str, *, shared: bool, listening: bool = True, udp: bool = False) -> socket.socket:
+    """A TCP socket that listens, or a UDP socket.
 
     It does so before anything accepts: connections wait in its queue while workers start or are replaced.
 
@@ -23,6 +24,7 @@ def bind(address: str, *, shared: bool, listening: bool = True) -> socket.socket
         address: HOST:PORT, with an IPv6 host in brackets; port 0 lets the system choose.
         shared: let further sockets be bound to the same address, between which the kernel spreads connections.
         listening: False where the first worker to accept from it is to begin.
+        udp: for datagrams.
 
     Raises:
         CannotListen: the address is taken, not allowed or not this machine's.
@@ -31,19 +33,19 @@ def bind(address: str, *, shared: bool, listening: bool = True) -> socket.socket
     host = host.strip("[]")
     try:
         family, kind, protocol, _, target = socket.getaddrinfo(
-            host, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            host, int(port), type=socket.SOCK_DGRAM if udp else socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         bound = socket.socket(family, kind, protocol)
     except OSError as error:
         raise CannotListen(f"cannot listen on {address}: {error.strerror}") from None
     try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _reuse_address(bound)
         if shared:
             # Without this look, a second router on the same address would silently take half of its connections.
             _refuse_taken(family, kind, protocol, target)
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         bound.bind(target)
-        if listening:
+        if listening and not udp:
             bound.listen(_BACKLOG)
     except OSError as error:
         bound.close()
@@ -59,7 +61,7 @@ def _another(first: socket.socket) -> socket.socket:
     """
     another = socket.socket(first.family, first.type, first.proto)
     try:
-        another.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _reuse_address(another)
         another.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         another.bind(first.getsockname())
     except OSError:
@@ -68,16 +70,28 @@ def _another(first: socket.socket) -> socket.socket:
     return another
 
 
+class Place(NamedTuple):
+    """An address to listen on.
+
+    Attributes:
+        bind: as configured.
+        udp: whether for datagrams.
+    """
+
+    bind: str
+    udp: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Listening:
     """The sockets of one listener.
 
     Attributes:
-        bind: the address, as configured.
+        place: the address, as configured.
         sockets: all bound to it; the kernel spreads connections between them.
     """
 
-    bind: str
+    place: Place
     sockets: list[socket.socket]
 
     @property
@@ -97,11 +111,11 @@ class Listening:
         return tuple(each.fileno() for each in own)
 
 
-def listen(binds: Sequence[str], workers: int, before: Sequence[Listening] = ()) -> list[Listening]:
+def listen(places: Sequence[Place], workers: int, before: Sequence[Listening] = ()) -> list[Listening]:
     """Sockets for every address, one for each worker where that can be.
 
     Args:
-        binds: the addresses.
+        places: the addresses.
         workers: how many there are.
         before: what is listened on now, or was inherited. It is left as it is; its sockets are used again, for in their
             queues there may be connections. Beside these, new sockets do not listen yet: their workers will.
@@ -112,19 +126,19 @@ def listen(binds: Sequence[str], workers: int, before: Sequence[Listening] = ())
     left = list(before)
     found: list[Listening] = []
     try:
-        for address in binds:
-            same = next((each for each in left if each.bind == address), None)
+        for place in places:
+            same = next((each for each in left if each.place == place), None)
             if same is None:
-                sockets = [bind(address, shared=True, listening=not before)]
+                sockets = [bind(place.bind, shared=True, listening=not before, udp=place.udp)]
             else:
                 left.remove(same)
                 sockets = list(same.sockets)
-            found.append(Listening(address, sockets))
+            found.append(Listening(place, sockets))
             if sockets[0].getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT):
                 with suppress(OSError):
                     while len(sockets) < workers:
                         sockets.append(_another(sockets[0]))
-                        if not before:
+                        if not before and not place.udp:
                             sockets[-1].listen(_BACKLOG)
     except CannotListen:
         close_all(found, but=before)
@@ -137,18 +151,18 @@ def given_name(address: str) -> str:
     return quote(address, safe="")
 
 
-def adopt(inherited: Iterable[tuple[str, int]], binds: Sequence[str]) -> tuple[list[Listening], list[str]]:
+def adopt(inherited: Iterable[tuple[str, int]], places: Sequence[Place]) -> tuple[list[Listening], list[str]]:
     """The sockets for some addresses among inherited ones, whoever bound them.
 
     Args:
         inherited: names and descriptors. A socket is for the address that it is bound to, or the one that its name is
             `given_name` of, which tells those apart that the system has chosen a port for.
-        binds: the addresses.
+        places: the addresses.
 
     Returns:
         What was found, and descriptions of the descriptors that are for no address; these are closed.
     """
-    groups: dict[tuple[str, str], list[socket.socket]] = {}
+    groups: dict[tuple[Place, Place], list[socket.socket]] = {}
     strangers = []
     for name, fd in inherited:
         try:
@@ -157,19 +171,20 @@ def adopt(inherited: Iterable[tuple[str, int]], binds: Sequence[str]) -> tuple[l
             os.close(fd)
             strangers.append(f"descriptor {fd} ({name or 'without a name'}), which is no socket")
             continue
-        if each.family in (socket.AF_INET, socket.AF_INET6) and each.type == socket.SOCK_STREAM:
-            groups.setdefault((unquote(name), name_of(each)), []).append(each)
+        if each.family in (socket.AF_INET, socket.AF_INET6) and each.type in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+            udp = each.type == socket.SOCK_DGRAM
+            groups.setdefault((Place(unquote(name), udp), Place(name_of(each), udp)), []).append(each)
         else:
             each.close()
-            strangers.append(f"descriptor {fd} ({name or 'without a name'}), which is no TCP socket")
+            strangers.append(f"descriptor {fd} ({name or 'without a name'}), which is no TCP or UDP socket")
     found = []
-    for address in binds:
-        key = next((key for key in groups if address in key), None)
+    for place in places:
+        key = next((key for key in groups if place in key), None)
         if key is not None:
-            found.append(Listening(address, groups.pop(key)))
-    for (_, address), left in groups.items():
-        strangers.append(f"{address}, where no listener is configured")
-        close_all([Listening(address, left)])
+            found.append(Listening(place, groups.pop(key)))
+    for (_, place), left in groups.items():
+        strangers.append(f"{place.bind}, where no listener is configured")
+        close_all([Listening(place, left)])
     return found, strangers
 
 
@@ -190,8 +205,14 @@ def name_of(bound: socket.socket) -> str:
 
 def _refuse_taken(family: int, kind: int, protocol: int, target: object) -> None:
     with socket.socket(family, kind, protocol) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _reuse_address(probe)
         probe.bind(target)  # type: ignore[arg-type]
+
+
+def _reuse_address(unbound: socket.socket) -> None:
+    """Let a TCP address be bound whose last connections still fade out; with UDP it would let two share the address."""
+    if unbound.type == socket.SOCK_STREAM:
+        unbound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 
 
 def _advice(error: OSError) -> str:

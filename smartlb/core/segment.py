@@ -33,6 +33,7 @@ class Gauge(IntEnum):
     TLS_HANDSHAKES = 10  # with clients, completed
     TLS_HANDSHAKES_FAILED = 11  # with clients, given up by either side or not complete in time
     DRAINING = 12  # 1 once it accepts no more connections
+    UDP_SESSIONS = 13  # sessions of udp listeners
 
 
 @dataclass(frozen=True, slots=True)

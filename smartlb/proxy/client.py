@@ -16,6 +16,7 @@ from smartlb.proxy.chunked import BadChunk, ChunkedBody
 from smartlb.proxy.exchange import Exchange
 from smartlb.proxy.forwarding import PLAIN, Channel, Peer, TrustedNetworks
 from smartlb.proxy.http1 import CHUNKED, HeaderBlock, RequestRefused, parse_request
+from smartlb.proxy.proxy_protocol import Endpoints
 from smartlb.proxy.responses import error_response, status_of
 from smartlb.proxy.tunnel import UpgradeExchange
 from smartlb.proxy.upgrade import offer_of
@@ -57,6 +58,7 @@ class ClientConnection(asyncio.Protocol):
         "_buffer",
         "_channel_of",
         "_chunked",
+        "_claimed",
         "_closing",
         "_last_block",
         "_last_method",
@@ -77,10 +79,12 @@ class ClientConnection(asyncio.Protocol):
         worker: "Worker",
         trusted: TrustedNetworks,
         channel_of: Callable[[asyncio.BaseTransport], Channel] | None = None,
+        claimed: Endpoints | None = None,
     ) -> None:
         self.worker = worker
         self._channel_of = channel_of
         self._trusted = trusted
+        self._claimed = claimed  # what a trusted proxy said in a PROXY header
         self.exchange: Exchange | None = None
         self.deadline_s = 0.0
         self.write_paused = False
@@ -97,11 +101,19 @@ class ClientConnection(asyncio.Protocol):
         """The client's IP address."""
         return self._peer.address
 
+    @property
+    def endpoints(self) -> Endpoints | None:
+        """Who connected to what: as a PROXY header had it, or else as the sockets say."""
+        about = self.transport.get_extra_info
+        return self._claimed or Endpoints.of_sockets(about("peername"), about("sockname"))
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection, or close it at once when there are too many."""
         self.transport = cast(asyncio.Transport, transport)
+        claimed = self._claimed
+        peername = (claimed.source, claimed.source_port) if claimed else transport.get_extra_info("peername")
         channel = PLAIN if self._channel_of is None else self._channel_of(transport)
-        self._peer = Peer(transport.get_extra_info("peername"), self._trusted, channel)
+        self._peer = Peer(peername, self._trusted, channel)
         self.deadline_s = monotonic() + self.worker.keep_alive_s
         if not self.worker.admit(self):
             self._closing = True

@@ -8,6 +8,7 @@ from smartlb.core.outcome import COMPLETE, FIRST_BACKEND_FAULT, Outcome, failed
 from smartlb.core.telemetry import NO_BACKEND
 from smartlb.proxy.http1 import CHUNKED, IDEMPOTENT, UNTIL_CLOSE, HeaderBlock, MalformedResponse, without_header
 from smartlb.proxy.pool import ALL_FULL, NOBODY, Pool
+from smartlb.proxy.proxy_protocol import Endpoints
 from smartlb.proxy.responses import status_of
 from smartlb.proxy.retries import NOTHING_SENT
 
@@ -142,6 +143,11 @@ class Exchange:
     def priority(self) -> int:
         """Of its route, in the pool's queue."""
         return self.client.worker.route_priorities[self.route]
+
+    @property
+    def endpoints(self) -> Endpoints | None:
+        """The client's connection, for a PROXY header."""
+        return self.client.endpoints
 
     @property
     def takes_body(self) -> bool:

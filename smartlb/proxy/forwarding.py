@@ -6,9 +6,9 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any, Final, NamedTuple
 
 from smartlb.proxy.http1 import HeaderBlock
+from smartlb.proxy.proxy_protocol import plain_address
 
 _MADE_HERE = frozenset((b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-request-id"))
-_IPV4_IN_IPV6 = "::ffff:"
 
 
 class Channel(NamedTuple):
@@ -54,10 +54,7 @@ class Peer:
 
     def __init__(self, peername: Any, trusted: TrustedNetworks, channel: Channel = PLAIN) -> None:
         self._channel = channel
-        self.address: str = peername[0] if isinstance(peername, tuple) else ""
-        if "." in self.address:
-            # A listener on [::] sees IPv4 clients as ::ffff:192.0.2.1.
-            self.address = self.address.removeprefix(_IPV4_IN_IPV6)
+        self.address: str = plain_address(peername[0]) if isinstance(peername, tuple) else ""
         self.trusted = self.address in trusted
         self._ip_key = -1
 
@@ -103,8 +100,13 @@ class Peer:
             # The address that the nearest trusted proxy saw is the last in the list.
             return _hash64(claimed.rpartition(b",")[2].strip())
         if self._ip_key < 0:
-            self._ip_key = _hash64(self.address.encode())
+            self._ip_key = address_key(self.address)
         return self._ip_key
+
+
+def address_key(address: str) -> int:
+    """The hash of a client's address."""
+    return _hash64(address.encode())
 
 
 def _hash64(data: bytes) -> int:

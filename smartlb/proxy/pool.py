@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 import ssl
 from array import array
 from collections import deque
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from math import inf
 from random import Random
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -24,11 +25,9 @@ from smartlb.core.snapshot import Snapshot
 from smartlb.policies.policy import Members, Policy
 from smartlb.policies.registry import POLICIES
 from smartlb.proxy.backend import BackendConnection
+from smartlb.proxy.proxy_protocol import Endpoints, encode
 from smartlb.proxy.retries import Retries
 from smartlb.proxy.slow_start import SlowStart
-
-if TYPE_CHECKING:
-    from smartlb.proxy.exchange import Exchange
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +42,34 @@ _SHARED_COUNTS_AGE_S: Final = 0.0005
 
 FALLBACK: Final = "weighted_least_connections"
 """What serves a learned pool while there is no fresh snapshot."""
+
+
+class Waiting(Protocol):
+    """What can wait for a backend with room: a request, a TCP connection, a UDP session."""
+
+    @property
+    def priority(self) -> int:
+        """Who has a higher one goes first."""
+
+    def dispatch_from_queue(self) -> bool:
+        """Try again now that there may be room; False when there is none yet."""
+
+    def displaced(self) -> None:
+        """Something else has taken the place in the queue."""
+
+
+class Connecting(Protocol):
+    """For whom a connection to a backend is opened."""
+
+    @property
+    def endpoints(self) -> Endpoints | None:
+        """The client's connection, for a PROXY header."""
+
+    def connected(self, connection: Any) -> bool:
+        """It is there; False when it is no longer needed."""
+
+    def connect_failed(self, position: int, outcome: Outcome, reason: str) -> None:
+        """None could be made."""
 
 
 class _Chooser:
@@ -86,7 +113,7 @@ class Pool:
         on_fallback: whether a learned pool is served by `FALLBACK` now.
         retries: which there may be, and how many there are.
         connects: connections opened to backends, successfully or not, so far.
-        waiting: requests that wait for room, by priority and then as they came.
+        waiting: what waits for room, by priority and then as it came.
         key: of what in a request the policy wants a hash: ``none``, ``client_ip`` or ``url``.
         upgrades: protocols that are tunnelled, in lower case.
     """
@@ -112,6 +139,7 @@ class Pool:
         "_pick",
         "_pick_memory",
         "_primary",
+        "_proxy_protocol",
         "_refresh_at_s",
         "_segment",
         "_shared_matrix",
@@ -188,14 +216,16 @@ class Pool:
         self._limit = [backend.max_in_flight for backend in settings.backends]
         self._most = settings.max_in_flight
         self._limited = any(limit is not None for limit in (*self._limit, self._most))
-        self.waiting: deque[Exchange] = deque()
+        self.waiting: deque[Waiting] = deque()
 
         self._address = [_host_and_port(backend.address) for backend in settings.backends]
         self._tls = reloading_backend_context(settings.tls) if settings.tls else None
         if self._tls is not None:
             self._tls.refresh(loop.time())  # errors are logged now, and the first request need not wait
         self._tls_trouble: dict[int, str] = {}
-        self._most_idle = settings.idle_connections.max_per_backend
+        self._proxy_protocol = settings.send_proxy_protocol
+        # A connection that a PROXY header has given to one client is nobody else's.
+        self._most_idle = 0 if settings.send_proxy_protocol else settings.idle_connections.max_per_backend
         self._idle: list[deque[BackendConnection]] = [deque() for _ in range(size)]
         self._connecting: set[asyncio.Task[None]] = set()
         self.connects = 0
@@ -341,7 +371,7 @@ class Pool:
 
     # Waiting
 
-    def wait(self, exchange: "Exchange") -> bool:
+    def wait(self, exchange: Waiting) -> bool:
         """Put a request in the queue, from which one of lower priority may have to go; False when it is full."""
         waiting, priority = self.waiting, exchange.priority
         last = None
@@ -400,20 +430,39 @@ class Pool:
             while idle and idle[0].idle_since_s < oldest:
                 idle.popleft().transport.close()
 
-    def connect(self, position: int, exchange: "Exchange") -> None:
-        """Open a connection for a request; `Exchange.connected` or `Exchange.connect_failed` hears of it."""
+    def address(self, position: int) -> tuple[str, int]:
+        """Host and port of a backend."""
+        return self._address[position]
+
+    def connect(self, position: int, exchange: Connecting, protocol: Callable[[], Any] | None = None) -> None:
+        """Open a connection for a request; `Exchange.connected` or `Exchange.connect_failed` hears of it.
+
+        Args:
+            position: of the backend.
+            exchange: hears of it.
+            protocol: makes the connection's protocol; one for HTTP where not given.
+        """
         self.connects += 1
-        task = self._loop.create_task(self._connect(position, exchange))
+        version = self._proxy_protocol
+        header = encode(version, exchange.endpoints) if version is not None else b""
+        task = self._loop.create_task(self._connect(position, exchange, protocol, header))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
 
-    async def _connect(self, position: int, exchange: "Exchange") -> None:
+    async def _connect(
+        self, position: int, exchange: Connecting, protocol: Callable[[], Any] | None, header: bytes
+    ) -> None:
         host, port = self._address[position]
         try:
-            tls = self._tls_arguments(host)
+            arguments = self._tls_arguments(host)
             async with asyncio.timeout(self.settings.timeouts.connect_s):
+                if header:
+                    # Before all else, a TLS handshake included.
+                    arguments["sock"] = await self._begun(host, port, header)
+                else:
+                    arguments |= {"host": host, "port": port}
                 _, connection = await self._loop.create_connection(
-                    lambda: BackendConnection(self, position), host, port, **tls
+                    protocol or (lambda: BackendConnection(self, position)), **arguments
                 )
         except TimeoutError:
             exchange.connect_failed(position, Outcome.CONNECT_TIMEOUT, "no answer to the connection attempt")
@@ -428,6 +477,26 @@ class Pool:
                 exchange.connect_failed(position, Outcome.CONNECT_FAILED, "it closed the connection at once")
             elif not exchange.connected(connection):
                 self.keep(connection, self._loop.time())
+
+    async def _begun(self, host: str, port: int, header: bytes) -> socket.socket:
+        """A connection on which a header has been sent."""
+        failure: OSError = ConnectionError("its name has no address")
+        for family, kind, number, _, target in await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            sock = socket.socket(family, kind, number)
+            try:
+                sock.setblocking(False)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                await self._loop.sock_connect(sock, target)
+                await self._loop.sock_sendall(sock, header)
+            except OSError as error:
+                sock.close()
+                failure = error
+            except BaseException:
+                sock.close()
+                raise
+            else:
+                return sock
+        raise failure
 
     def _tls_arguments(self, host: str) -> dict[str, Any]:
         """What `create_connection` needs for TLS; nothing where the pool has none."""

@@ -6,30 +6,18 @@ TLS itself is OpenSSL's, by way of `ssl` and uvloop.
 import asyncio
 import hashlib
 import logging
-import socket
 import ssl
 from collections.abc import Sequence
-from functools import partial
-from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 
-from smartlb.config.certificates import Identity, listener_context, reason_of, reloading_identity
+from smartlb.config.certificates import ALPN, Identity, listener_context, reloading_identity
 from smartlb.config.model import ListenerTls
-from smartlb.proxy.client import ClientConnection
-from smartlb.proxy.forwarding import Channel, TrustedNetworks
-
-if TYPE_CHECKING:
-    from smartlb.proxy.worker import Worker
+from smartlb.proxy.forwarding import Channel
 
 log = logging.getLogger(__name__)
 
 _REPORT_S: Final = 60.0
 """Failed handshakes are logged at most this often: the internet is full of scanners."""
-
-_MOST_ACCEPTED: Final = 64
-"""Connections accepted at a time, between which others are served."""
-
-_PAUSE_S: Final = 1.0
 
 _ATTRIBUTE_TYPES: Final = {
     "commonName": "CN",
@@ -54,12 +42,16 @@ class Termination:
     Args:
         settings: the listener's.
         tickets: whether clients may resume sessions.
+        http: whether HTTP is spoken over it; of other protocols the router chooses none.
     """
 
-    def __init__(self, settings: ListenerTls, *, tickets: bool) -> None:
+    def __init__(self, settings: ListenerTls, *, tickets: bool, http: bool) -> None:
         self._settings = settings
         self._tickets = tickets
-        self._certificates = [reloading_identity(settings, files, tickets=tickets) for files in settings.certificates]
+        self._alpn = ALPN if http else ()
+        self._certificates = [
+            reloading_identity(settings, files, tickets=tickets, alpn=self._alpn) for files in settings.certificates
+        ]
         self._by_name: dict[str, ssl.SSLContext] = {}
         self._default: ssl.SSLContext | None = None
         self._front = self._new_front()
@@ -68,7 +60,7 @@ class Termination:
         self._report_at_s = 0.0
 
     def _new_front(self) -> ssl.SSLContext:
-        front = listener_context(self._settings, tickets=self._tickets)
+        front = listener_context(self._settings, tickets=self._tickets, alpn=self._alpn)
         front.sni_callback = self._choose
         return front
 
@@ -120,81 +112,6 @@ def _by_name(identities: Sequence[Identity]) -> dict[str, ssl.SSLContext]:
         for name in identity.names:
             found.setdefault(name, identity.context)
     return found
-
-
-class TlsServer:
-    """Accepts connections at a socket, and shakes hands before a `ClientConnection` hears of them.
-
-    `asyncio`'s own servers do not say when a handshake fails, and know no limit of those under way.
-
-    Args:
-        worker: that serves the connections.
-        termination: the router's end of TLS.
-        trusted: whose claims are believed.
-        listening: the socket.
-    """
-
-    def __init__(
-        self, worker: "Worker", termination: Termination, trusted: TrustedNetworks, listening: socket.socket
-    ) -> None:
-        self._worker = worker
-        self._termination = termination
-        self._new_client = partial(ClientConnection, worker, trusted, termination.channel)
-        self._socket = listening
-        self._loop = asyncio.get_running_loop()
-        self._paused: asyncio.TimerHandle | None = None
-        listening.setblocking(False)
-        termination.context(monotonic())  # errors are logged now, and the first client need not wait
-        self._loop.add_reader(listening, self._accept)
-
-    def close(self) -> None:
-        """Accept no more; handshakes under way go on."""
-        if self._paused is not None:
-            self._paused.cancel()
-        self._loop.remove_reader(self._socket)
-        self._socket.close()
-
-    def _accept(self) -> None:
-        worker = self._worker
-        for _ in range(_MOST_ACCEPTED):
-            try:
-                connection, address = self._socket.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError as error:
-                # Out of descriptors or memory: the queue would wake us again and again.
-                log.error("cannot accept TLS connections: %s; trying again in %g s", error.strerror, _PAUSE_S)
-                self._loop.remove_reader(self._socket)
-                self._paused = self._loop.call_later(_PAUSE_S, self._loop.add_reader, self._socket, self._accept)
-                return
-            if not worker.admits():
-                connection.close()
-                continue
-            task = self._loop.create_task(self._shake_hands(connection, address[0]))
-            worker.handshakes.add(task)
-            task.add_done_callback(worker.handshakes.discard)
-
-    async def _shake_hands(self, connection: socket.socket, client: str) -> None:
-        worker = self._worker
-        try:
-            connection.setblocking(False)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await self._loop.connect_accepted_socket(
-                self._new_client,
-                connection,
-                ssl=self._termination.context(monotonic()),
-                ssl_handshake_timeout=worker.tls_handshake_s,
-                # As long as a client may take for the rest of a response on a connection that is closed behind it.
-                ssl_shutdown_timeout=worker.idle_s,
-            )
-        except OSError as error:
-            connection.close()
-            worker.tls_handshakes_failed += 1
-            self._termination.report_failed(client, reason_of(error), monotonic())
-        except asyncio.CancelledError:
-            connection.close()
-        else:
-            worker.tls_handshakes += 1
 
 
 # Client certificates

@@ -6,14 +6,13 @@ import marshal
 import os
 import signal
 import socket
-from functools import partial
 from random import Random
 from time import monotonic
 from typing import Any
 
 import uvloop
 
-from smartlb.config.model import Config, Listener
+from smartlb.config.model import Config
 from smartlb.config.numbering import Numbering
 from smartlb.core.outcome import Outcome
 from smartlb.core.segment import Gauge, Segment
@@ -22,10 +21,12 @@ from smartlb.core.telemetry import NO_BACKEND, NO_ROUTE
 from smartlb.process import Handover, orphaned, seldom_collect, set_up_logging, tie_to
 from smartlb.proxy.client import ClientConnection
 from smartlb.proxy.exchange import Exchange
-from smartlb.proxy.forwarding import TrustedNetworks
+from smartlb.proxy.listening import Listening, listen
 from smartlb.proxy.pool import Pool
 from smartlb.proxy.routing import Routing
-from smartlb.proxy.tls import Termination, TlsServer
+from smartlb.proxy.session import Session
+from smartlb.proxy.tcp import TcpSession
+from smartlb.proxy.udp import UdpSession
 
 log = logging.getLogger(__name__)
 
@@ -45,18 +46,20 @@ class Worker:
 
     Attributes:
         header_bytes, header_count, body_bytes: limits, of the configuration.
-        header_s, idle_s: timeouts, of the configuration.
+        header_s, idle_s, tcp_idle_s, udp_idle_s: timeouts, of the configuration.
         keep_alive_s: how long a connection may be idle between requests; `idle_s` until it drains.
         routing: routes and request classes.
         route_pools: the pool of each route.
         route_priorities: likewise.
-        clients: open connections.
+        clients: open connections of http listeners.
+        tcp_sessions: those of tcp listeners.
+        udp_sessions: sessions of udp listeners.
         write_record: appends a telemetry record.
         logs: whether there is an access log.
         draining: whether connections are closed after their present exchange.
         stale_retries: requests sent again because an idle connection was closed under them, so far.
         tls_handshake_s: timeout, of the configuration.
-        handshakes: tasks of connections whose TLS handshake is under way.
+        handshakes: tasks of connections whose PROXY header or TLS handshake is under way.
         tls_handshakes, tls_handshakes_failed: so far.
     """
 
@@ -67,6 +70,7 @@ class Worker:
         "_log_lines_dropped",
         "_loop",
         "_most_connections",
+        "_most_sessions",
         "_number",
         "_pools",
         "_refused",
@@ -89,9 +93,13 @@ class Worker:
         "route_priorities",
         "routing",
         "stale_retries",
+        "tcp_idle_s",
+        "tcp_sessions",
         "tls_handshake_s",
         "tls_handshakes",
         "tls_handshakes_failed",
+        "udp_idle_s",
+        "udp_sessions",
         "write_record",
     )
 
@@ -110,9 +118,14 @@ class Worker:
         self.body_bytes = config.limits.body_bytes
         self.header_s = config.timeouts.header_s
         self.idle_s = self.keep_alive_s = config.timeouts.idle_s
+        self.tcp_idle_s = config.timeouts.tcp_idle_s
+        self.udp_idle_s = config.timeouts.udp_idle_s
         self._most_connections = config.limits.connections
+        self._most_sessions = config.limits.udp_sessions
         self.routing = Routing(config)
         self.clients: set[ClientConnection] = set()
+        self.tcp_sessions: set[TcpSession] = set()
+        self.udp_sessions: set[UdpSession] = set()
         self.draining = False
         self.stale_retries = 0
         self.tls_handshake_s = config.timeouts.tls_handshake_s
@@ -142,18 +155,43 @@ class Worker:
 
     def admit(self, client: ClientConnection) -> bool:
         """Count a connection in; False when there are too many."""
-        if len(self.clients) >= self._most_connections:
+        if len(self.clients) + len(self.tcp_sessions) >= self._most_connections:
             self._refused += 1
             return False
         self.clients.add(client)
         return True
 
+    def admit_tcp(self, session: TcpSession) -> bool:
+        """Count a connection of a tcp listener in; False when there are too many."""
+        if len(self.clients) + len(self.tcp_sessions) >= self._most_connections:
+            self._refused += 1
+            return False
+        self.tcp_sessions.add(session)
+        return True
+
+    def admit_udp(self, session: UdpSession) -> bool:
+        """Count a UDP session in; False when there are too many, or the worker drains."""
+        if self.draining or len(self.udp_sessions) >= self._most_sessions:
+            self._refused += 1
+            return False
+        self.udp_sessions.add(session)
+        return True
+
     def admits(self) -> bool:
-        """Whether a connection may begin its TLS handshake; False when there are too many."""
-        if len(self.clients) + len(self.handshakes) >= self._most_connections:
+        """Whether a connection may begin its handshake; False when there are too many."""
+        if len(self.clients) + len(self.tcp_sessions) + len(self.handshakes) >= self._most_connections:
             self._refused += 1
             return False
         return True
+
+    def pool(self, name: str) -> Pool:
+        """A pool by its name."""
+        return self._pools[name]
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing that a client waits for."""
+        return not (self.clients or self.tcp_sessions or self.udp_sessions)
 
     def next_request_id(self) -> bytes:
         """An id that no other request of this node has."""
@@ -164,6 +202,10 @@ class Worker:
         """Add a request to the access log; the fields are those of `smartlb.core.telemetry.RECORD`."""
         target = exchange.target[:_LONGEST_LOGGED_TARGET]
         self._log((exchange.method, target, exchange.client.address, exchange.request_id), fields)
+
+    def log_session(self, session: Session, fields: tuple[Any, ...]) -> None:
+        """Add a TCP connection or a UDP session to the access log, likewise."""
+        self._log((session.method, session.server_name.encode(), session.address, b""), fields)
 
     def record_refused(
         self, outcome: Outcome, status: int, client: str, method: bytes = b"", target: bytes = b""
@@ -230,6 +272,8 @@ class Worker:
         """Act on what has taken too long, and report the gauges."""
         for client in [client for client in self.clients if client.deadline_s < now_s]:
             client.timed_out(now_s)
+        for session in [session for session in (*self.tcp_sessions, *self.udp_sessions) if session.deadline_s < now_s]:
+            session.timed_out(now_s)
         waiting = 0
         for pool in self._pools.values():
             pool.close_idle(now_s)
@@ -237,7 +281,7 @@ class Worker:
                 pool.serve_waiting()
                 waiting += len(pool.waiting)
         gauges = self._segment.gauges[self._number]
-        gauges[Gauge.CONNECTIONS] = len(self.clients)
+        gauges[Gauge.CONNECTIONS] = len(self.clients) + len(self.tcp_sessions)
         gauges[Gauge.CONNECTIONS_REFUSED] = self._refused
         gauges[Gauge.WAITING] = waiting
         gauges[Gauge.SNAPSHOT_VERSION] = self._snapshot.version if self._snapshot else 0
@@ -249,6 +293,7 @@ class Worker:
         gauges[Gauge.RETRIES_REFUSED] = sum(pool.retries.refused for pool in self._pools.values())
         gauges[Gauge.TLS_HANDSHAKES] = self.tls_handshakes
         gauges[Gauge.TLS_HANDSHAKES_FAILED] = self.tls_handshakes_failed
+        gauges[Gauge.UDP_SESSIONS] = len(self.udp_sessions)
 
     def drain(self, idle_s: float = 0.0) -> None:
         """Serve no connection for longer than its next response.
@@ -261,6 +306,8 @@ class Worker:
         self.keep_alive_s = min(self.keep_alive_s, idle_s)
         for client in list(self.clients):
             client.drain(idle_s)
+        for session in (*self.tcp_sessions, *self.udp_sessions):
+            session.drain()
         for handshake in list(self.handshakes):
             handshake.cancel()
 
@@ -272,25 +319,6 @@ class Worker:
         if self._snapshot is not None:
             self._stale_after_s = float("inf")
         self.drain(idle_s)
-
-
-async def listen(
-    worker: Worker, listener: Listener, listening: socket.socket, *, alone: bool
-) -> asyncio.Server | TlsServer:
-    """Serve the connections that come to a socket.
-
-    Args:
-        worker: that serves them.
-        listener: whose socket it is.
-        listening: bound.
-        alone: whether no other worker serves the same listener.
-    """
-    trusted = TrustedNetworks(listener.trusted_proxies)
-    if listener.tls is not None:
-        return TlsServer(worker, Termination(listener.tls, tickets=alone), trusted, listening)
-    return await asyncio.get_running_loop().create_server(
-        partial(ClientConnection, worker, trusted), sock=listening, backlog=4096
-    )
 
 
 async def _run(handover: Handover) -> None:
@@ -307,16 +335,17 @@ async def _run(handover: Handover) -> None:
     worker = Worker(config, segment, handover.worker, Random(os.urandom(16)), loop, access_log)
     worker.take_in(monotonic())
     worker.sweep(monotonic())
-    servers: list[asyncio.Server | TlsServer] = []
-    for fds, listener in zip(handover.listen_fds, config.listeners, strict=True):
-        servers += [await listen(worker, listener, socket.socket(fileno=fd), alone=config.workers == 1) for fd in fds]
+    servers: list[Listening] = []
+    alone = config.workers == 1
+    for fds, listener, route in zip(handover.listen_fds, config.listeners, numbering.listeners, strict=True):
+        servers += [await listen(worker, listener, route, socket.socket(fileno=fd), alone=alone) for fd in fds]
     seldom_collect()
     log.info("worker %d serves", handover.worker)
 
     ticks = 0
     stopping = False
     drained_by_s = float("inf")
-    while not (worker.draining and not worker.clients) and monotonic() < drained_by_s:
+    while not (worker.draining and worker.idle) and monotonic() < drained_by_s:
         now_s = monotonic()
         worker.tick(now_s)
         ticks += 1
@@ -328,14 +357,15 @@ async def _run(handover: Handover) -> None:
             drained_by_s = now_s + config.shutdown_s
             for server in servers:
                 server.close()
-            log.info("worker %d drains %d connections", handover.worker, len(worker.clients))
+            log.info("worker %d drains %d connections", handover.worker, len(worker.clients) + len(worker.tcp_sessions))
             worker.retire(config.shutdown_s)
         if stop.is_set() and not stopping:
             stopping = True
             worker.drain(min(_LAST_REQUEST_S, config.shutdown_s))
         await asyncio.sleep(_TICK_S)
-    if unfinished := sum(client.exchange is not None for client in worker.clients):
-        log.warning("worker %d ends with %d requests unfinished", handover.worker, unfinished)
+    unfinished = sum(client.exchange is not None for client in worker.clients) + len(worker.tcp_sessions)
+    if unfinished:
+        log.warning("worker %d ends with %d requests and connections unfinished", handover.worker, unfinished)
     worker.tick(monotonic())
 
 

@@ -15,6 +15,9 @@ from smartlb.config.model import Config
 from smartlb.config.numbering import Numbering
 from smartlb.control.health import HealthChecker
 from smartlb.control.rise_fall import Health
+from smartlb.proxy.proxy_protocol import Version, encode
+from tests.authority import Authority
+from tests.guarded import guarded
 
 Change = tuple[int, bool, str]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -187,6 +190,66 @@ async def test_an_answer_that_is_not_http_is_a_failure() -> None:
         index, healthy, reason = await change()
         assert (index, healthy) == (0, False)
         assert reason.startswith("no valid HTTP answer to GET /health: ")
+
+
+async def test_a_check_of_kind_tcp_only_connects() -> None:
+    silent = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
+    address = f"127.0.0.1:{silent.sockets[0].getsockname()[1]}"
+    pools = {"web": {"backends": [address], "health_check": {"kind": "tcp", "interval_s": 0.02, "fall": 2}}}
+    settings = Config.model_validate({"listeners": [{"bind": "127.0.0.1:0"}], "pools": pools, "workers": 1})
+    async with checking(settings) as (_, change):
+        assert await change() == (0, True, "accepts connections (2 in a row)")
+        silent.close()
+        assert await change() == (0, False, f"cannot connect to {address}: Connection refused (2 in a row)")
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.parametrize(("path", "healthy"), [("/health", True), ("/gone", False)])
+async def test_backends_that_expect_a_proxy_header_get_one(version: Version, path: str, healthy: bool) -> None:
+    header = encode(version, None)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert await reader.readexactly(len(header)) == header
+        request = await reader.readuntil(b"\r\n\r\n")
+        assert b"\r\nhost: a.example\r\n" in request
+        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n" if b" /health " in request else b"HTTP/1.1 404 ?\r\n\r\n")
+        await writer.drain()
+
+    async with raw_server(serve) as address:
+        settings = config(address, path=path, host="a.example")
+        pool = settings.pools["web"].model_copy(update={"send_proxy_protocol": version})
+        settings = settings.model_copy(update={"pools": {"web": pool}})
+        async with checking(settings) as (_, change):
+            words = "answered 204" if healthy else "answered 404 to GET /gone, expected 200-399"
+            assert await change() == (0, healthy, f"{words} ({2 if healthy else 3} in a row)")
+
+
+@pytest.mark.parametrize(
+    ("host", "words"),
+    [
+        ("127.0.0.1", "answered 204 (2 in a row)"),
+        ("b.example", "GET /health failed: the certificate is not accepted: IP address mismatch"),
+    ],
+)
+async def test_tls_comes_behind_the_proxy_header(authority: Authority, host: str, words: str) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    async with guarded(authority.server(authority.issue("backend", host)), serve) as backend:
+        pool = {
+            "backends": [backend.address],
+            "health_check": CHECK,
+            "send_proxy_protocol": "v2",
+            "tls": {"ca": authority.path},
+        }
+        listeners = [{"bind": "127.0.0.1:0"}]
+        settings = Config.model_validate({"listeners": listeners, "pools": {"web": pool}, "workers": 1})
+        async with checking(settings) as (_, change):
+            index, healthy, reason = await change()
+            assert (index, healthy) == (0, host == "127.0.0.1")
+            assert reason.startswith(words)
+            assert set(backend.headers) == {None}
 
 
 async def test_a_host_that_cannot_be_a_name_does_not_stop_the_others() -> None:

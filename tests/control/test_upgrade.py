@@ -19,7 +19,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from smartlb.control.privileges import CannotDrop, drop
-from smartlb.control.sockets import adopt, close_all, given_name, name_of
+from smartlb.control.sockets import Place, adopt, close_all, given_name, name_of
 from tests.eventually import eventually
 from tests.served import Served, configuration, serving, spawn
 
@@ -196,8 +196,8 @@ def test_sockets_are_known_by_address_or_by_name() -> None:
         ("", made[2].detach()),
         ("pipe", reading),
     ]
-    found, strangers = adopt(inherited, ["127.0.0.1:0", names[0], "127.0.0.1:1"])
-    assert [(each.bind, each.name) for each in found] == [("127.0.0.1:0", names[1]), (names[0], names[0])]
+    found, strangers = adopt(inherited, [Place("127.0.0.1:0"), Place(names[0]), Place("127.0.0.1:1")])
+    assert [(each.place.bind, each.name) for each in found] == [("127.0.0.1:0", names[1]), (names[0], names[0])]
     assert [stranger.partition(",")[0] for stranger in strangers] == [f"descriptor {reading} (pipe)", names[2]]
     close_all(found)
     os.close(writing)

@@ -19,8 +19,8 @@ from smartlb.core.outcome import Outcome
 from smartlb.core.segment import Gauge, Layout, Segment
 from smartlb.core.snapshot import Snapshot
 from smartlb.core.telemetry import RECORD
-from smartlb.proxy.tls import TlsServer
-from smartlb.proxy.worker import Worker, listen
+from smartlb.proxy.listening import Listening, listen
+from smartlb.proxy.worker import Worker
 from tests.eventually import eventually
 from tests.proxy.message import Message, read_message
 from tests.proxy.origin import Origin, Script, answering
@@ -102,16 +102,25 @@ class LiveRouter:
         self._config = config
         self._reader = self.segment.ring_reader(0)
         self._records: list[Record] = []
-        self._server: asyncio.Server | TlsServer | None = None
+        self._server: Listening | None = None
+        self._route = numbering.listeners[0]
         self.port = 0
 
     async def start(self) -> None:
+        listener = self._config.listeners[0]
+        if listener.protocol == "udp":
+            bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            bound.bind(("127.0.0.1", 0))
+            self.port = bound.getsockname()[1]
+            self._server = await listen(self.worker, listener, self._route, bound, alone=True)
+            self.tick()
+            return
         listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
         # Small, so that a client that does not read is felt soon.
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
         self.port = listening.getsockname()[1]
-        self._server = await listen(self.worker, self._config.listeners[0], listening, alone=True)
+        self._server = await listen(self.worker, listener, self._route, listening, alone=True)
         self.tick()
 
     def tick(self, ahead_s: float = 0.0) -> None:
@@ -171,7 +180,10 @@ class LiveRouter:
         assert self._server is not None
         self._server.close()
         try:
-            await eventually(lambda: not self.worker.clients and not any(self.in_flight))
+            for session in list(self.worker.udp_sessions):
+                session.drain()
+            self.sweep(ahead_s=2)
+            await eventually(lambda: self.worker.idle and not any(self.in_flight))
         finally:
             for client in self.worker.clients:
                 client.transport.abort()
