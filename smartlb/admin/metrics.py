@@ -94,7 +94,7 @@ class RouterCollector(Collector):
         traffic = self._state.traffic
         # Requests that reached no backend: their pool is that of their route, where they matched one.
         labels = [*(labels for _, labels in self._members()), ["", ""]]
-        routes = [(route.name, route.pool) for route in self._state.config.routes] + [("", "")]
+        routes = [(route.name, route.pool or "") for route in self._state.config.routes] + [("", "")]
 
         requests = CounterMetricFamily(
             "smartlb_requests", "Requests, one count an attempt.", labels=("route", *_BACKEND, "status_class")

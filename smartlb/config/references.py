@@ -26,6 +26,7 @@ def contradictions(data: dict[str, Any]) -> Iterator[Finding]:
     classes = list(_texts(data, "request_classes", "name"))
     if isinstance(pools, dict):
         yield from _unknown("pool", _texts(data, "routes", "pool"), pools)
+        yield from _unknown("pool", _split_pools(data), pools)
         if len(pools) > 1 and data.get("routes", []) == []:
             yield ("pools",), f"there are {len(pools)} pools, so `routes` must say which requests go where"
         for name in pools:
@@ -74,6 +75,14 @@ def _class_routes(data: dict[str, Any]) -> Iterator[Named]:
         match = entry.get("match")
         if isinstance(match, dict) and isinstance(match.get("route"), str):
             yield (*location, "match", "route"), match["route"]
+
+
+def _split_pools(data: dict[str, Any]) -> Iterator[Named]:
+    for location, entry in _mappings(data, "routes"):
+        shares = entry.get("split")
+        for name in shares if isinstance(shares, dict) else ():
+            if isinstance(name, str):
+                yield (*location, "split", name), name
 
 
 def _unknown(what: str, uses: Iterable[Named], names: Iterable[str]) -> Iterator[Finding]:

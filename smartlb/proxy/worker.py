@@ -25,6 +25,7 @@ from smartlb.proxy.exchange import Exchange
 from smartlb.proxy.forwarding import TrustedNetworks
 from smartlb.proxy.pool import Pool
 from smartlb.proxy.routing import Routing
+from smartlb.proxy.traffic import RouteTraffic, needs_control
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +44,9 @@ class Worker:
         header_bytes, header_count, body_bytes: limits, of the configuration.
         header_s, idle_s: timeouts, of the configuration.
         routing: routes and request classes.
-        route_pools: the pool of each route.
-        route_priorities: likewise.
+        route_pools: the pool of each route that hands its requests there and does no more.
+        route_traffic: what every other route does.
+        route_priorities: of each route.
         clients: open connections.
         write_record: appends a telemetry record.
         logs: whether there is an access log.
@@ -77,6 +79,7 @@ class Worker:
         "logs",
         "route_pools",
         "route_priorities",
+        "route_traffic",
         "routing",
         "stale_retries",
         "write_record",
@@ -106,7 +109,16 @@ class Worker:
             name: Pool(name, settings, numbering, segment, number, random, loop)
             for name, settings in config.pools.items()
         }
-        self.route_pools = [self._pools[route.pool] for route in config.routes]
+        self.route_pools = {
+            number: self._pools[route.pool]
+            for number, route in enumerate(config.routes)
+            if route.pool is not None and not needs_control(route)
+        }
+        self.route_traffic = {
+            number: RouteTraffic(route, self._pools, random)
+            for number, route in enumerate(config.routes)
+            if number not in self.route_pools
+        }
         self.route_priorities = [route.priority for route in config.routes]
         self._segment = segment
         self._number = number
@@ -142,9 +154,15 @@ class Worker:
         self._log((exchange.method, target, exchange.client.address, exchange.request_id), fields)
 
     def record_refused(
-        self, outcome: Outcome, status: int, client: str, method: bytes = b"", target: bytes = b""
+        self,
+        outcome: Outcome,
+        status: int,
+        client: str,
+        method: bytes = b"",
+        target: bytes = b"",
+        route: int = NO_ROUTE,
     ) -> None:
-        """Write the record of a request that came to no pool; method and target where they were read."""
+        """Write the record of a request that came to no pool; method, target and route where they are known."""
         fields = (
             monotonic(),
             0.0,
@@ -154,7 +172,7 @@ class Worker:
             0,
             0,
             NO_BACKEND,
-            NO_ROUTE,
+            route,
             0,
             status,
             int(outcome),

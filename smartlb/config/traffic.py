@@ -1,0 +1,131 @@
+"""What a route may do with its requests besides handing them to a pool; docs/traffic.md explains it."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from smartlb.config.section import Section
+from smartlb.config.values import Form, HeaderName, Headers, Name
+
+_CONNECTION = frozenset(
+    (
+        "connection",
+        "content-length",
+        "expect",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    )
+)
+"""Headers of one connection (RFC 9110 section 7.6.1), or that say where a message ends: the router's own affair."""
+
+_PLACEHOLDERS = ("{host}", "{path}", "{query}")
+
+
+def _refuse(names: frozenset[str], given: list[str] | dict[str, str]) -> None:
+    for name in given:
+        if name.replace("_", "-") in names:
+            raise ValueError(f"expected no header that the router needs to have in its own hands, such as {name}")
+
+
+def _editable(headers: dict[str, str]) -> dict[str, str]:
+    _refuse(_CONNECTION, headers)
+    return headers
+
+
+def _settable_in_request(headers: dict[str, str]) -> dict[str, str]:
+    _refuse(_CONNECTION | {"x-request-id"}, headers)
+    return headers
+
+
+def _removable(names: list[str]) -> list[str]:
+    _refuse(_CONNECTION, names)
+    return names
+
+
+def _removable_from_request(names: list[str]) -> list[str]:
+    _refuse(_CONNECTION | {"host", "x-request-id"}, names)
+    return names
+
+
+def _known_placeholders(template: str) -> str:
+    for found in re.findall(r"\{[^}]*\}?|\}", template):
+        if found not in _PLACEHOLDERS:
+            raise ValueError(f"expected no braces but those of {', '.join(_PLACEHOLDERS)}")
+    return template
+
+
+def _some(shares: dict[str, float]) -> dict[str, float]:
+    if not any(shares.values()):
+        raise ValueError("expected a share above 0 for one pool at least")
+    return shares
+
+
+Location = Annotated[
+    str,
+    Form(
+        r"(?:https?://|/|\{path\})[!-~]*",
+        "an address that begins with http://, https://, / or {path}, without spaces",
+    ),
+    AfterValidator(_known_placeholders),
+]
+"""Where a redirect leads."""
+
+Prefix = Annotated[
+    str, Form(r"/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*", "a path that begins with /, as it is sent: without ? and spaces")
+]
+"""The beginning of a path as it is sent."""
+
+RequestHeaders = Annotated[Headers, AfterValidator(_settable_in_request)]
+"""Headers that may be set in requests."""
+
+ResponseHeaders = Annotated[Headers, AfterValidator(_editable)]
+"""Headers that may be set in responses."""
+
+RequestHeaderNames = Annotated[list[HeaderName], AfterValidator(_removable_from_request)]
+"""Headers that may be removed from requests."""
+
+ResponseHeaderNames = Annotated[list[HeaderName], AfterValidator(_removable)]
+"""Headers that may be removed from responses."""
+
+
+class Redirect(Section):
+    """An answer that sends the client elsewhere."""
+
+    status: Literal[301, 302, 307, 308] = Field(
+        default=302, description="301 and 308 may be remembered for ever; 307 and 308 keep method and body."
+    )
+    to: Location = Field(
+        description="Where to: {host} is the request's host without port, {path} its path, {query} its query with the "
+        "question mark, or nothing."
+    )
+
+
+class Respond(Section):
+    """A fixed answer."""
+
+    status: int = Field(default=200, ge=200, le=599, description="Status.")
+    body: str = Field(default="", max_length=65_536, description="Sent as UTF-8.")
+    headers: ResponseHeaders = Field(
+        default={}, description="Further headers; a body is text/plain where content-type is not given."
+    )
+
+    @model_validator(mode="after")
+    def _body_allowed(self) -> "Respond":
+        if self.body and self.status in (204, 205, 304):
+            raise ValueError(f"a response of status {self.status} has no body (RFC 9110 section 15)")
+        return self
+
+
+class Rewrite(Section):
+    """Changes to the path before it is sent."""
+
+    prefix: Prefix = Field(description="Takes the place of the match's path_prefix.")
+
+
+Shares = Annotated[dict[Name, Annotated[float, Field(ge=0, le=1_000_000)]], Field(min_length=1), AfterValidator(_some)]
+"""Pools with their shares relative to each other."""

@@ -1,0 +1,83 @@
+"""Routes that do more with a request than hand it to their pool."""
+
+from collections.abc import Mapping
+from random import Random
+
+from smartlb.config.model import Route
+from smartlb.proxy.answers import FixedResponse, Redirection
+from smartlb.proxy.exchange import Exchange
+from smartlb.proxy.forwarding import Peer
+from smartlb.proxy.http1 import HeaderBlock
+from smartlb.proxy.pool import Pool
+from smartlb.proxy.rewriting import HeaderEdits, PrefixRewrite
+from smartlb.proxy.split import Split
+
+
+def needs_control(route: Route) -> bool:
+    """Whether a route does more than hand its requests to its pool."""
+    return route.pool is None or route.edits
+
+
+class RouteTraffic:
+    """What one route does, ready to be asked for each of its requests.
+
+    Args:
+        route: of the configuration.
+        pools: by name.
+        random: for random choices.
+
+    Attributes:
+        answer: what the route answers by itself, where it does.
+        response_edits: changes to the heads of responses.
+    """
+
+    __slots__ = ("_pool", "_request_edits", "_rewrite", "_split", "_split_by_client", "answer", "response_edits")
+
+    def __init__(self, route: Route, pools: Mapping[str, Pool], random: Random) -> None:
+        self._pool = pools[route.pool] if route.pool is not None else None
+        self._split = Split(route.split, pools, random) if route.split is not None else None
+        self._split_by_client = route.split_by == "client_ip"
+        self.answer: Redirection | FixedResponse | None = None
+        if route.redirect is not None:
+            self.answer = Redirection(route.redirect)
+        elif route.respond is not None:
+            self.answer = FixedResponse(route.respond)
+        self._rewrite = (
+            PrefixRewrite(route.match.path_prefix, route.rewrite.prefix)
+            if route.rewrite is not None and route.match.path_prefix is not None
+            else None
+        )
+        self._request_edits = HeaderEdits(route.set_request_headers, route.remove_request_headers)
+        self.response_edits = HeaderEdits(route.set_response_headers, route.remove_response_headers)
+
+    def pool(self, peer: Peer, target: bytes, block: HeaderBlock) -> Pool:
+        """The pool for a request of a route that has no `answer`."""
+        if self._pool is not None:
+            return self._pool
+        assert self._split is not None
+        return self._split.pool(peer.key("client_ip", target, block) if self._split_by_client else None)
+
+    def head(self, method: bytes, target: bytes, outgoing: bytes, request_id: bytes) -> bytes:
+        """The head of the request to send; `outgoing` is that of its `HeaderBlock`."""
+        if self._rewrite is not None:
+            target = self._rewrite.target(target)
+        if self._request_edits:
+            outgoing = self._request_edits.apply(outgoing)
+        return b"%s %s HTTP/1.1%s%s\r\n\r\n" % (method, target, outgoing, request_id)
+
+
+class ControlledExchange(Exchange):
+    """An exchange on such a route.
+
+    Attributes:
+        traffic: the route's; to be set before the exchange starts.
+    """
+
+    __slots__ = ("traffic",)
+
+    traffic: RouteTraffic
+
+    def start_response(self, raw: bytes, status: int, length: int) -> bytes:
+        """As for any exchange, with the changes of the route."""
+        edits = self.traffic.response_edits
+        return super().start_response(edits.apply(raw) if edits else raw, status, length)
