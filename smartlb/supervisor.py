@@ -32,6 +32,7 @@ from smartlb.control.eligibility import Eligibility
 from smartlb.control.health import HealthChecker
 from smartlb.control.sockets import CannotListen, bind, bind_for_workers, name_of
 from smartlb.process import Handover, layout_of, set_up_logging
+from smartlb.proxy.affinity_secret import NoSecret, secret_of
 
 log = logging.getLogger(__name__)
 
@@ -56,12 +57,16 @@ class Supervisor:
 
     Raises:
         CannotListen: an address is not to be had.
+        NoSecret: nor is a pool's secret for affinity.
         OSError: the access log cannot be opened.
     """
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self._numbering = numbering = Numbering(config)
+        for name, pool in config.pools.items():
+            if pool.affinity is not None and pool.affinity.kind == "cookie":
+                secret_of(name, pool.affinity)  # better said once here than by each worker at each start
         workers = config.workers
         listeners = [bind_for_workers(listener.bind, workers) for listener in config.listeners]
         self._admin_socket = bind(config.admin.bind, shared=False)
@@ -273,7 +278,7 @@ def serve(config: Config, ready_file: Path | None = None, for_s: float | None = 
     set_up_logging("smartlb")
     try:
         supervisor = Supervisor(config)
-    except (CannotListen, OSError) as error:
+    except (CannotListen, NoSecret, OSError) as error:
         log.error("%s", error)
         return 1
     uvloop.run(supervisor.run(ready_file, for_s))

@@ -54,6 +54,16 @@ _WORKER_GAUGES: dict[Gauge, tuple[type[CounterMetricFamily | GaugeMetricFamily],
         "retries_refused",
         "Retries not made because the budget of their pool was used up.",
     ),
+    Gauge.AFFINITY_KEPT: (
+        CounterMetricFamily,
+        "affinity_kept",
+        "Attempts at requests that affinity, not the policy, sent to their backend.",
+    ),
+    Gauge.AFFINITY_LOST: (
+        CounterMetricFamily,
+        "affinity_lost",
+        "Attempts at requests that were bound to a backend that could not have them.",
+    ),
 }
 
 

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from smartlb.config.section import Section as Section
 from smartlb.config.traffic import (
+    Affinity,
     Redirect,
     RequestHeaderNames,
     RequestHeaders,
@@ -319,6 +320,9 @@ class Pool(Section):
     policy: PolicyChoice = Field(
         default=PolicyChoice(name="learned"), description="A policy's name, or a mapping with its options."
     )
+    affinity: Affinity | None = Field(
+        default=None, description="What keeps a client at its backend; the policy chooses where not given."
+    )
     health_check: HealthCheck | None = Field(default=None, description="Active checks; none where not given.")
     ejection: Ejection | None = Field(default=Ejection(), description="Passive checks; null switches them off.")
     panic_share: float = Field(
@@ -342,6 +346,12 @@ class Pool(Section):
     queue: Queue = Field(default=Queue(), description="Waiting for a backend with room.")
     retries: Retries = Field(default=Retries(), description="Sending a request to another backend.")
     idle_connections: IdleConnections = Field(default=IdleConnections(), description="Reuse of connections.")
+
+    @model_validator(mode="after")
+    def _one_that_binds(self) -> "Pool":
+        if self.affinity is not None and POLICIES[self.policy.name].key != "none":
+            raise ValueError(f"`affinity` leaves nothing to hash for the policy {self.policy.name}; choose another")
+        return self
 
 
 class ClientTimeouts(Section):

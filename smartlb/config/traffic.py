@@ -129,3 +129,52 @@ class Rewrite(Section):
 
 Shares = Annotated[dict[Name, Annotated[float, Field(ge=0, le=1_000_000)]], Field(min_length=1), AfterValidator(_some)]
 """Pools with their shares relative to each other."""
+
+
+class Affinity(Section):
+    """Keeps the requests of one client, or for one thing, at one backend."""
+
+    kind: Literal["cookie", "source_ip", "header", "url"] = Field(
+        description="What names the backend: a cookie that the router sets; or the hash of the client's address, of a "
+        "header, or of host and target."
+    )
+    name: Annotated[str, Form(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}", "the name of a cookie or header")] | None = Field(
+        default=None, description="Of the cookie, `smartlb` where not given, or of the header."
+    )
+    secret_env: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None, description="Environment variable with the secret that signs cookies."
+    )
+    secret_file: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None, description="File with it, in place of `secret_env`."
+    )
+    ttl_s: Annotated[int, Field(ge=1, le=31_536_000)] | None = Field(
+        default=None,
+        description="How long a cookie holds after it was set; it is renewed in the second half of that. Until the "
+        "browser's end where not given.",
+    )
+    secure: bool = Field(default=False, description="Whether browsers send the cookie over TLS only.")
+    load_bound: Annotated[float, Field(ge=1, le=1_000)] | None = Field(
+        default=None,
+        description="For hashes: most requests in flight a backend may have, as a multiple of its fair share; what "
+        "exceeds it goes to the next on the ring. No bound where not given.",
+    )
+
+    @model_validator(mode="after")
+    def _of_its_kind(self) -> "Affinity":
+        cookie = self.kind == "cookie"
+        if cookie and (self.secret_env is None) == (self.secret_file is None):
+            raise ValueError("affinity by cookie needs one, and only one, of `secret_env` and `secret_file`")
+        wrong = {
+            "name": self.kind in ("source_ip", "url"),
+            "secret_env": not cookie,
+            "secret_file": not cookie,
+            "ttl_s": not cookie,
+            "secure": not cookie,
+            "load_bound": cookie,
+        }
+        for key, is_wrong in wrong.items():
+            if is_wrong and getattr(self, key) not in (None, False):
+                raise ValueError(f"`{key}` is of no use with affinity by {self.kind}")
+        if self.kind == "header" and self.name is None:
+            raise ValueError("affinity by header needs the header's `name`")
+        return self

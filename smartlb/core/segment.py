@@ -30,6 +30,8 @@ class Gauge(IntEnum):
     STALE_RETRIES = 7  # requests sent again because an idle connection was closed under them
     RETRIES = 8  # further attempts at requests
     RETRIES_REFUSED = 9  # not made because the retry budget was used up
+    AFFINITY_KEPT = 10  # picks of the backend that affinity bound a request to
+    AFFINITY_LOST = 11  # picks of another one, because that one was away
 
 
 @dataclass(frozen=True, slots=True)

@@ -270,7 +270,7 @@ class ClientConnection(asyncio.Protocol):
             route,
             worker.routing.request_class(method, block, route),
             request_id,
-            0 if pool.key == "none" else peer.key(pool.key, target, block),
+            pool.request_key(peer, target, block),
             now_s,
         )
         exchange.traffic = traffic

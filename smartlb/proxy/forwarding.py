@@ -78,15 +78,16 @@ class Peer:
     def key(self, kind: str, target: bytes, block: HeaderBlock) -> int:
         """The hash that a hashing policy asked for: of the client's address, or of host and target."""
         if kind == "url":
-            return _hash64(block.host + target)
+            return hash64(block.host + target)
         claimed = block.claims.get(b"x-forwarded-for") if self.trusted else None
         if claimed:
             # The address that the nearest trusted proxy saw is the last in the list.
-            return _hash64(claimed.rpartition(b",")[2].strip())
+            return hash64(claimed.rpartition(b",")[2].strip())
         if self._ip_key < 0:
-            self._ip_key = _hash64(self.address.encode())
+            self._ip_key = hash64(self.address.encode())
         return self._ip_key
 
 
-def _hash64(data: bytes) -> int:
+def hash64(data: bytes) -> int:
+    """An unsigned hash of 64 bits, the same in every process and on every machine."""
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")

@@ -26,6 +26,8 @@ from smartlb.proxy.slow_start import SlowStart
 
 if TYPE_CHECKING:
     from smartlb.proxy.exchange import Exchange
+    from smartlb.proxy.forwarding import Peer
+    from smartlb.proxy.http1 import HeaderBlock
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +44,7 @@ FALLBACK: Final = "weighted_least_connections"
 """What serves a learned pool while there is no fresh snapshot."""
 
 
-class _Chooser:
+class Chooser:
     """A policy with its options and memory, ready to be asked."""
 
     def __init__(self, policy: Policy, options: Any, members: Members, random: Callable[[], float]) -> None:
@@ -85,6 +87,8 @@ class Pool:
         connects: connections opened to backends, successfully or not, so far.
         waiting: requests that wait for room, by priority and then as they came.
         key: of what in a request the policy wants a hash: ``none``, ``client_ip`` or ``url``.
+        affinity_kept, affinity_lost: picks for requests bound to a backend that it got, and that another one got, so
+            far.
     """
 
     __slots__ = (
@@ -115,6 +119,8 @@ class Pool:
         "_slow_start",
         "_snapshot",
         "_weight",
+        "affinity_kept",
+        "affinity_lost",
         "attempt_s",
         "connects",
         "first",
@@ -155,12 +161,12 @@ class Pool:
         weight = [backend.weight for backend in settings.backends]
         described = Members([backend.label for backend in settings.backends], weight)
         chosen = POLICIES[settings.policy.name]
-        self._primary = _Chooser(chosen, settings.policy.options, described, random.random)
+        self._primary = Chooser(chosen, settings.policy.options, described, random.random)
         self.key = chosen.key
         self._learned = chosen.name == "learned"
         fallback = POLICIES[FALLBACK]
         self._fallback = (
-            _Chooser(fallback, fallback.options(), described, random.random) if self._learned else self._primary
+            Chooser(fallback, fallback.options(), described, random.random) if self._learned else self._primary
         )
         self._slow_start = SlowStart(settings.slow_start_s, weight)
         self._use(self._fallback)
@@ -188,6 +194,7 @@ class Pool:
         self._idle: list[deque[BackendConnection]] = [deque() for _ in range(size)]
         self._connecting: set[asyncio.Task[None]] = set()
         self.connects = 0
+        self.affinity_kept = self.affinity_lost = 0
         self.retries = Retries(settings.retries)
 
     # Choosing
@@ -216,6 +223,19 @@ class Pool:
         if not view.eligible:
             return NOBODY
         return self._pick(view, self._pick_memory, request_class, key, now_s, self._draws())
+
+    def request_key(self, peer: "Peer", target: bytes, block: "HeaderBlock") -> int:
+        """What `choose` wants to know of a request."""
+        return 0 if self.key == "none" else peer.key(self.key, target, block)
+
+    def response_line(self, _key: int, _position: int) -> bytes:
+        """What to add to the head of a response: a header line with its CRLF, or nothing.
+
+        Args:
+            key: as `choose` got it.
+            position: of the backend that answered.
+        """
+        return b""
 
     def _full(self) -> Sequence[int]:
         if self._most is not None and sum(self._in_flight) >= self._most:
@@ -286,7 +306,7 @@ class Pool:
         self.on_fallback = fall_back
         self._use(self._fallback if fall_back else self._primary)
 
-    def _use(self, chooser: _Chooser) -> None:
+    def _use(self, chooser: Chooser) -> None:
         self._chooser = chooser
         self._pick = self._pick_slowly if self._slow_start else chooser.pick
         self._pick_memory, self._draws = chooser.memory, chooser.draws

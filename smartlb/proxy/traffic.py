@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from random import Random
 
+from smartlb.config.model import Pool as Settings
 from smartlb.config.model import Route
 from smartlb.proxy.answers import FixedResponse, Redirection
 from smartlb.proxy.exchange import Exchange
@@ -13,9 +14,9 @@ from smartlb.proxy.rewriting import HeaderEdits, PrefixRewrite
 from smartlb.proxy.split import Split
 
 
-def needs_control(route: Route) -> bool:
-    """Whether a route does more than hand its requests to its pool."""
-    return route.pool is None or route.edits
+def needs_control(route: Route, pools: Mapping[str, Settings]) -> bool:
+    """Whether a route does more than hand its requests to a pool that looks at no more of them than its policy does."""
+    return route.pool is None or route.edits or pools[route.pool].affinity is not None
 
 
 class RouteTraffic:
@@ -80,4 +81,7 @@ class ControlledExchange(Exchange):
     def start_response(self, raw: bytes, status: int, length: int) -> bytes:
         """As for any exchange, with the changes of the route."""
         edits = self.traffic.response_edits
-        return super().start_response(edits.apply(raw) if edits else raw, status, length)
+        if edits:
+            raw = edits.apply(raw)
+        raw += self.pool.response_line(self._key, self._position)
+        return super().start_response(raw, status, length)

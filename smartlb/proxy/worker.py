@@ -20,6 +20,7 @@ from smartlb.core.segment import Gauge, Segment
 from smartlb.core.snapshot import Snapshot
 from smartlb.core.telemetry import NO_BACKEND, NO_ROUTE
 from smartlb.process import Handover, orphaned, seldom_collect, set_up_logging, tie_to
+from smartlb.proxy.affinity import AffinePool
 from smartlb.proxy.client import ClientConnection
 from smartlb.proxy.exchange import Exchange
 from smartlb.proxy.forwarding import TrustedNetworks
@@ -106,13 +107,15 @@ class Worker:
         self.draining = False
         self.stale_retries = 0
         self._pools = {
-            name: Pool(name, settings, numbering, segment, number, random, loop)
+            name: (Pool if settings.affinity is None else AffinePool)(
+                name, settings, numbering, segment, number, random, loop
+            )
             for name, settings in config.pools.items()
         }
         self.route_pools = {
             number: self._pools[route.pool]
             for number, route in enumerate(config.routes)
-            if route.pool is not None and not needs_control(route)
+            if route.pool is not None and not needs_control(route, config.pools)
         }
         self.route_traffic = {
             number: RouteTraffic(route, self._pools, random)
@@ -237,6 +240,8 @@ class Worker:
         gauges[Gauge.STALE_RETRIES] = self.stale_retries
         gauges[Gauge.RETRIES] = sum(pool.retries.begun for pool in self._pools.values())
         gauges[Gauge.RETRIES_REFUSED] = sum(pool.retries.refused for pool in self._pools.values())
+        gauges[Gauge.AFFINITY_KEPT] = sum(pool.affinity_kept for pool in self._pools.values())
+        gauges[Gauge.AFFINITY_LOST] = sum(pool.affinity_lost for pool in self._pools.values())
 
     def drain(self) -> None:
         """Close what is idle; the rest closes after its present exchange."""

@@ -49,3 +49,27 @@ def test_what_a_route_cannot_do_is_said(route: dict[str, Any], message: str) -> 
     with pytest.raises(ConfigError) as error:
         config_with(route)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("affinity", "message"),
+    [
+        ({"kind": "cookie"}, "only one, of `secret_env` and `secret_file`"),
+        ({"kind": "cookie", "secret_env": "A", "secret_file": "b"}, "only one, of"),
+        ({"kind": "cookie", "secret_env": "A", "load_bound": 2.0}, "`load_bound` is of no use"),
+        ({"kind": "cookie", "secret_env": "A", "name": "a b"}, "the name of a cookie or header"),
+        ({"kind": "source_ip", "name": "x"}, "`name` is of no use"),
+        ({"kind": "url", "secret_env": "A"}, "`secret_env` is of no use"),
+        ({"kind": "header"}, "needs the header's `name`"),
+        ({"kind": "cookies"}, "cookie"),
+    ],
+)
+def test_what_affinity_cannot_do_is_said(affinity: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        config_with({"pool": "web"}, affinity=affinity)
+    assert message in str(error.value)
+
+
+def test_affinity_and_a_hashing_policy_do_not_go_together() -> None:
+    with pytest.raises(ConfigError, match="nothing to hash for the policy ip_hash"):
+        config_with({"pool": "web"}, affinity={"kind": "source_ip"}, policy="ip_hash")
