@@ -64,6 +64,12 @@ _WORKER_GAUGES: dict[Gauge, tuple[type[CounterMetricFamily | GaugeMetricFamily],
         "affinity_lost",
         "Attempts at requests that were bound to a backend that could not have them.",
     ),
+    Gauge.MIRRORED: (CounterMetricFamily, "mirrored", "Copies of requests made for mirrors."),
+    Gauge.MIRROR_DROPPED: (
+        CounterMetricFamily,
+        "mirror_dropped",
+        "Copies not made because too many were under way.",
+    ),
 }
 
 

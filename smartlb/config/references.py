@@ -27,6 +27,7 @@ def contradictions(data: dict[str, Any]) -> Iterator[Finding]:
     if isinstance(pools, dict):
         yield from _unknown("pool", _texts(data, "routes", "pool"), pools)
         yield from _unknown("pool", _split_pools(data), pools)
+        yield from _unknown("pool", _mirror_pools(data), pools)
         if len(pools) > 1 and data.get("routes", []) == []:
             yield ("pools",), f"there are {len(pools)} pools, so `routes` must say which requests go where"
         for name in pools:
@@ -83,6 +84,13 @@ def _split_pools(data: dict[str, Any]) -> Iterator[Named]:
         for name in shares if isinstance(shares, dict) else ():
             if isinstance(name, str):
                 yield (*location, "split", name), name
+
+
+def _mirror_pools(data: dict[str, Any]) -> Iterator[Named]:
+    for location, entry in _mappings(data, "routes"):
+        mirror = entry.get("mirror")
+        if isinstance(mirror, dict) and isinstance(mirror.get("pool"), str):
+            yield (*location, "mirror", "pool"), mirror["pool"]
 
 
 def _unknown(what: str, uses: Iterable[Named], names: Iterable[str]) -> Iterator[Finding]:

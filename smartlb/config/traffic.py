@@ -131,6 +131,19 @@ Shares = Annotated[dict[Name, Annotated[float, Field(ge=0, le=1_000_000)]], Fiel
 """Pools with their shares relative to each other."""
 
 
+class Mirror(Section):
+    """Copies of requests for another pool, whose responses nobody gets."""
+
+    pool: Name = Field(description="A key of `pools`; not one that the route's own requests go to.")
+    share: float = Field(default=1.0, gt=0, le=1, description="Share of the requests that are copied.")
+    max_body_bytes: int = Field(
+        default=16_384, ge=0, le=1_048_576, description="Requests with larger bodies are not copied."
+    )
+    max_in_flight: int = Field(
+        default=64, ge=1, description="Copies under way at once, per worker; further ones are not made."
+    )
+
+
 class Affinity(Section):
     """Keeps the requests of one client, or for one thing, at one backend."""
 

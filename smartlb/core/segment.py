@@ -32,6 +32,8 @@ class Gauge(IntEnum):
     RETRIES_REFUSED = 9  # not made because the retry budget was used up
     AFFINITY_KEPT = 10  # picks of the backend that affinity bound a request to
     AFFINITY_LOST = 11  # picks of another one, because that one was away
+    MIRRORED = 12  # copies of requests
+    MIRROR_DROPPED = 13  # not made because too many were under way
 
 
 @dataclass(frozen=True, slots=True)

@@ -262,6 +262,9 @@ class ClientConnection(asyncio.Protocol):
         request_id = block.request_id or worker.next_request_id()
         start = traffic.head(method, target, block.outgoing, request_id)
         self.exchange = exchange = ControlledExchange(
+            traffic,
+            peer,
+            block,
             self,
             pool,
             method,
@@ -273,7 +276,6 @@ class ClientConnection(asyncio.Protocol):
             pool.request_key(peer, target, block),
             now_s,
         )
-        exchange.traffic = traffic
         if block.length:
             return self._start_with_body(exchange, start, data, end, block.length)
         exchange.request_complete = True

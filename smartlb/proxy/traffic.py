@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from random import Random
+from typing import Any
 
 from smartlb.config.model import Pool as Settings
 from smartlb.config.model import Route
@@ -9,6 +10,7 @@ from smartlb.proxy.answers import FixedResponse, Redirection
 from smartlb.proxy.exchange import Exchange
 from smartlb.proxy.forwarding import Peer
 from smartlb.proxy.http1 import HeaderBlock
+from smartlb.proxy.mirror import Mirror
 from smartlb.proxy.pool import Pool
 from smartlb.proxy.rewriting import HeaderEdits, PrefixRewrite
 from smartlb.proxy.split import Split
@@ -16,7 +18,7 @@ from smartlb.proxy.split import Split
 
 def needs_control(route: Route, pools: Mapping[str, Settings]) -> bool:
     """Whether a route does more than hand its requests to a pool that looks at no more of them than its policy does."""
-    return route.pool is None or route.edits or pools[route.pool].affinity is not None
+    return route.pool is None or route.edits or route.mirror is not None or pools[route.pool].affinity is not None
 
 
 class RouteTraffic:
@@ -30,9 +32,19 @@ class RouteTraffic:
     Attributes:
         answer: what the route answers by itself, where it does.
         response_edits: changes to the heads of responses.
+        mirror: makes copies of requests, where the route has them made.
     """
 
-    __slots__ = ("_pool", "_request_edits", "_rewrite", "_split", "_split_by_client", "answer", "response_edits")
+    __slots__ = (
+        "_pool",
+        "_request_edits",
+        "_rewrite",
+        "_split",
+        "_split_by_client",
+        "answer",
+        "mirror",
+        "response_edits",
+    )
 
     def __init__(self, route: Route, pools: Mapping[str, Pool], random: Random) -> None:
         self._pool = pools[route.pool] if route.pool is not None else None
@@ -51,6 +63,8 @@ class RouteTraffic:
         self._request_edits = HeaderEdits(route.set_request_headers, route.remove_request_headers)
         self.response_edits = HeaderEdits(route.set_response_headers, route.remove_response_headers)
 
+        self.mirror = Mirror(route.mirror, pools, random) if route.mirror is not None else None
+
     def pool(self, peer: Peer, target: bytes, block: HeaderBlock) -> Pool:
         """The pool for a request of a route that has no `answer`."""
         if self._pool is not None:
@@ -68,19 +82,43 @@ class RouteTraffic:
 
 
 class ControlledExchange(Exchange):
-    """An exchange on such a route.
+    """An exchange on such a route."""
 
-    Attributes:
-        traffic: the route's; to be set before the exchange starts.
-    """
+    __slots__ = ("_block", "_copy", "_peer", "_traffic")
 
-    __slots__ = ("traffic",)
+    def __init__(self, traffic: RouteTraffic, peer: Peer, block: HeaderBlock, *rest: Any) -> None:
+        super().__init__(*rest)
+        self._traffic = traffic
+        self._peer = peer
+        self._block = block
+        self._copy: bytes | None = None
 
-    traffic: RouteTraffic
+    def start(self, data: bytes) -> None:
+        """As for any exchange, with a copy of the request for the mirror."""
+        super().start(data)
+        mirror = self._traffic.mirror
+        if mirror is not None and mirror.wants():
+            self._copy = b""
+            self._add_to_copy(mirror, data)
+
+    def send(self, data: bytes) -> None:
+        """As for any exchange, with a copy of the request for the mirror."""
+        super().send(data)
+        if self._copy is not None and self._traffic.mirror is not None:
+            self._add_to_copy(self._traffic.mirror, data)
+
+    def _add_to_copy(self, mirror: Mirror, data: bytes) -> None:
+        copy, self._copy = self._copy, None
+        if copy is None or max(self.request_bytes, self._block.length) > mirror.max_body_bytes:
+            return
+        if self.request_complete:
+            mirror.send(self, copy + data, self._peer, self._block)
+        else:
+            self._copy = copy + data
 
     def start_response(self, raw: bytes, status: int, length: int) -> bytes:
         """As for any exchange, with the changes of the route."""
-        edits = self.traffic.response_edits
+        edits = self._traffic.response_edits
         if edits:
             raw = edits.apply(raw)
         raw += self.pool.response_line(self._key, self._position)

@@ -61,6 +61,7 @@ class Worker:
         "_log_entries",
         "_log_lines_dropped",
         "_loop",
+        "_mirrors",
         "_most_connections",
         "_number",
         "_pools",
@@ -122,6 +123,7 @@ class Worker:
             for number, route in enumerate(config.routes)
             if number not in self.route_pools
         }
+        self._mirrors = [traffic.mirror for traffic in self.route_traffic.values() if traffic.mirror is not None]
         self.route_priorities = [route.priority for route in config.routes]
         self._segment = segment
         self._number = number
@@ -223,6 +225,8 @@ class Worker:
         """Act on what has taken too long, and report the gauges."""
         for client in [client for client in self.clients if client.deadline_s < now_s]:
             client.timed_out(now_s)
+        for mirror in self._mirrors:
+            mirror.sweep(now_s)
         waiting = 0
         for pool in self._pools.values():
             pool.close_idle(now_s)
@@ -242,6 +246,8 @@ class Worker:
         gauges[Gauge.RETRIES_REFUSED] = sum(pool.retries.refused for pool in self._pools.values())
         gauges[Gauge.AFFINITY_KEPT] = sum(pool.affinity_kept for pool in self._pools.values())
         gauges[Gauge.AFFINITY_LOST] = sum(pool.affinity_lost for pool in self._pools.values())
+        gauges[Gauge.MIRRORED] = sum(mirror.made for mirror in self._mirrors)
+        gauges[Gauge.MIRROR_DROPPED] = sum(mirror.dropped for mirror in self._mirrors)
 
     def drain(self) -> None:
         """Close what is idle; the rest closes after its present exchange."""
