@@ -12,6 +12,7 @@ from smartlb.config.section import Section as Section
 from smartlb.config.traffic import (
     Affinity,
     Mirror,
+    RateLimit,
     Redirect,
     RequestHeaderNames,
     RequestHeaders,
@@ -98,6 +99,7 @@ class Route(Section):
     )
     redirect: Redirect | None = Field(default=None, description="In place of `pool`: send the client elsewhere.")
     respond: Respond | None = Field(default=None, description="In place of `pool`: a fixed answer.")
+    rate_limit: RateLimit | None = Field(default=None, description="For each client; none where not given.")
     rewrite: Rewrite | None = Field(default=None, description="Changes to the path; none where not given.")
     set_request_headers: RequestHeaders = Field(
         default={}, description="Headers with the values that backends get, whatever the client sent."

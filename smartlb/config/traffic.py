@@ -131,6 +131,35 @@ Shares = Annotated[dict[Name, Annotated[float, Field(ge=0, le=1_000_000)]], Fiel
 """Pools with their shares relative to each other."""
 
 
+class RateLimit(Section):
+    """How many requests one client may send to a route; more get 429."""
+
+    requests_per_s: float = Field(
+        gt=0, le=1_000_000, description="Requests a second in the long run; 0.5 is one every two seconds. Per worker."
+    )
+    burst: int = Field(
+        default=1, ge=1, le=1_000_000, description="Requests that a client may send at once after a rest."
+    )
+    key: Literal["client_ip", "header"] = Field(
+        default="client_ip", description="What tells clients apart: their address, or a header's value."
+    )
+    header: HeaderName | None = Field(
+        default=None, description="Name of that header; requests without it are told apart by address."
+    )
+    max_clients: int = Field(
+        default=10_000,
+        ge=1,
+        le=10_000_000,
+        description="Clients that are remembered, per worker; beyond that, the one seen longest ago is forgotten.",
+    )
+
+    @model_validator(mode="after")
+    def _header_by_name(self) -> "RateLimit":
+        if (self.key == "header") != (self.header is not None):
+            raise ValueError("`header` names the header for `key: header`, and goes with no other key")
+        return self
+
+
 class Mirror(Section):
     """Copies of requests for another pool, whose responses nobody gets."""
 

@@ -18,7 +18,7 @@ from smartlb.policies import hash_ring
 from smartlb.policies.policy import Members
 from smartlb.proxy.affinity_secret import secret_of
 from smartlb.proxy.forwarding import Peer, hash64
-from smartlb.proxy.http1 import HeaderBlock
+from smartlb.proxy.http1 import HeaderBlock, header_value
 from smartlb.proxy.pool import Chooser, Pool
 
 _ID_BYTES = 9
@@ -120,20 +120,13 @@ class RingAffinity:
     def __init__(self, settings: Settings, members: Members) -> None:
         self._memory = hash_ring.remember(members, hash_ring.Options(load_bound=settings.load_bound))
         self._kind = "url" if settings.kind == "url" else "client_ip"
-        self._find = (
-            re.compile(
-                rb"\r\n(?i:%s):[ \t]*+([^\r\n]*+)" % re.escape((settings.name or "").encode()),
-            ).search
-            if settings.kind == "header"
-            else None
-        )
+        self._value = header_value(settings.name) if settings.kind == "header" and settings.name else None
 
     def key(self, peer: Peer, target: bytes, block: HeaderBlock) -> int:
         """The hash; 0 where the request has not the header."""
-        if self._find is None:
+        if self._value is None:
             return peer.key(self._kind, target, block)
-        found = self._find(block.headers)
-        value = found[1].strip(b" \t") if found else b""
+        value = self._value(block)
         return hash64(value) if value else 0
 
     def pick(self, view: PoolView, key: int, now_s: float) -> tuple[int, bool]:

@@ -5,6 +5,7 @@ import logging
 import re
 import socket
 import struct
+from math import ceil
 from time import monotonic
 from typing import TYPE_CHECKING, cast
 
@@ -252,6 +253,11 @@ class ClientConnection(asyncio.Protocol):
     ) -> int:
         """`_begin` for a route that does more than hand its requests to its pool."""
         worker, peer = self.worker, self._peer
+        if traffic.limit is not None:
+            wait_s = traffic.limit.take(traffic.limit.key(peer, target, block), now_s)
+            if wait_s > 0.0:
+                self._limit_rate(wait_s, method, target, block, route)
+                return end
         if traffic.answer is not None:
             self._answer_itself(traffic.answer, method, target, block, route)
             return end
@@ -357,10 +363,25 @@ class ClientConnection(asyncio.Protocol):
         self.worker.record_refused(Outcome.COMPLETE, answer.status, self._peer.address, method, target, route)
         self._write_own(head, body, keep_alive=keep_alive, linger=block.length != 0)
 
+    def _limit_rate(self, wait_s: float, method: bytes, target: bytes, block: HeaderBlock, route: int) -> None:
+        """Refuse a request that came too soon. A body is not read: the connection closes."""
+        outcome = Outcome.RATE_LIMITED
+        self.worker.record_refused(outcome, status_of(outcome), self._peer.address, method, target, route)
+        keep_alive = block.keep_alive and not block.http10 and not block.length and not self.worker.draining
+        message = "more requests came than this client may send"
+        retry_after = b"retry-after: %d\r\n" % ceil(wait_s)
+        self.transport.write(
+            error_response(outcome, message, keep_alive=keep_alive, body=method != b"HEAD", headers=retry_after)
+        )
+        self._own_answer_over(keep_alive=keep_alive, linger=block.length != 0)
+
     def _write_own(self, head: bytes, body: bytes, *, keep_alive: bool, linger: bool) -> None:
         """Send an answer to a request that has no exchange; `linger` where more of it may come."""
         keep_alive = keep_alive and not self.worker.draining
         self.transport.write(head + (b"\r\n" if keep_alive else b"connection: close\r\n\r\n") + body)
+        self._own_answer_over(keep_alive=keep_alive, linger=linger)
+
+    def _own_answer_over(self, *, keep_alive: bool, linger: bool) -> None:
         if keep_alive:
             self.exchange_over(keep_alive, monotonic())
         else:

@@ -12,13 +12,20 @@ from smartlb.proxy.forwarding import Peer
 from smartlb.proxy.http1 import HeaderBlock
 from smartlb.proxy.mirror import Mirror
 from smartlb.proxy.pool import Pool
+from smartlb.proxy.rate_limit import RateLimit
 from smartlb.proxy.rewriting import HeaderEdits, PrefixRewrite
 from smartlb.proxy.split import Split
 
 
 def needs_control(route: Route, pools: Mapping[str, Settings]) -> bool:
     """Whether a route does more than hand its requests to a pool that looks at no more of them than its policy does."""
-    return route.pool is None or route.edits or route.mirror is not None or pools[route.pool].affinity is not None
+    return (
+        route.pool is None
+        or route.edits
+        or route.rate_limit is not None
+        or route.mirror is not None
+        or pools[route.pool].affinity is not None
+    )
 
 
 class RouteTraffic:
@@ -32,6 +39,7 @@ class RouteTraffic:
     Attributes:
         answer: what the route answers by itself, where it does.
         response_edits: changes to the heads of responses.
+        limit: how many requests a client may send, where there is one.
         mirror: makes copies of requests, where the route has them made.
     """
 
@@ -42,6 +50,7 @@ class RouteTraffic:
         "_split",
         "_split_by_client",
         "answer",
+        "limit",
         "mirror",
         "response_edits",
     )
@@ -63,6 +72,7 @@ class RouteTraffic:
         self._request_edits = HeaderEdits(route.set_request_headers, route.remove_request_headers)
         self.response_edits = HeaderEdits(route.set_response_headers, route.remove_response_headers)
 
+        self.limit = RateLimit(route.rate_limit) if route.rate_limit is not None else None
         self.mirror = Mirror(route.mirror, pools, random) if route.mirror is not None else None
 
     def pool(self, peer: Peer, target: bytes, block: HeaderBlock) -> Pool:
