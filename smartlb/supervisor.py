@@ -32,6 +32,7 @@ from smartlb.control.sockets import CannotListen, Place, adopt, bind, close_all,
 from smartlb.control.successor import ADMIN, DRAINED, MEMORY, READY, Successor, say_ready
 from smartlb.control.systemd import notify, take_inherited
 from smartlb.process import set_up_logging, unlinked_file
+from smartlb.proxy.affinity_secret import NoSecret, secret_of
 
 log = logging.getLogger(__name__)
 
@@ -59,10 +60,12 @@ class Supervisor:
     Raises:
         CannotListen: an address is not to be had.
         CannotDrop: the process cannot become the configured user.
+        NoSecret: a pool's secret for affinity is not to be had.
         OSError: the access log cannot be opened.
     """
 
     def __init__(self, config: Config, file: Path, inherited: Iterable[tuple[str, int]] = ()) -> None:
+        _look_for_secrets(config)
         self._file = file
         sockets = list(inherited)
         handed = {name: fd for name, fd in sockets if name in (READY, MEMORY, DRAINED)}
@@ -244,7 +247,7 @@ class Supervisor:
         notify("RELOADING=1", f"MONOTONIC_USEC={monotonic_ns() // 1000}")
         try:
             await self._reload()
-        except (ConfigError, CannotListen, NotReady, OSError) as error:
+        except (ConfigError, CannotListen, NoSecret, NotReady, OSError) as error:
             problems = str(error).splitlines()
         else:
             return
@@ -260,6 +263,7 @@ class Supervisor:
         remarks = await asyncio.to_thread(lambda: list(about_files(str(self._file), config)))
         if unusable := [remark.text for remark in remarks if remark.level >= logging.CRITICAL]:
             raise NotReady("\n".join(unusable))
+        _look_for_secrets(config)
         if (config.user, config.group) != (self._present.config.user, self._present.config.group):
             raise NotReady("`user` and `group` cannot change without a restart")
         with contextlib.ExitStack() as undo:
@@ -471,6 +475,13 @@ class Supervisor:
                 access_log.write_batch(generation.log_socket.recv(_LARGEST_BATCH), generation.numbering)
 
 
+def _look_for_secrets(config: Config) -> None:
+    """Better said once here than by each worker at each start."""
+    for name, pool in config.pools.items():
+        if pool.affinity is not None and pool.affinity.kind == "cookie":
+            secret_of(name, pool.affinity)
+
+
 def _places(config: Config) -> list[Place]:
     return [Place(listener.bind, listener.protocol == "udp") for listener in config.listeners]
 
@@ -500,7 +511,7 @@ def serve(config: Config, file: Path, ready_file: Path | None = None, for_s: flo
     set_up_logging("smartlb")
     try:
         supervisor = Supervisor(config, file, take_inherited())
-    except (CannotListen, CannotDrop, OSError) as error:
+    except (CannotListen, CannotDrop, NoSecret, OSError) as error:
         log.error("%s", error)
         return 1
     uvloop.run(supervisor.run(ready_file, for_s))

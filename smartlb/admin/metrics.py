@@ -62,6 +62,22 @@ _WORKER_GAUGES: dict[Gauge, tuple[type[CounterMetricFamily | GaugeMetricFamily],
     ),
     Gauge.DRAINING: (GaugeMetricFamily, "draining", "1 once it accepts no more connections."),
     Gauge.UDP_SESSIONS: (GaugeMetricFamily, "udp_sessions", "Sessions of udp listeners."),
+    Gauge.AFFINITY_KEPT: (
+        CounterMetricFamily,
+        "affinity_kept",
+        "Attempts at requests that affinity, not the policy, sent to their backend.",
+    ),
+    Gauge.AFFINITY_LOST: (
+        CounterMetricFamily,
+        "affinity_lost",
+        "Attempts at requests that were bound to a backend that could not have them.",
+    ),
+    Gauge.MIRRORED: (CounterMetricFamily, "mirrored", "Copies of requests made for mirrors."),
+    Gauge.MIRROR_DROPPED: (
+        CounterMetricFamily,
+        "mirror_dropped",
+        "Copies not made because too many were under way.",
+    ),
 }
 
 

@@ -6,8 +6,22 @@ Every field has a description: the JSON schema and docs/configuration.md are mad
 import os
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
+from smartlb.config.section import Section as Section
+from smartlb.config.traffic import (
+    Affinity,
+    Mirror,
+    RateLimit,
+    Redirect,
+    RequestHeaderNames,
+    RequestHeaders,
+    Respond,
+    ResponseHeaderNames,
+    ResponseHeaders,
+    Rewrite,
+    Shares,
+)
 from smartlb.config.values import (
     NAME,
     Address,
@@ -32,12 +46,6 @@ from smartlb.config.values import (
 )
 from smartlb.learning.registry import DRIFT_DETECTORS, ERROR_MODELS, LATENCY_MODELS
 from smartlb.policies.registry import POLICIES
-
-
-class Section(BaseModel):
-    """The base of every part of the configuration; nothing is converted: text is no number, true is not 1."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class CertificateFiles(Section):
@@ -164,17 +172,67 @@ class RouteMatch(Section):
 
 
 class Route(Section):
-    """Which pool serves which requests; the first route that matches is taken."""
+    """What is done with which requests; the first route that matches is taken."""
 
     name: Name = Field(description="Shown in metrics and logs.")
     match: RouteMatch = Field(default=RouteMatch(), description="Empty matches every request.")
-    pool: Name = Field(description="A key of `pools`.")
+    pool: Name | None = Field(
+        default=None, description="A key of `pools`; or give one of `split`, `redirect` and `respond`."
+    )
     priority: int = Field(
         default=0,
         ge=-100,
         le=100,
         description="Requests of higher priority leave the pool's queue first, and are the last that it refuses.",
     )
+
+    split: Shares | None = Field(
+        default=None,
+        description="In place of `pool`: several pools, each with its share relative to the others', such as "
+        "{stable: 95, canary: 5}; 0 sends nothing there.",
+    )
+    split_by: Literal["request", "client_ip"] = Field(
+        default="request",
+        description="What is split: every request anew, or clients by their address, each of which stays with one "
+        "pool.",
+    )
+    redirect: Redirect | None = Field(default=None, description="In place of `pool`: send the client elsewhere.")
+    respond: Respond | None = Field(default=None, description="In place of `pool`: a fixed answer.")
+    rate_limit: RateLimit | None = Field(default=None, description="For each client; none where not given.")
+    rewrite: Rewrite | None = Field(default=None, description="Changes to the path; none where not given.")
+    set_request_headers: RequestHeaders = Field(
+        default={}, description="Headers with the values that backends get, whatever the client sent."
+    )
+    remove_request_headers: RequestHeaderNames = Field(default=[], description="Headers that backends do not get.")
+    set_response_headers: ResponseHeaders = Field(
+        default={}, description="Headers with the values that clients get, whatever the backend sent."
+    )
+    remove_response_headers: ResponseHeaderNames = Field(default=[], description="Headers that clients do not get.")
+
+    mirror: Mirror | None = Field(default=None, description="Copies for another pool; none where not given.")
+
+    @model_validator(mode="after")
+    def _one_destination(self) -> "Route":
+        if sum(each is not None for each in (self.pool, self.split, self.redirect, self.respond)) != 1:
+            raise ValueError("a route needs one, and only one, of `pool`, `split`, `redirect` and `respond`")
+        if (self.redirect or self.respond) and (self.edits or self.mirror):
+            raise ValueError("`rewrite`, `mirror` and changes of headers are for requests that go to a pool")
+        if self.mirror and self.mirror.pool in (self.pool, *(self.split or ())):
+            raise ValueError(f"`mirror` needs a pool of its own; {self.mirror.pool!r} has the route's requests")
+        if self.rewrite and self.match.path_prefix is None:
+            raise ValueError("`rewrite` takes the place of the match's path_prefix, of which there is none")
+        return self
+
+    @property
+    def edits(self) -> bool:
+        """Whether requests or responses are changed on the way."""
+        return bool(
+            self.rewrite
+            or self.set_request_headers
+            or self.remove_request_headers
+            or self.set_response_headers
+            or self.remove_response_headers
+        )
 
 
 class ClassMatch(Section):
@@ -415,6 +473,9 @@ class Pool(Section):
     policy: PolicyChoice = Field(
         default=PolicyChoice(name="learned"), description="A policy's name, or a mapping with its options."
     )
+    affinity: Affinity | None = Field(
+        default=None, description="What keeps a client at its backend; the policy chooses where not given."
+    )
     health_check: HealthCheck | None = Field(default=None, description="Active checks; none where not given.")
     ejection: Ejection | None = Field(default=Ejection(), description="Passive checks; null switches them off.")
     panic_share: float = Field(
@@ -448,6 +509,12 @@ class Pool(Section):
         default=["websocket"],
         description="Protocols that clients may switch to; their bytes are tunnelled. [] for none.",
     )
+
+    @model_validator(mode="after")
+    def _one_that_binds(self) -> "Pool":
+        if self.affinity is not None and POLICIES[self.policy.name].key != "none":
+            raise ValueError(f"`affinity` leaves nothing to hash for the policy {self.policy.name}; choose another")
+        return self
 
 
 class ClientTimeouts(Section):

@@ -53,7 +53,7 @@ class Numbering:
             self.pools[name] = range(first, len(self.backends))
         self.classes = [DEFAULT_CLASS, *(entry.name for entry in config.request_classes)]
         self.routes = [route.name for route in config.routes]
-        self.route_pools = [route.pool for route in config.routes]
+        self.route_pools = [route.pool or "" for route in config.routes]
         self.listeners: list[int] = []
         for listener in config.listeners:
             if listener.protocol == "http":

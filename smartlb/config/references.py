@@ -26,6 +26,8 @@ def contradictions(data: dict[str, Any]) -> Iterator[Finding]:
     classes = list(_texts(data, "request_classes", "name"))
     if isinstance(pools, dict):
         yield from _unknown("pool", _texts(data, "routes", "pool"), pools)
+        yield from _unknown("pool", _split_pools(data), pools)
+        yield from _unknown("pool", _mirror_pools(data), pools)
         if len(pools) > 1 and data.get("routes", []) == [] and _takes_requests(data) and not pool_for_requests(data):
             yield ("pools",), f"there are {len(pools)} pools, so `routes` must say which requests go where"
         yield from _of_listeners(data, pools)
@@ -75,6 +77,21 @@ def _class_routes(data: dict[str, Any]) -> Iterator[Named]:
         match = entry.get("match")
         if isinstance(match, dict) and isinstance(match.get("route"), str):
             yield (*location, "match", "route"), match["route"]
+
+
+def _split_pools(data: dict[str, Any]) -> Iterator[Named]:
+    for location, entry in _mappings(data, "routes"):
+        shares = entry.get("split")
+        for name in shares if isinstance(shares, dict) else ():
+            if isinstance(name, str):
+                yield (*location, "split", name), name
+
+
+def _mirror_pools(data: dict[str, Any]) -> Iterator[Named]:
+    for location, entry in _mappings(data, "routes"):
+        mirror = entry.get("mirror")
+        if isinstance(mirror, dict) and isinstance(mirror.get("pool"), str):
+            yield (*location, "mirror", "pool"), mirror["pool"]
 
 
 def _unknown(what: str, uses: Iterable[Named], names: Iterable[str]) -> Iterator[Finding]:

@@ -28,21 +28,22 @@ class Outcome(IntEnum):
     CLIENT_TIMEOUT = 5
     NO_ROUTE = 6
     METHOD_REFUSED = 7
+    RATE_LIMITED = 8
 
     # The router's doing: nowhere to send the request.
-    NO_BACKEND = 8
-    QUEUE_FULL = 9
-    QUEUE_TIMEOUT = 10
-    INTERNAL = 11
+    NO_BACKEND = 9
+    QUEUE_FULL = 10
+    QUEUE_TIMEOUT = 11
+    INTERNAL = 12
 
     # The backend's doing.
-    CONNECT_FAILED = 12
-    CONNECT_TIMEOUT = 13
-    RESET = 14
-    MALFORMED = 15
-    RESPONSE_TIMEOUT = 16
-    REQUEST_TIMEOUT = 17
-    TRUNCATED = 18
+    CONNECT_FAILED = 13
+    CONNECT_TIMEOUT = 14
+    RESET = 15
+    MALFORMED = 16
+    RESPONSE_TIMEOUT = 17
+    REQUEST_TIMEOUT = 18
+    TRUNCATED = 19
 
     @property
     def label(self) -> str:

@@ -34,6 +34,10 @@ class Gauge(IntEnum):
     TLS_HANDSHAKES_FAILED = 11  # with clients, given up by either side or not complete in time
     DRAINING = 12  # 1 once it accepts no more connections
     UDP_SESSIONS = 13  # sessions of udp listeners
+    AFFINITY_KEPT = 14  # picks of the backend that affinity bound a request to
+    AFFINITY_LOST = 15  # picks of another one, because that one was away
+    MIRRORED = 16  # copies of requests
+    MIRROR_DROPPED = 17  # not made because too many were under way
 
 
 @dataclass(frozen=True, slots=True)

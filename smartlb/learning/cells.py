@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smartlb.core.outcome import FIRST_BACKEND_FAULT, SWITCHING_PROTOCOLS, Outcome
-from smartlb.core.telemetry import Records, failures
+from smartlb.core.telemetry import NO_BACKEND, Records, failures
 
 Latency = Literal["first_byte", "total"]
 
@@ -72,7 +72,9 @@ def sift(records: Records, backends: int, classes: int, latency: Latency) -> tup
         latency: which of a record's latencies counts.
     """
     outcome: Any = records["outcome"]
-    records = records[(outcome == Outcome.COMPLETE) | (outcome >= FIRST_BACKEND_FAULT)]
+    # A route may complete a request without a backend.
+    completed = (outcome == Outcome.COMPLETE) & (records["backend"] != NO_BACKEND)
+    records = records[completed | (outcome >= FIRST_BACKEND_FAULT)]
     known = (records["backend"] < backends) & (records["request_class"] < classes)
     taken_s = _taken_s(records, latency)
     # Written so that NaN is impossible too. A failure teaches no latency, so it needs none.

@@ -117,6 +117,12 @@ def pick(pool: PoolView, memory: Memory, _request_class: int, key: int, _now_s: 
     return fallback
 
 
+def owner(memory: Memory, key: int) -> int:
+    """The backend that `key` belongs to, whether or not it may be picked."""
+    at = bisect_left(memory.points, key)
+    return memory.owners[at if at < len(memory.points) else 0]
+
+
 def eligible_load(pool: PoolView, weight: Sequence[int]) -> tuple[int, int]:
     """Requests in flight at the eligible backends, and the sum of their `weight`."""
     if len(weight) < VECTOR_FROM:

@@ -7,17 +7,20 @@ import socket
 import struct
 from collections.abc import Callable
 from functools import partial
+from math import ceil
 from time import monotonic
 from typing import TYPE_CHECKING, cast
 
 from smartlb.core.outcome import Outcome
 from smartlb.core.telemetry import NO_ROUTE
+from smartlb.proxy.answers import FixedResponse, Redirection
 from smartlb.proxy.chunked import BadChunk, ChunkedBody
 from smartlb.proxy.exchange import Exchange
 from smartlb.proxy.forwarding import PLAIN, Channel, Peer, TrustedNetworks
 from smartlb.proxy.http1 import CHUNKED, HeaderBlock, RequestRefused, parse_request
 from smartlb.proxy.proxy_protocol import Endpoints
 from smartlb.proxy.responses import error_response, status_of
+from smartlb.proxy.traffic import ControlledExchange, RouteTraffic
 from smartlb.proxy.tunnel import UpgradeExchange
 from smartlb.proxy.upgrade import offer_of
 
@@ -238,7 +241,9 @@ class ClientConnection(asyncio.Protocol):
                 raise RequestRefused(Outcome.NO_ROUTE, _NO_ROUTE)
             self._no_route(block.keep_alive and not block.http10, method, target)
             return end
-        pool = worker.route_pools[route]
+        pool = worker.route_pools.get(route)
+        if pool is None:
+            return self._begin_controlled(worker.route_traffic[route], data, end, method, target, block, route, now_s)
         if not block.outgoing:
             self._peer.complete(block, pool.name)
         self._last_method, self._last_block = method, block
@@ -265,6 +270,58 @@ class ClientConnection(asyncio.Protocol):
             exchange.request_complete = True
             exchange.start(start)
             return end
+        return self._start_with_body(exchange, start, data, end, length)
+
+    def _begin_controlled(
+        self,
+        traffic: RouteTraffic,
+        data: bytes,
+        end: int,
+        method: bytes,
+        target: bytes,
+        block: HeaderBlock,
+        route: int,
+        now_s: float,
+    ) -> int:
+        """`_begin` for a route that does more than hand its requests to its pool."""
+        worker, peer = self.worker, self._peer
+        if traffic.limit is not None:
+            wait_s = traffic.limit.take(traffic.limit.key(peer, target, block), now_s)
+            if wait_s > 0.0:
+                self._limit_rate(wait_s, method, target, block, route)
+                return end
+        if traffic.answer is not None:
+            self._answer_itself(traffic.answer, method, target, block, route)
+            return end
+        pool = traffic.pool(peer, target, block)
+        if not block.outgoing:
+            peer.complete(block, pool.name)
+        self._last_method, self._last_block = method, block
+        request_id = block.request_id or worker.next_request_id()
+        start = traffic.head(method, target, block.outgoing, request_id)
+        self.exchange = exchange = ControlledExchange(
+            traffic,
+            peer,
+            block,
+            self,
+            pool,
+            method,
+            target,
+            block,
+            route,
+            worker.routing.request_class(method, block, route),
+            request_id,
+            pool.request_key(peer, target, block),
+            now_s,
+        )
+        if block.length:
+            return self._start_with_body(exchange, start, data, end, block.length)
+        exchange.request_complete = True
+        exchange.start(start)
+        return end
+
+    def _start_with_body(self, exchange: Exchange, start: bytes, data: bytes, end: int, length: int) -> int:
+        """Start an exchange whose request has a body; returns where in `data` the request ends."""
         self._left = length
         self._chunked = ChunkedBody() if length == CHUNKED else None
         body, used = self._body(exchange, data, end)
@@ -319,6 +376,48 @@ class ClientConnection(asyncio.Protocol):
         keep_alive = keep_alive and not self.worker.draining
         self.transport.write(error_response(outcome, message, keep_alive=keep_alive, body=body))
         self.exchange_over(keep_alive, monotonic())
+
+    def _answer_itself(
+        self, answer: Redirection | FixedResponse, method: bytes, target: bytes, block: HeaderBlock, route: int
+    ) -> None:
+        """Answer as the route says. A body is not read: the connection closes."""
+        keep_alive = block.keep_alive and not block.http10 and not block.length
+        body = b""
+        if isinstance(answer, FixedResponse):
+            head = answer.head
+            if method != b"HEAD":
+                body = answer.body
+        else:
+            location = answer.response(target, block)
+            if location is None:
+                raise RequestRefused(Outcome.BAD_REQUEST, "the Host header is missing, and the redirect needs it")
+            head = location
+        self.worker.record_refused(Outcome.COMPLETE, answer.status, self._peer.address, method, target, route)
+        self._write_own(head, body, keep_alive=keep_alive, linger=block.length != 0)
+
+    def _limit_rate(self, wait_s: float, method: bytes, target: bytes, block: HeaderBlock, route: int) -> None:
+        """Refuse a request that came too soon. A body is not read: the connection closes."""
+        outcome = Outcome.RATE_LIMITED
+        self.worker.record_refused(outcome, status_of(outcome), self._peer.address, method, target, route)
+        keep_alive = block.keep_alive and not block.http10 and not block.length and not self.worker.draining
+        message = "more requests came than this client may send"
+        retry_after = b"retry-after: %d\r\n" % ceil(wait_s)
+        self.transport.write(
+            error_response(outcome, message, keep_alive=keep_alive, body=method != b"HEAD", headers=retry_after)
+        )
+        self._own_answer_over(keep_alive=keep_alive, linger=block.length != 0)
+
+    def _write_own(self, head: bytes, body: bytes, *, keep_alive: bool, linger: bool) -> None:
+        """Send an answer to a request that has no exchange; `linger` where more of it may come."""
+        keep_alive = keep_alive and not self.worker.draining
+        self.transport.write(head + (b"\r\n" if keep_alive else b"connection: close\r\n\r\n") + body)
+        self._own_answer_over(keep_alive=keep_alive, linger=linger)
+
+    def _own_answer_over(self, *, keep_alive: bool, linger: bool) -> None:
+        if keep_alive:
+            self.exchange_over(keep_alive, monotonic())
+        else:
+            self._close(linger=linger)
 
     def exchange_over(self, keep_alive: bool, now_s: float) -> None:
         """The answer has been written whole: serve the next request, or close."""

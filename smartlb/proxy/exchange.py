@@ -14,7 +14,7 @@ from smartlb.proxy.retries import NOTHING_SENT
 
 if TYPE_CHECKING:
     from smartlb.proxy.backend import BackendConnection
-    from smartlb.proxy.client import ClientConnection
+    from smartlb.proxy.requester import Requester
 
 _NEVER = float("nan")
 
@@ -23,7 +23,7 @@ class Exchange:
     """Carries one request to a backend and its response back.
 
     Attributes:
-        client: the connection the request came on.
+        client: the connection the request came on, or what stands in for it.
         pool: where it goes.
         method, target, http10: of the request.
         route: its number.
@@ -72,7 +72,7 @@ class Exchange:
 
     def __init__(
         self,
-        client: "ClientConnection",
+        client: "Requester",
         pool: Pool,
         method: bytes,
         target: bytes,

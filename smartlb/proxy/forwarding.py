@@ -94,11 +94,11 @@ class Peer:
     def key(self, kind: str, target: bytes, block: HeaderBlock) -> int:
         """The hash that a hashing policy asked for: of the client's address, or of host and target."""
         if kind == "url":
-            return _hash64(block.host + target)
+            return hash64(block.host + target)
         claimed = block.claims.get(b"x-forwarded-for") if self.trusted else None
         if claimed:
             # The address that the nearest trusted proxy saw is the last in the list.
-            return _hash64(claimed.rpartition(b",")[2].strip())
+            return hash64(claimed.rpartition(b",")[2].strip())
         if self._ip_key < 0:
             self._ip_key = address_key(self.address)
         return self._ip_key
@@ -106,8 +106,9 @@ class Peer:
 
 def address_key(address: str) -> int:
     """The hash of a client's address."""
-    return _hash64(address.encode())
+    return hash64(address.encode())
 
 
-def _hash64(data: bytes) -> int:
+def hash64(data: bytes) -> int:
+    """An unsigned hash of 64 bits, the same in every process and on every machine."""
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")

@@ -7,7 +7,7 @@ RFC 9110 (semantics) and RFC 9112 (HTTP/1.1) say what is refused here.
 """
 
 import re
-from collections.abc import Set
+from collections.abc import Callable, Set
 from functools import lru_cache
 from typing import Final
 
@@ -284,6 +284,17 @@ def without_header(head: bytes, name: bytes) -> bytes:
 def _without(head: bytes, names: Set[bytes]) -> bytes:
     start, *lines = head.split(b"\r\n")
     return b"\r\n".join([start, *(line for line in lines if line.partition(b":")[0].lower() not in names)])
+
+
+def header_value(name: str) -> Callable[[HeaderBlock], bytes]:
+    """A function that finds the value of one header, the first where there are several; empty where there is none."""
+    line = re.compile(rb"\r\n(?i:%s):[ \t]*+([^\r\n]*+)" % re.escape(name.encode()))
+
+    def value(block: HeaderBlock) -> bytes:
+        found = line.search(block.headers)
+        return found[1].rstrip(b" \t") if found else b""
+
+    return value
 
 
 def parse_response(raw: bytes, method: bytes) -> tuple[bytes, int, int, bool]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from math import inf
 from random import Random
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,10 @@ from smartlb.proxy.backend import BackendConnection
 from smartlb.proxy.proxy_protocol import Endpoints, encode
 from smartlb.proxy.retries import Retries
 from smartlb.proxy.slow_start import SlowStart
+
+if TYPE_CHECKING:
+    from smartlb.proxy.forwarding import Peer
+    from smartlb.proxy.http1 import HeaderBlock
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +76,7 @@ class Connecting(Protocol):
         """None could be made."""
 
 
-class _Chooser:
+class Chooser:
     """A policy with its options and memory, ready to be asked."""
 
     def __init__(self, policy: Policy, options: Any, members: Members, random: Callable[[], float]) -> None:
@@ -116,6 +120,8 @@ class Pool:
         waiting: what waits for room, by priority and then as it came.
         key: of what in a request the policy wants a hash: ``none``, ``client_ip`` or ``url``.
         upgrades: protocols that are tunnelled, in lower case.
+        affinity_kept, affinity_lost: picks for requests bound to a backend that it got, and that another one got, so
+            far.
     """
 
     __slots__ = (
@@ -149,6 +155,8 @@ class Pool:
         "_tls",
         "_tls_trouble",
         "_weight",
+        "affinity_kept",
+        "affinity_lost",
         "attempt_s",
         "connects",
         "first",
@@ -190,12 +198,12 @@ class Pool:
         weight = [backend.weight for backend in settings.backends]
         described = Members([backend.label for backend in settings.backends], weight)
         chosen = POLICIES[settings.policy.name]
-        self._primary = _Chooser(chosen, settings.policy.options, described, random.random)
+        self._primary = Chooser(chosen, settings.policy.options, described, random.random)
         self.key = chosen.key
         self._learned = chosen.name == "learned"
         fallback = POLICIES[FALLBACK]
         self._fallback = (
-            _Chooser(fallback, fallback.options(), described, random.random) if self._learned else self._primary
+            Chooser(fallback, fallback.options(), described, random.random) if self._learned else self._primary
         )
         self._slow_start = SlowStart(settings.slow_start_s, weight)
         self._use(self._fallback)
@@ -229,6 +237,7 @@ class Pool:
         self._idle: list[deque[BackendConnection]] = [deque() for _ in range(size)]
         self._connecting: set[asyncio.Task[None]] = set()
         self.connects = 0
+        self.affinity_kept = self.affinity_lost = 0
         self.retries = Retries(settings.retries)
         self.upgrades = frozenset(protocol.lower().encode() for protocol in settings.upgrades)
 
@@ -258,6 +267,19 @@ class Pool:
         if not view.eligible:
             return NOBODY
         return self._pick(view, self._pick_memory, request_class, key, now_s, self._draws())
+
+    def request_key(self, peer: "Peer", target: bytes, block: "HeaderBlock") -> int:
+        """What `choose` wants to know of a request."""
+        return 0 if self.key == "none" else peer.key(self.key, target, block)
+
+    def response_line(self, _key: int, _position: int) -> bytes:
+        """What to add to the head of a response: a header line with its CRLF, or nothing.
+
+        Args:
+            key: as `choose` got it.
+            position: of the backend that answered.
+        """
+        return b""
 
     def _full(self) -> Sequence[int]:
         if self._most is not None and sum(self._in_flight) >= self._most:
@@ -328,7 +350,7 @@ class Pool:
         self.on_fallback = fall_back
         self._use(self._fallback if fall_back else self._primary)
 
-    def _use(self, chooser: _Chooser) -> None:
+    def _use(self, chooser: Chooser) -> None:
         self._chooser = chooser
         self._pick = self._pick_slowly if self._slow_start else chooser.pick
         self._pick_memory, self._draws = chooser.memory, chooser.draws

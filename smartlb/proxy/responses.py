@@ -9,6 +9,7 @@ _STATUS: dict[Outcome, tuple[int, str]] = {
     Outcome.NO_ROUTE: (404, "Not Found"),
     Outcome.CLIENT_TIMEOUT: (408, "Request Timeout"),
     Outcome.BODY_TOO_LARGE: (413, "Content Too Large"),
+    Outcome.RATE_LIMITED: (429, "Too Many Requests"),
     Outcome.HEADER_TOO_LARGE: (431, "Request Header Fields Too Large"),
     Outcome.INTERNAL: (500, "Internal Server Error"),
     Outcome.METHOD_REFUSED: (501, "Not Implemented"),
@@ -29,7 +30,9 @@ def status_of(outcome: Outcome) -> int:
     return _STATUS[outcome][0]
 
 
-def error_response(outcome: Outcome, message: str, *, keep_alive: bool, body: bool = True) -> bytes:
+def error_response(
+    outcome: Outcome, message: str, *, keep_alive: bool, body: bool = True, headers: bytes = b""
+) -> bytes:
     """A whole response that says what happened.
 
     Args:
@@ -37,13 +40,15 @@ def error_response(outcome: Outcome, message: str, *, keep_alive: bool, body: bo
         message: one sentence for a person.
         keep_alive: False adds ``connection: close``.
         body: False for the answer to a HEAD request.
+        headers: further lines, each with its CRLF.
     """
     status, reason = _STATUS[outcome]
     content = json.dumps({"error": outcome.label, "status": status, "message": message}).encode() + b"\n"
-    return b"HTTP/1.1 %d %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%s\r\n%s" % (
+    return b"HTTP/1.1 %d %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%s%s\r\n%s" % (
         status,
         reason.encode(),
         len(content),
+        headers,
         b"" if keep_alive else b"connection: close\r\n",
         content if body else b"",
     )

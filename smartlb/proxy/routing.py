@@ -30,7 +30,7 @@ def canonical_path(target: bytes) -> bytes:
     return b"/" + b"/".join(kept) + slash
 
 
-def _host_name(host: bytes) -> bytes:
+def host_name(host: bytes) -> bytes:
     """A host without its port and without the dot that may end a full domain name."""
     if host[:1] == b"[":
         return host[: host.find(b"]") + 1]
@@ -101,7 +101,7 @@ class Routing:
         """The number of the first route that matches; `NO_ROUTE` where none does."""
         if self._catch_all:
             return 0
-        host = _host_name(block.host)
+        host = host_name(block.host)
         path = canonical_path(target)
         for number, test in enumerate(self._routes):
             if test.holds(method, host, path, block.headers):

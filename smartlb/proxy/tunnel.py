@@ -2,7 +2,7 @@
 
 import asyncio
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from smartlb.core.outcome import COMPLETE, SWITCHING_PROTOCOLS, Outcome
 from smartlb.proxy.exchange import Exchange
@@ -10,6 +10,7 @@ from smartlb.proxy.upgrade import Offer
 
 if TYPE_CHECKING:
     from smartlb.proxy.backend import BackendConnection
+    from smartlb.proxy.client import ClientConnection
 
 
 class UpgradeExchange(Exchange):
@@ -36,7 +37,7 @@ class UpgradeExchange(Exchange):
     def switch(self, connection: "BackendConnection", raw: bytes, data: bytes) -> None:
         """Open the tunnel, if the 101 in `raw` is the answer to the offer; `data` came after it."""
         head = self.offer.accepted(raw)
-        client = self.client
+        client = cast("ClientConnection", self.client)
         self.response_started = True
         self._status = SWITCHING_PROTOCOLS
         self._connection = connection.exchange = None
@@ -83,7 +84,7 @@ class UpgradeExchange(Exchange):
             other.close()
             self.alive()
             return
-        client, client_end = self.client, self._client_end
+        client, client_end = cast("ClientConnection", self.client), self._client_end
         assert client_end is not None
         self._over = True
         self.request_bytes, self.response_bytes = client_end.received, client_end.other.received

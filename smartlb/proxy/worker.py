@@ -19,6 +19,7 @@ from smartlb.core.segment import Gauge, Segment
 from smartlb.core.snapshot import Snapshot
 from smartlb.core.telemetry import NO_BACKEND, NO_ROUTE
 from smartlb.process import Handover, orphaned, seldom_collect, set_up_logging, tie_to
+from smartlb.proxy.affinity import AffinePool
 from smartlb.proxy.client import ClientConnection
 from smartlb.proxy.exchange import Exchange
 from smartlb.proxy.listening import Listening, listen
@@ -26,6 +27,7 @@ from smartlb.proxy.pool import Pool
 from smartlb.proxy.routing import Routing
 from smartlb.proxy.session import Session
 from smartlb.proxy.tcp import TcpSession
+from smartlb.proxy.traffic import RouteTraffic, needs_control
 from smartlb.proxy.udp import UdpSession
 
 log = logging.getLogger(__name__)
@@ -49,8 +51,9 @@ class Worker:
         header_s, idle_s, tcp_idle_s, udp_idle_s: timeouts, of the configuration.
         keep_alive_s: how long a connection may be idle between requests; `idle_s` until it drains.
         routing: routes and request classes.
-        route_pools: the pool of each route.
-        route_priorities: likewise.
+        route_pools: the pool of each route that hands its requests there and does no more.
+        route_traffic: what every other route does.
+        route_priorities: of each route.
         clients: open connections of http listeners.
         tcp_sessions: those of tcp listeners.
         udp_sessions: sessions of udp listeners.
@@ -69,6 +72,7 @@ class Worker:
         "_log_entries",
         "_log_lines_dropped",
         "_loop",
+        "_mirrors",
         "_most_connections",
         "_most_sessions",
         "_number",
@@ -91,6 +95,7 @@ class Worker:
         "logs",
         "route_pools",
         "route_priorities",
+        "route_traffic",
         "routing",
         "stale_retries",
         "tcp_idle_s",
@@ -133,10 +138,22 @@ class Worker:
         self.tls_handshakes = 0
         self.tls_handshakes_failed = 0
         self._pools = {
-            name: Pool(name, settings, numbering, segment, number, random, loop)
+            name: (Pool if settings.affinity is None else AffinePool)(
+                name, settings, numbering, segment, number, random, loop
+            )
             for name, settings in config.pools.items()
         }
-        self.route_pools = [self._pools[route.pool] for route in config.routes]
+        self.route_pools = {
+            number: self._pools[route.pool]
+            for number, route in enumerate(config.routes)
+            if route.pool is not None and not needs_control(route, config.pools)
+        }
+        self.route_traffic = {
+            number: RouteTraffic(route, self._pools, random)
+            for number, route in enumerate(config.routes)
+            if number not in self.route_pools
+        }
+        self._mirrors = [traffic.mirror for traffic in self.route_traffic.values() if traffic.mirror is not None]
         self.route_priorities = [route.priority for route in config.routes]
         self._segment = segment
         self._number = number
@@ -208,9 +225,15 @@ class Worker:
         self._log((session.method, session.server_name.encode(), session.address, b""), fields)
 
     def record_refused(
-        self, outcome: Outcome, status: int, client: str, method: bytes = b"", target: bytes = b""
+        self,
+        outcome: Outcome,
+        status: int,
+        client: str,
+        method: bytes = b"",
+        target: bytes = b"",
+        route: int = NO_ROUTE,
     ) -> None:
-        """Write the record of a request that came to no pool; method and target where they were read."""
+        """Write the record of a request that came to no pool; method, target and route where they are known."""
         fields = (
             monotonic(),
             0.0,
@@ -220,7 +243,7 @@ class Worker:
             0,
             0,
             NO_BACKEND,
-            NO_ROUTE,
+            route,
             0,
             status,
             int(outcome),
@@ -274,6 +297,8 @@ class Worker:
             client.timed_out(now_s)
         for session in [session for session in (*self.tcp_sessions, *self.udp_sessions) if session.deadline_s < now_s]:
             session.timed_out(now_s)
+        for mirror in self._mirrors:
+            mirror.sweep(now_s)
         waiting = 0
         for pool in self._pools.values():
             pool.close_idle(now_s)
@@ -294,6 +319,10 @@ class Worker:
         gauges[Gauge.TLS_HANDSHAKES] = self.tls_handshakes
         gauges[Gauge.TLS_HANDSHAKES_FAILED] = self.tls_handshakes_failed
         gauges[Gauge.UDP_SESSIONS] = len(self.udp_sessions)
+        gauges[Gauge.AFFINITY_KEPT] = sum(pool.affinity_kept for pool in self._pools.values())
+        gauges[Gauge.AFFINITY_LOST] = sum(pool.affinity_lost for pool in self._pools.values())
+        gauges[Gauge.MIRRORED] = sum(mirror.made for mirror in self._mirrors)
+        gauges[Gauge.MIRROR_DROPPED] = sum(mirror.dropped for mirror in self._mirrors)
 
     def drain(self, idle_s: float = 0.0) -> None:
         """Serve no connection for longer than its next response.

@@ -83,7 +83,8 @@ def test_what_the_learner_leaves_out_is_counted_by_reason(
                 {"first_byte_s": math.nan, "outcome": Outcome.RESPONSE_TIMEOUT, "status": 504},
                 {"first_byte_s": math.nan, "outcome": Outcome.CLIENT_GONE, "status": 0},
                 {"in_flight": 2**32 - 1},
-                {"backend": NO_BACKEND},
+                {"backend": 99},
+                {"backend": NO_BACKEND},  # a route answered by itself
             ),
             now_s=1.0,
         )

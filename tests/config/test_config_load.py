@@ -51,7 +51,7 @@ def test_unknown_policy_is_said_as_documented() -> None:
     [
         (
             "polcy: learned",
-            "6:5: pools.web.polcy: key 'polcy' unknown; did you mean 'policy'? (one of: backends, ",
+            "6:5: pools.web.polcy: key 'polcy' unknown; did you mean 'policy'? (one of: affinity, backends, ",
         ),
         ("policy: 3", "6:13: pools.web.policy: expected a policy's name, or a mapping with `name`"),
         ("policy: {name: 3}", "6:20: pools.web.policy.name: expected text; found the number 3"),

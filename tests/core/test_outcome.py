@@ -49,6 +49,7 @@ def test_blame_follows_the_groups() -> None:
         Outcome.CLIENT_TIMEOUT,
         Outcome.NO_ROUTE,
         Outcome.METHOD_REFUSED,
+        Outcome.RATE_LIMITED,
     }
     assert by_blame[Blame.ROUTER] == {
         Outcome.NO_BACKEND,

@@ -65,7 +65,9 @@ def test_failures_teach_no_latency(status: int, outcome: Outcome) -> None:
     assert not dropped
 
 
-@pytest.mark.parametrize("outcome", [Outcome.CLIENT_GONE, Outcome.CLIENT_TIMEOUT, Outcome.NO_BACKEND, Outcome.INTERNAL])
+@pytest.mark.parametrize(
+    "outcome", [Outcome.COMPLETE, Outcome.CLIENT_GONE, Outcome.CLIENT_TIMEOUT, Outcome.NO_BACKEND, Outcome.INTERNAL]
+)
 def test_what_is_not_the_backends_doing_teaches_nothing(outcome: Outcome) -> None:
     batch, dropped = sifted(some_records(5, backend=NO_BACKEND, status=499, outcome=outcome))
     assert not batch.requests.any()
@@ -73,7 +75,7 @@ def test_what_is_not_the_backends_doing_teaches_nothing(outcome: Outcome) -> Non
     assert not dropped
 
 
-@pytest.mark.parametrize(("backend", "request_class"), [(NO_BACKEND, 0), (2, 0), (0, 2), (0, NO_ROUTE)])
+@pytest.mark.parametrize(("backend", "request_class"), [(99, 0), (2, 0), (0, 2), (0, NO_ROUTE)])
 def test_unknown_backends_and_classes_are_dropped_and_counted(backend: int, request_class: int) -> None:
     batch, dropped = sifted(some_records(backend=backend, request_class=request_class, latency_s=np.nan))
     assert not batch.requests.any()

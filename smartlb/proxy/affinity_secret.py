@@ -1,0 +1,39 @@
+"""The secrets that sign affinity's cookies, which the configuration only says where to find."""
+
+import os
+from pathlib import Path
+
+from smartlb.config.traffic import Affinity as Settings
+
+_SHORTEST = 16
+
+
+class NoSecret(Exception):
+    """A pool's secret is not to be had; the message says why."""
+
+
+def secret_of(pool: str, settings: Settings) -> bytes:
+    """The secret that signs a pool's cookies.
+
+    Raises:
+        NoSecret: it cannot be read, or is too short.
+    """
+    if settings.secret_env is not None:
+        source = f"the environment variable {settings.secret_env}"
+        text = os.environ.get(settings.secret_env)
+        if text is None:
+            raise NoSecret(f"pool {pool}: {source}, with the secret for affinity, is not set")
+        secret = os.fsencode(text)
+    else:
+        source = f"the file {settings.secret_file}"
+        try:
+            secret = Path(str(settings.secret_file)).read_bytes()
+        except OSError as error:
+            raise NoSecret(f"pool {pool}: {source}, with the secret for affinity: {error.strerror}") from None
+    secret = secret.strip()
+    if len(secret) < _SHORTEST:
+        raise NoSecret(
+            f"pool {pool}: expected a secret for affinity of at least {_SHORTEST} bytes in {source}, found "
+            f"{len(secret)}"
+        )
+    return secret

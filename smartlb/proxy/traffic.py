@@ -1,0 +1,135 @@
+"""Routes that do more with a request than hand it to their pool."""
+
+from collections.abc import Mapping
+from random import Random
+from typing import Any
+
+from smartlb.config.model import Pool as Settings
+from smartlb.config.model import Route
+from smartlb.proxy.answers import FixedResponse, Redirection
+from smartlb.proxy.exchange import Exchange
+from smartlb.proxy.forwarding import Peer
+from smartlb.proxy.http1 import HeaderBlock
+from smartlb.proxy.mirror import Mirror
+from smartlb.proxy.pool import Pool
+from smartlb.proxy.rate_limit import RateLimit
+from smartlb.proxy.rewriting import HeaderEdits, PrefixRewrite
+from smartlb.proxy.split import Split
+
+
+def needs_control(route: Route, pools: Mapping[str, Settings]) -> bool:
+    """Whether a route does more than hand its requests to a pool that looks at no more of them than its policy does."""
+    return (
+        route.pool is None
+        or route.edits
+        or route.rate_limit is not None
+        or route.mirror is not None
+        or pools[route.pool].affinity is not None
+    )
+
+
+class RouteTraffic:
+    """What one route does, ready to be asked for each of its requests.
+
+    Args:
+        route: of the configuration.
+        pools: by name.
+        random: for random choices.
+
+    Attributes:
+        answer: what the route answers by itself, where it does.
+        response_edits: changes to the heads of responses.
+        limit: how many requests a client may send, where there is one.
+        mirror: makes copies of requests, where the route has them made.
+    """
+
+    __slots__ = (
+        "_pool",
+        "_request_edits",
+        "_rewrite",
+        "_split",
+        "_split_by_client",
+        "answer",
+        "limit",
+        "mirror",
+        "response_edits",
+    )
+
+    def __init__(self, route: Route, pools: Mapping[str, Pool], random: Random) -> None:
+        self._pool = pools[route.pool] if route.pool is not None else None
+        self._split = Split(route.split, pools, random) if route.split is not None else None
+        self._split_by_client = route.split_by == "client_ip"
+        self.answer: Redirection | FixedResponse | None = None
+        if route.redirect is not None:
+            self.answer = Redirection(route.redirect)
+        elif route.respond is not None:
+            self.answer = FixedResponse(route.respond)
+        self._rewrite = (
+            PrefixRewrite(route.match.path_prefix, route.rewrite.prefix)
+            if route.rewrite is not None and route.match.path_prefix is not None
+            else None
+        )
+        self._request_edits = HeaderEdits(route.set_request_headers, route.remove_request_headers)
+        self.response_edits = HeaderEdits(route.set_response_headers, route.remove_response_headers)
+
+        self.limit = RateLimit(route.rate_limit) if route.rate_limit is not None else None
+        self.mirror = Mirror(route.mirror, pools, random) if route.mirror is not None else None
+
+    def pool(self, peer: Peer, target: bytes, block: HeaderBlock) -> Pool:
+        """The pool for a request of a route that has no `answer`."""
+        if self._pool is not None:
+            return self._pool
+        assert self._split is not None
+        return self._split.pool(peer.key("client_ip", target, block) if self._split_by_client else None)
+
+    def head(self, method: bytes, target: bytes, outgoing: bytes, request_id: bytes) -> bytes:
+        """The head of the request to send; `outgoing` is that of its `HeaderBlock`."""
+        if self._rewrite is not None:
+            target = self._rewrite.target(target)
+        if self._request_edits:
+            outgoing = self._request_edits.apply(outgoing)
+        return b"%s %s HTTP/1.1%s%s\r\n\r\n" % (method, target, outgoing, request_id)
+
+
+class ControlledExchange(Exchange):
+    """An exchange on such a route."""
+
+    __slots__ = ("_block", "_copy", "_peer", "_traffic")
+
+    def __init__(self, traffic: RouteTraffic, peer: Peer, block: HeaderBlock, *rest: Any) -> None:
+        super().__init__(*rest)
+        self._traffic = traffic
+        self._peer = peer
+        self._block = block
+        self._copy: bytes | None = None
+
+    def start(self, data: bytes) -> None:
+        """As for any exchange, with a copy of the request for the mirror."""
+        super().start(data)
+        mirror = self._traffic.mirror
+        if mirror is not None and mirror.wants():
+            self._copy = b""
+            self._add_to_copy(mirror, data)
+
+    def send(self, data: bytes) -> None:
+        """As for any exchange, with a copy of the request for the mirror."""
+        super().send(data)
+        if self._copy is not None and self._traffic.mirror is not None:
+            self._add_to_copy(self._traffic.mirror, data)
+
+    def _add_to_copy(self, mirror: Mirror, data: bytes) -> None:
+        copy, self._copy = self._copy, None
+        if copy is None or max(self.request_bytes, self._block.length) > mirror.max_body_bytes:
+            return
+        if self.request_complete:
+            mirror.send(self, copy + data, self._peer, self._block)
+        else:
+            self._copy = copy + data
+
+    def start_response(self, raw: bytes, status: int, length: int) -> bytes:
+        """As for any exchange, with the changes of the route."""
+        edits = self._traffic.response_edits
+        if edits:
+            raw = edits.apply(raw)
+        raw += self.pool.response_line(self._key, self._position)
+        return super().start_response(raw, status, length)
