@@ -177,7 +177,7 @@ async def test_what_was_learned_serves_at_once(tmp_path: Path) -> None:
             await router.reload({**config, "learner": {"interval_s": 0.06}})
             assert not any(worker["fallback"] for worker in (await router.status())["workers"])
             assert "2 backends are known from the learner before" in router.log
-            await ask(router, times=10)
+            await ask(router, times=20)
             await router.status_when(lambda s: s["learner"]["samples"] >= 10)
 
 
