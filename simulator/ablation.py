@@ -30,7 +30,6 @@ class Variant:
 VARIANTS: Final[Mapping[str, Variant]] = {
     "learned": Variant(),
     "learned, no drift detection": Variant({"drift_detector": "none"}),
-    "learned, watching all": Variant({"drift_watches": "all"}),
     "learned, blind to classes": Variant(blind=True),
     "learned, no error model": Variant({"error_penalty_s": 0.0}),
     # So small that no run is long enough for a backend to be owed a request.

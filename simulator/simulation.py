@@ -135,8 +135,7 @@ class _Simulation:
         if contender.learns:
             section = scenario.learner
             settings = LearnerSettings(
-                **section.model_dump(exclude={"interval_s", "stale_after_s", "checkpoint", "seed"}),
-                seed=section.seed + plan.seed,
+                **section.model_dump(exclude={"interval_s", "stale_after_s", "checkpoint"}),
             )
             self._share = np.array([kind.share for kind in plan.demand.classes])
             classes = [_ANY] if contender.blind else [kind.name for kind in plan.demand.classes]

@@ -26,7 +26,7 @@ Options = Mapping[str, Any]
 Scenarios = Mapping[str, Source] | Sequence[str]
 
 _DIGITS: Final = 3
-_NO_MATTER: Final = {("learner", "stale_after_s"), ("learner", "checkpoint"), ("learner", "seed")}
+_NO_MATTER: Final = {("learner", "stale_after_s"), ("learner", "checkpoint")}
 """Options that are none of a search: without effect in the simulator, or what a trial begins with."""
 
 _REGRETS: Final = {"regret_p99": "p99_ms", "regret_mean": "mean_ms"}

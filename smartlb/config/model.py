@@ -576,18 +576,16 @@ class Learner(Section):
     drift_detector: Annotated[str, Known("drift detector", DRIFT_DETECTORS)] = Field(
         default="page_hinkley", description="Finds changes of a backend, after which it is learned anew."
     )
-    drift_watches: Literal["errors", "all"] = Field(
-        default="errors",
-        description="What it looks at: failures, or latencies and stalls too. In-flight counts already show these, and "
-        "sooner.",
-    )
     exploration_floor: float = Field(
-        default=0.02, gt=0, le=0.5, description="Least share of a fair share that every backend keeps."
+        default=0.02,
+        gt=0,
+        le=0.5,
+        description="Least weight of a backend, as a share of a fair one; about as much is sent to one whose latest "
+        "requests failed, to notice when it has recovered.",
     )
     error_penalty_s: float = Field(
         default=1.0, ge=0, le=3600, description="What a failed request costs, beside its latency."
     )
-    seed: int = Field(default=0, ge=0, description="Of the learner's random draws.")
     checkpoint: Checkpoint | None = Field(
         default=None, description="None where not given: each start begins from nothing."
     )

@@ -4,13 +4,11 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite, sqrt
-from typing import Literal
 
 from smartlb.learning.cells import Cell, Matrix
-from smartlb.learning.drift import LatencyWatch, error_surprise
+from smartlb.learning.drift import error_surprise
 from smartlb.learning.generations import Generation, Generations
 from smartlb.learning.model import DriftDetector, ErrorModel, LatencyModel, features
-from smartlb.learning.pace import NOW_S, Pace, Ratio
 from smartlb.learning.traffic import Scale
 
 RECENT_S = 0.6
@@ -19,9 +17,6 @@ latency where that is longer."""
 
 EVIDENCE_TO_DOUBT = 3.0
 """Requests of a class that a model must have seen before its surprise says anything of the backend."""
-
-SLOWED_EVIDENCE = 3.0
-"""How many requests a backend's former latencies count as, times its slow-down, once it has slowed down."""
 
 RECALLED_EVIDENCE = 4.0
 """As how many requests of a class the latencies of a checkpoint count at most: they are to set out from, and what
@@ -33,18 +28,8 @@ RECALLED_LOADS = (0.0, 1.0, 2.0)
 RECALLED_OUTCOMES = 4.0
 """As how many requests of a class its failures count at most."""
 
-STALL = 1.0
-"""Standard deviations by which the pace of a backend may lag without being counted as a stall."""
-
-LONGEST_TICK_S = 5.0
-"""In a longer one, what was in flight meanwhile is not known by what was at its ends."""
-
 LEAST_LATENCY = 0.05
-"""Least prediction that surprises are measured against, as a share of the pool's usual latency."""
-
-
-Watched = Literal["errors", "all"]
-"""What drift detectors look at: failures alone, or latencies and stalls too."""
+"""Least latency that is handed on in a checkpoint, as a share of the pool's usual one."""
 
 
 class _Latency:
@@ -80,7 +65,6 @@ class BackendLearner:
         latency_model: makes a latency model.
         error_model: makes an error model.
         drift_detector: makes a drift detector.
-        drift_watches: what the detectors look at.
     """
 
     def __init__(
@@ -89,18 +73,16 @@ class BackendLearner:
         latency_model: Callable[[], LatencyModel],
         error_model: Callable[[], ErrorModel],
         drift_detector: Callable[[], DriftDetector],
-        drift_watches: Watched = "errors",
     ) -> None:
         self._scale = Scale()
         self._drift_detector = drift_detector
-        self._watches_latency = drift_watches == "all"
         self._latency = Generations(lambda: _Latency(latency_model(), self._scale), classes)
         self._errors = Generations(error_model, classes)
         self._error_rates: list[float] | None = None  # what the model says, until it learns more
-        self._pace = Pace()
         self._time_s = self._load = 0.0
         self._recent: deque[_Tick] = deque()
-        self._watch_anew()
+        self._forgotten: list[Cell] = []
+        self._error_detector = drift_detector()
 
     @property
     def latency_evidence(self) -> Matrix:
@@ -163,25 +145,16 @@ class BackendLearner:
             if count
         ]
         tick = _Tick(time_s, cells, outcomes)
-        elapsed_s, self._time_s = time_s - self._time_s, time_s
+        self._time_s = time_s
         self._load = load or 0.0
-        stalled = changed = False
-        if self._watches_latency:
-            stalled = load is not None and self._stalled(load, sum(requests), elapsed_s)
-            changed = self._latency_changed(tick, elapsed_s) or stalled
-        failing = self._errors_changed(tick)
-        slowness = self._pace.slowness if stalled else self._slowness.value
-        if changed and not failing and slowness > 1.0:
-            self._learn(self._slowed(slowness, tick))
-            return True
-        changed = changed or failing
+        changed = self._changed(tick)
         if outcomes:
             self._recent.append(tick)
         recent_s = max(RECENT_S, 2.0 * scale.latency_s)
         while self._recent and self._recent[0].time_s < time_s - recent_s:
             self._recent.popleft()
         if changed:
-            self._renew()
+            self.forget()
         for past in self._recent if changed else (tick,):
             self._learn(past)
         return changed
@@ -191,35 +164,18 @@ class BackendLearner:
         self._scale = scale
         self._latency.renew()
 
-    def _renew(self) -> None:
+    def forget(self) -> None:
+        """Begin from nothing."""
         self._latency.renew()
         self._errors.renew()
         self._error_rates = None
-        self._watch_anew()
-
-    def _watch_anew(self) -> None:
-        self._latency_detector, self._error_detector, self._stall_detector = (self._drift_detector() for _ in range(3))
-        self._watch = LatencyWatch()
-        self._slowness = Ratio(NOW_S)
-
-    def _slowed(self, slowness: float, tick: _Tick) -> _Tick:
-        """Forget the latencies, and make of them what the backend is to be learned anew from.
-
-        Its latest requests would not do: those that took long are still missing.
-        """
-        cells = [
-            Cell(request_class, in_flight, slowness * expected_s, SLOWED_EVIDENCE)
-            for request_class in self.latency_evidence.nonzero()[0].tolist()
-            for in_flight in (0.0, max(self._load, self._scale.in_flight))
-            if isfinite(expected_s := self._expected_s(in_flight, request_class))
-        ]
-        self._latency.renew()
-        self._recent.clear()
-        self._watch_anew()
-        return _Tick(tick.time_s, cells, tick.outcomes)
+        self._error_detector = self._drift_detector()
 
     def examples(self) -> list[Cell]:
-        """What the latency model claims, as examples that would teach it from the same evidence."""
+        """What the latency model claims, or did before it forgot, as examples that would teach it the same."""
+        return self._examples() or self._forgotten
+
+    def _examples(self) -> list[Cell]:
         return [
             Cell(request_class, in_flight, expected_s, seen / len(RECALLED_LOADS) * sqrt(1.0 + in_flight))
             for request_class, seen in enumerate(self.latency_evidence.tolist())
@@ -238,7 +194,7 @@ class BackendLearner:
     def recall(self, examples: list[Cell], outcomes: list[tuple[int, float, float]], scale: Scale) -> None:
         """Begin anew from what was claimed before, as `examples` and `outcomes` give it."""
         self.rescale(scale)
-        self._renew()
+        self.forget()
         worth: defaultdict[int, float] = defaultdict(float)
         for cell in examples:
             worth[cell.request_class] += _worth(cell)
@@ -258,6 +214,7 @@ class BackendLearner:
         """Let the younger latency model take over, unless all it knows is that requests do not end."""
         if self._load >= 1.0 and not self._latency.younger.evidence.any():
             return
+        self._forgotten = self._examples() or self._forgotten
         self._latency.turn()
 
     def turn_errors(self) -> None:
@@ -280,40 +237,12 @@ class BackendLearner:
         predicted_s = self.latency_s(in_flight, request_class)
         return max(predicted_s, LEAST_LATENCY * self._scale.latency_s) if isfinite(predicted_s) else predicted_s
 
-    def _latency_changed(self, tick: _Tick, elapsed_s: float) -> bool:
-        return _fires(self._latency_detector, self._latency_surprise(tick, elapsed_s))
-
-    def _errors_changed(self, tick: _Tick) -> bool:
-        return _fires(self._error_detector, self._error_surprise(tick))
-
-    def _stalled(self, load: float, ended: float, elapsed_s: float) -> bool:
-        """Whether requests have all but ceased to end, though there are some; `load` is the mean in flight."""
-        evidence = self.latency_evidence
-        total = float(evidence.sum())
-        if total < EVIDENCE_TO_DOUBT or not load + ended or elapsed_s > LONGEST_TICK_S:
+    def _changed(self, tick: _Tick) -> bool:
+        surprise = self._error_surprise(tick)
+        if surprise is None:
             return False
-        expected_s = sum(
-            seen / total * self._expected_s(max(load - 1.0, 0.0), request_class)
-            for request_class, seen in enumerate(evidence.tolist())
-            if seen
-        )
-        if not isfinite(expected_s):
-            return False
-        surprise = self._pace.add(load * elapsed_s / expected_s, ended, elapsed_s, self._scale.latency_s)
-        return surprise is not None and _fires(self._stall_detector, max(surprise - STALL, 0.0))
-
-    def _latency_surprise(self, tick: _Tick, elapsed_s: float) -> float | None:
-        actual = predicted = count = 0.0
-        for cell in tick.cells:
-            if self._latency.elder.evidence[cell.request_class] < EVIDENCE_TO_DOUBT:
-                continue
-            expected_s = self._expected_s(cell.in_flight, cell.request_class)
-            if isfinite(expected_s):
-                actual += cell.latency_s * cell.requests
-                predicted += expected_s * cell.requests
-                count += cell.requests
-        self._slowness.add(actual / self._scale.latency_s, predicted / self._scale.latency_s, elapsed_s)
-        return self._watch.add(actual, predicted, count, tick.time_s, self._scale.latency_s)
+        self._error_detector.update(surprise)
+        return self._error_detector.drift_detected
 
     def _error_surprise(self, tick: _Tick) -> float | None:
         failures = expected = variance = 0.0
@@ -325,13 +254,6 @@ class BackendLearner:
             expected += rate * count
             variance += rate * (1.0 - rate) * count
         return error_surprise(failures, expected, variance) if tick.outcomes else None
-
-
-def _fires(detector: DriftDetector, surprise: float | None) -> bool:
-    if surprise is None:
-        return False
-    detector.update(surprise)
-    return detector.drift_detected
 
 
 def _error_rate(model: ErrorModel, request_class: int) -> float:

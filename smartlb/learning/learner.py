@@ -13,7 +13,6 @@ import numpy as np
 from smartlb import __version__
 from smartlb.core.snapshot import Snapshot
 from smartlb.core.telemetry import Records
-from smartlb.learning.backend import Watched
 from smartlb.learning.cells import DropReason, Latency, Matrix, sift, tally
 from smartlb.learning.checkpoint import Checkpoint, Names, Recalled, check_fit
 from smartlb.learning.classes import Slots
@@ -30,20 +29,16 @@ class LearnerSettings:
         latency_model: a key of `LATENCY_MODELS`.
         error_model: a key of `ERROR_MODELS`.
         drift_detector: a key of `DRIFT_DETECTORS`.
-        drift_watches: changes of what are looked for: of failures alone, or of latencies and stalls too.
         exploration_floor: least weight of a backend, as a share of its fair share; above 0, at most 1.
         error_penalty_s: what a failed request costs beside its latency.
-        seed: of the learner's random draws.
     """
 
     latency: Latency = "first_byte"
     latency_model: str = "bayesian_linear"
     error_model: str = "ewm_rate"
     drift_detector: str = "page_hinkley"
-    drift_watches: Watched = "errors"
     exploration_floor: float = 0.02
     error_penalty_s: float = 1.0
-    seed: int = 0
 
 
 class Learner:
@@ -82,7 +77,6 @@ class Learner:
         self.dropped: Counter[DropReason] = Counter()
         by_pool = [Slots(classes) for _ in pools]
         self._slots = by_pool[0].count
-        streams = np.random.default_rng(settings.seed).spawn(len(pools))
         self._pools = [
             (
                 members,
@@ -93,14 +87,12 @@ class Learner:
                     latency_model=LATENCY_MODELS[settings.latency_model],
                     error_model=ERROR_MODELS[settings.error_model],
                     drift_detector=DRIFT_DETECTORS[settings.drift_detector],
-                    drift_watches=settings.drift_watches,
                     exploration_floor=settings.exploration_floor,
                     error_penalty_s=settings.error_penalty_s,
-                    rng=rng,
                     apart=apart,
                 ),
             )
-            for members, rng, slots in zip(pools, streams, by_pool, strict=True)
+            for members, slots in zip(pools, by_pool, strict=True)
         ]
 
     def update(self, records: Records, now_s: float, in_flight: Matrix | None = None) -> Snapshot:

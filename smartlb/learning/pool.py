@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import inf
+from math import inf, isfinite
 
 import numpy as np
 
-from smartlb.learning.backend import BackendLearner, Watched
+from smartlb.learning.backend import BackendLearner
 from smartlb.learning.cells import Cell, Matrix
 from smartlb.learning.checkpoint import BackendMemory, Example, Outcomes, PoolMemory
 from smartlb.learning.exploration import Debts
@@ -14,6 +14,7 @@ from smartlb.learning.generations import Turn, TurnRule
 from smartlb.learning.hierarchy import Affinity, pooled, tempered
 from smartlb.learning.model import DriftDetector, ErrorModel, LatencyModel
 from smartlb.learning.traffic import MEMORY_S, Scale, Traffic
+from smartlb.learning.trial import Trial
 from smartlb.learning.weights import fill, opportunity, relieve, split, step
 from smartlb.learning.work import Work
 
@@ -79,10 +80,8 @@ class PoolLearner:
         latency_model: makes a latency model.
         error_model: makes an error model.
         drift_detector: makes a drift detector.
-        drift_watches: what they look at.
         exploration_floor: least weight, as a share of the fair share.
         error_penalty_s: what a failure costs.
-        rng: of this pool.
         apart: whether its routers do not see each other's requests in flight.
 
     Attributes:
@@ -96,20 +95,16 @@ class PoolLearner:
         latency_model: Callable[[], LatencyModel],
         error_model: Callable[[], ErrorModel],
         drift_detector: Callable[[], DriftDetector],
-        drift_watches: Watched,
         exploration_floor: float,
         error_penalty_s: float,
-        rng: np.random.Generator,
         apart: bool = False,
     ) -> None:
         self._apart = apart
         self._shape = (classes, backends)
-        self._backends = [
-            BackendLearner(classes, latency_model, error_model, drift_detector, drift_watches) for _ in range(backends)
-        ]
+        self._backends = [BackendLearner(classes, latency_model, error_model, drift_detector) for _ in range(backends)]
         self._floor = exploration_floor / backends
         self._error_penalty_s = error_penalty_s
-        self._debts = Debts(classes, backends, exploration_floor, rng)
+        self._debts = Debts(backends, exploration_floor)
         self._weight = np.full(self._shape, 1.0 / backends)
         self._target = self._weight
         self._affinity = Affinity(classes, backends)
@@ -120,6 +115,7 @@ class PoolLearner:
         self._free_until_s = inf
         self._latency_turns = [Turn(LATENCY_TURN, backends) for _ in range(backends)]
         self._error_turns = [Turn(ERROR_TURN, backends) for _ in range(backends)]
+        self._trial: Trial | None = None
         self.drifts = 0
 
     def update(
@@ -149,6 +145,7 @@ class PoolLearner:
         self._traffic.add(requests, cells, elapsed_s)
         self._work.add(requests, cells, before, in_flight, elapsed_s)
         scale = self._traffic.scale
+        self._try(cells, elapsed_s)
         for backend, own, asked, failed, load in zip(
             self._backends, cells, requests.T.tolist(), failures.T.tolist(), loads, strict=True
         ):
@@ -164,7 +161,7 @@ class PoolLearner:
                 backend.turn_latency()
             if error_turn.due(self._time_s, count, own_count):
                 backend.turn_errors()
-        self._debts.settle(requests)
+        self._debts.settle(requests.sum(axis=0), failures.sum(axis=0), in_flight)
         return self._claims(scale, elapsed_s)
 
     def _loads(self, before: Matrix | None, in_flight: Matrix | None) -> Sequence[float | None]:
@@ -221,6 +218,28 @@ class PoolLearner:
                 if request_class in number
             ]
             backend.recall(examples, outcomes, scale)
+        self._trial = Trial(len(self._backends))
+
+    def _try(self, cells: list[list[Cell]], elapsed_s: float) -> None:
+        """Drop what was recalled where the first answers contradict it."""
+        if self._trial is None:
+            return
+        self._trial.add(
+            [
+                (cell, expected_s)
+                for backend, own in zip(self._backends, cells, strict=True)
+                for cell in own
+                if isfinite(expected_s := backend.latency_s(cell.in_flight, cell.request_class))
+            ],
+            elapsed_s,
+        )
+        if self._trial.contradicted:
+            for backend in self._backends:
+                backend.forget()
+            self._affinity = Affinity(*self._shape)
+            self._free_until_s = self._time_s + START_S
+        if self._trial.contradicted or self._trial.over:
+            self._trial = None
 
     @property
     def longest_s(self) -> float:
@@ -244,7 +263,7 @@ class PoolLearner:
         due = np.clip(1.0 - idle / here, LEAST_QUEUE, MOST_QUEUE)
         base_s = (here * (1.0 - due) + penalty_s) * dearer
         slope_s = here * due / loads * dearer
-        return Claims(self._evened(usual, base_s, slope_s), self._debts.chances, base_s, slope_s, error_rate)
+        return Claims(self._evened(usual, base_s, slope_s), self._explore, base_s, slope_s, error_rate)
 
     def _crowded(self, scale: Scale, usual: Matrix, error_rate: Matrix, elapsed_s: float) -> Claims:
         """Claims while requests mostly wait: what counts then is how much of a backend's time each takes.
@@ -262,7 +281,11 @@ class PoolLearner:
         cost_s = seconds * self._work.each_s
         cost_s *= scale.latency_s / scale.in_flight / cost_s.mean()
         base_s = cost_s + self._error_penalty_s * error_rate
-        return Claims(self._evened(usual, base_s, cost_s), self._debts.chances, base_s, cost_s, error_rate)
+        return Claims(self._evened(usual, base_s, cost_s), self._explore, base_s, cost_s, error_rate)
+
+    @property
+    def _explore(self) -> Matrix:
+        return np.broadcast_to(self._debts.chances, self._shape)
 
     def _evened(self, usual: Matrix, base_s: Matrix, slope_s: Matrix) -> Matrix:
         """The weights; for routers that do not see what others send, so that they even out what has piled up."""

@@ -7,13 +7,13 @@ ticks of different mixes gives the times. Without it a fleet where every class h
 of an overload: requests of the wrong classes make each backend look slow for its own class as well.
 """
 
-from math import exp, inf
+from math import exp, inf, nan
 
 import numpy as np
 
 from smartlb.learning.cells import Cell, Matrix
 
-CROWDED = 10.0
+CROWDED = 5.0
 """Mean latency of the pool, as a multiple of its least, from which on requests mostly wait."""
 
 CROWDED_S = 1.0
@@ -32,7 +32,11 @@ MEMORY_S = 16.0
 """Time constant of the times."""
 
 PRIOR = 2.0
-"""As how many ticks it counts that all classes take the same time at a backend."""
+"""As how many ticks it counts that all classes take what requests take on average."""
+
+AVERAGE_S = 30.0
+"""Time constant of that average, at first over the pool. It outlives the traffic that it was made of, so that what
+backends no longer get, because it takes long there, does not seem to take as little as what they do get."""
 
 KNOWN = 3.0
 """Ticks from which on a backend's own count."""
@@ -55,6 +59,7 @@ class Work:
         self._ticks, self._time_s, self._ended = np.zeros(backends), np.zeros(backends), np.zeros(backends)
         self._sample_s = self._sampled = 0.0
         self._least_s = inf
+        self._average_s = np.full(backends, nan)
         self._waiting = False
         self._share = 0.0
 
@@ -92,6 +97,8 @@ class Work:
         self._ticks[busy] += 1.0
         self._time_s[busy] += elapsed_s
         self._ended[busy] += ended[busy]
+        average_s = self._average
+        self._average_s = average_s + (1.0 - exp(-elapsed_s / AVERAGE_S)) * (self.each_s - average_s)
 
     def _look(self, cells: list[list[Cell]]) -> None:
         """Whether requests mostly wait, by enough of them that a few long ones do not decide."""
@@ -123,13 +130,16 @@ class Work:
         return np.asarray(np.where(self._ticks >= KNOWN, own_s, pool_s))
 
     @property
+    def _average(self) -> Matrix:
+        return np.where(np.isnan(self._average_s), self.each_s, self._average_s)
+
+    @property
     def seconds(self) -> Matrix:
         """``[classes, backends]``: time of a backend that a request takes, over all that it does at once."""
         classes = self._sums.shape[1]
         mean_s = self.each_s[:, None]
         usual = np.trace(self._products, axis1=1, axis2=2) / classes / np.maximum(self._ticks, 1e-9)
         prior = PRIOR * np.maximum(usual, 1e-9)[:, None]
-        found_s = np.linalg.solve(
-            self._products + prior[:, :, None] * np.eye(classes), (self._sums + prior * mean_s)[:, :, None]
-        )
+        sums = self._sums + prior * self._average[:, None]
+        found_s = np.linalg.solve(self._products + prior[:, :, None] * np.eye(classes), sums[:, :, None])
         return np.asarray(np.clip(found_s[:, :, 0], mean_s / FREAK, mean_s * FREAK).T)

@@ -246,12 +246,12 @@ def test_aliases_share_sections() -> None:
 def test_scalars_are_those_of_yaml_1_2() -> None:
     text = VALID + (
         "routes: [{name: '1', pool: web, match: {headers: {on: off, X-Day: 2024-01-02, x-time: 12:30}}}]\n"
-        "limits: {header_count: 0x40, body_bytes: 0o17}\nshutdown_s: 1e1\nlearner: {seed: 010}\n"
+        "limits: {header_count: 0x40, body_bytes: 0o17}\nshutdown_s: 1e1\nworkers: 010\n"
     )
     config = parse(text, "f.yaml")
     assert config.routes[0].match.headers == {"on": "off", "x-day": "2024-01-02", "x-time": "12:30"}
     assert (config.limits.header_count, config.limits.body_bytes) == (64, 15)
-    assert (config.shutdown_s, config.learner.seed) == (10.0, 10)
+    assert (config.shutdown_s, config.workers) == (10.0, 10)
 
 
 def test_keys_that_look_like_numbers_are_names() -> None:

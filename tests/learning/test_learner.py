@@ -124,30 +124,10 @@ def test_a_class_seen_once_leans_on_its_pool() -> None:
     assert snapshot.base_s[1, 0] > snapshot.base_s[0, 0]
 
 
-def test_a_sudden_slow_down_is_a_drift_where_that_is_looked_for() -> None:
-    model = learner(drift_watches="all")
-    before = taught(model, *each(range(3)), ticks=50)
-    after = taught(model, *each(range(2)), *each(range(2, 3), 0.08), ticks=8, start_s=10.0)
-    assert before.drifts == 0
-    assert after.drifts == 1
-    assert after.weight[0, 2] < 0.5 * before.weight[0, 2]
-
-
 def served(model: Learner, in_flight: list[float], *batches: Records, ticks: int, start_s: float) -> Snapshot:
     for tick in range(ticks):
         snapshot = model.update(np.concatenate(batches), start_s + 0.2 * tick, np.array(in_flight))
     return snapshot
-
-
-def test_a_backend_that_hangs_is_noticed_by_what_it_has_in_flight() -> None:
-    model, well = learner(drift_watches="all"), [1.0, 1.0, 1.0, 0.0, 0.0]
-    before = served(model, well, *each(range(3)), ticks=50, start_s=0.0)
-    after = served(model, [1.0, 1.0, 8.0, 0.0, 0.0], *each(range(2)), ticks=5, start_s=10.0)
-    assert (before.drifts, after.drifts) == (0, 1)
-    assert after.weight[0, 2] < 0.5 * before.weight[0, 2]
-    later = served(model, [1.0, 1.0, 8.0, 0.0, 0.0], *each(range(2)), ticks=100, start_s=11.0)
-    assert later.weight[0, 2] < 0.5 * before.weight[0, 2], "as long as nothing ends there is no good news"
-    assert_sound(later)
 
 
 def test_requests_that_go_on_after_their_first_byte_are_no_hang() -> None:
@@ -196,15 +176,14 @@ def test_records_of_no_backend_are_ignored_and_impossible_ones_counted() -> None
 
 
 def test_the_same_input_gives_the_same_snapshots() -> None:
-    def history(seed: int) -> list[list[list[float]]]:
-        model, rng = learner(seed=seed), np.random.default_rng(1)
+    def history() -> list[list[list[float]]]:
+        model, rng = learner(), np.random.default_rng(1)
         return [
-            model.update(np.concatenate(each(range(2), float(rng.exponential(0.02)))), 0.2 * tick).explore.tolist()
+            model.update(np.concatenate(each(range(2), float(rng.exponential(0.02)))), 0.2 * tick).base_s.tolist()
             for tick in range(60)
         ]
 
-    assert history(1) == history(1)
-    assert history(1) != history(2)
+    assert history() == history()
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_a_backend_that_may_be_idle_teaches_nothing() -> None:
     assert work.trust[0] > 0.5
     assert work.trust[1] == 0.0
     # What is not known of it is what the others' requests take on average.
-    assert work.seconds[:, 1] == pytest.approx(work.each_s[0], rel=1e-6)
+    assert work.seconds[:, 1] == pytest.approx(work.each_s[0], rel=0.25)
 
 
 def test_a_few_long_requests_are_no_crowd() -> None:
