@@ -78,6 +78,12 @@ _WORKER_GAUGES: dict[Gauge, tuple[type[CounterMetricFamily | GaugeMetricFamily],
         "mirror_dropped",
         "Copies not made because too many were under way.",
     ),
+    Gauge.HTTP2_CONNECTIONS: (GaugeMetricFamily, "http2_connections", "Open HTTP/2 connections of clients."),
+    Gauge.HTTP2_CALMED: (
+        CounterMetricFamily,
+        "http2_calmed",
+        "HTTP/2 connections closed because the client reset streams or sent control frames too often.",
+    ),
 }
 
 

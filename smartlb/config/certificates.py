@@ -22,7 +22,11 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-ALPN: Final = ("http/1.1",)
+HTTP1: Final = "http/1.1"
+
+HTTP2: Final = "h2"
+
+ALPN: Final = (HTTP1,)
 """Protocols that are spoken over TLS, the preferred one first (RFC 7301)."""
 
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}

@@ -82,6 +82,28 @@ class ListenerTls(Section):
         return self
 
 
+class Http2(Section):
+    """HTTP/2 with clients: by ALPN with TLS, by the client's first bytes without."""
+
+    enabled: bool = Field(default=True, description="Whether it is spoken.")
+    max_concurrent_streams: int = Field(
+        default=100, ge=1, le=10_000, description="Requests under way at once on one connection."
+    )
+    resets_per_s: float = Field(
+        default=20.0,
+        gt=0,
+        le=100_000,
+        description="Streams that a client may reset or break each second in the long run, ten times as many at once; "
+        "with more, the connection is closed (CVE-2023-44487).",
+    )
+    control_frames_per_s: float = Field(
+        default=100.0,
+        gt=0,
+        le=100_000,
+        description="Likewise PING, SETTINGS, PRIORITY, empty DATA and unknown frames.",
+    )
+
+
 class Listener(Section):
     """An address that clients connect to."""
 
@@ -120,6 +142,8 @@ class Listener(Section):
         default=None, description="Clients of an http or tcp listener speak TLS, which ends here; none where not given."
     )
 
+    http2: Http2 = Field(default=Http2(), description="HTTP/2 beside HTTP/1.1, on an http listener.")
+
     @model_validator(mode="after")
     def _fits_the_protocol(self) -> "Listener":
         if self.protocol == "http":
@@ -128,6 +152,8 @@ class Listener(Section):
                     raise ValueError(f"`{key}` is for tcp and udp listeners; where requests go is said in `routes`")
         elif self.pool is None and not self.sni:
             raise ValueError(f"a {self.protocol} listener needs `pool`, the pool that its traffic goes to")
+        if self.protocol != "http" and self.http2 != Http2():
+            raise ValueError("`http2` is for http listeners")
         if self.sni and self.protocol != "tcp":
             raise ValueError("`sni` is for tcp listeners")
         if self.one_way and self.protocol != "udp":

@@ -38,6 +38,8 @@ class Gauge(IntEnum):
     AFFINITY_LOST = 15  # picks of another one, because that one was away
     MIRRORED = 16  # copies of requests
     MIRROR_DROPPED = 17  # not made because too many were under way
+    HTTP2_CONNECTIONS = 18  # of clients, open now
+    HTTP2_CALMED = 19  # of clients, closed because they reset streams or sent control frames too often
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,18 +51,30 @@ class ChunkedBody:
     Chunk extensions and forbidden trailers are left out; sizes, line ends and trailers must be exact.
 
     Args:
-        unframed: give out the bare content instead of chunks, for a peer that speaks HTTP/1.0.
+        unframed: give out the bare content instead of chunks, for a peer that does not speak HTTP/1.1.
 
     Attributes:
         complete: whether the last byte has been seen.
         received: content bytes so far.
+        trailers: the lines after an unframed body, without their CRLF.
     """
 
-    __slots__ = ("_excess", "_in_trailers", "_kept", "_left", "_trailer_bytes", "_unframed", "complete", "received")
+    __slots__ = (
+        "_excess",
+        "_in_trailers",
+        "_kept",
+        "_left",
+        "_trailer_bytes",
+        "_unframed",
+        "complete",
+        "received",
+        "trailers",
+    )
 
     def __init__(self, unframed: bool = False) -> None:
         self.complete = False
         self.received = 0
+        self.trailers: list[bytes] = []
         self._unframed = unframed
         self._left = 0  # bytes of the present chunk, its CRLF included
         self._excess = 0
@@ -151,7 +163,11 @@ class ChunkedBody:
         if found is None or self._trailer_bytes > _LONGEST_TRAILERS:
             raise BadChunk(f"not a trailer: {line[:32]!r}")
         name = found[1].lower().replace(b"_", b"-")  # as many backends read it
-        if not self._unframed and name not in _NOT_IN_TRAILERS and not name.startswith(_CLAIMS):
+        if name in _NOT_IN_TRAILERS or name.startswith(_CLAIMS):
+            return
+        if self._unframed:
+            self.trailers.append(line)
+        else:
             out.append(line + b"\r\n")
 
     def _keep(self, piece: bytes) -> None:

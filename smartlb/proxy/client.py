@@ -33,6 +33,9 @@ _EMPTY_LINES = re.compile(rb"\A(?:\r\n)+")
 
 _NO_ROUTE = "no route matches this request"
 
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\n"
+"""How HTTP/2 begins where the client knows that it is spoken (RFC 9113 section 3.4)."""
+
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER: on, for no time at all."""
 
@@ -43,6 +46,10 @@ reset the connection, and the client might never see why it was refused (RFC 911
 _FAREWELL_S = 5.0
 """How long an idle client may take to end TLS from its side (close_notify) when the router drains; many only look at
 the connection when they need it again."""
+
+
+BeginHttp2 = Callable[[asyncio.Transport, Peer, Endpoints | None, bytes], None]
+"""Lets HTTP/2 have a client's connection, with what it has sent already."""
 
 
 class ClientConnection(asyncio.Protocol):
@@ -57,6 +64,7 @@ class ClientConnection(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_begin_http2",
         "_beginning",
         "_buffer",
         "_channel_of",
@@ -82,9 +90,11 @@ class ClientConnection(asyncio.Protocol):
         worker: "Worker",
         trusted: TrustedNetworks,
         channel_of: Callable[[asyncio.BaseTransport], Channel] | None = None,
+        begin_http2: BeginHttp2 | None = None,
         claimed: Endpoints | None = None,
     ) -> None:
         self.worker = worker
+        self._begin_http2 = begin_http2
         self._channel_of = channel_of
         self._trusted = trusted
         self._claimed = claimed  # what a trusted proxy said in a PROXY header
@@ -121,6 +131,8 @@ class ClientConnection(asyncio.Protocol):
         if not self.worker.admit(self):
             self._closing = True
             self.transport.abort()
+        elif self._begin_http2 is not None and channel.http2:
+            self._switch_to_http2(b"")
 
     def connection_lost(self, _exc: Exception | None) -> None:
         """The client went away, or we closed."""
@@ -169,17 +181,29 @@ class ClientConnection(asyncio.Protocol):
         try:
             exchange = self.exchange
             if exchange is None:
-                self._serve(self._buffer + data if self._buffer else data)
+                if self._buffer:
+                    data = self._buffer + data
+                self._serve(data)
             elif exchange.request_complete:
                 self._buffer += data
                 self.transport.pause_reading()
             else:
                 self._continue(exchange, data)
         except RequestRefused as refusal:
-            self._refuse(refusal.outcome, refusal.reason)
+            if self._begin_http2 is not None and self._last_block is None and data.startswith(_PREFACE):
+                self._switch_to_http2(data)
+            else:
+                self._refuse(refusal.outcome, refusal.reason)
         except Exception:
             log.exception("internal error while reading a request from %s", self._peer.address)
             self._refuse(Outcome.INTERNAL, "the router failed; its log has the details")
+
+    def _switch_to_http2(self, data: bytes) -> None:
+        """The client speaks HTTP/2 from the first byte on, or has agreed to with TLS."""
+        assert self._begin_http2 is not None
+        self._closing = True
+        self.worker.clients.discard(self)
+        self._begin_http2(self.transport, self._peer, self._claimed, data)
 
     def _serve_buffered(self) -> None:
         data, self._buffer = self._buffer, b""

@@ -17,10 +17,12 @@ class Channel(NamedTuple):
     Attributes:
         scheme: ``http`` or ``https``.
         certificate: header lines about the client's own certificate, where the listener asks for one.
+        http2: whether client and router have agreed on HTTP/2.
     """
 
     scheme: bytes
     certificate: tuple[bytes, ...] = ()
+    http2: bool = False
 
 
 PLAIN: Final = Channel(b"http")
@@ -48,15 +50,17 @@ class Peer:
     Attributes:
         address: its IP address, an IPv4 one in its own form; empty where the system gave none.
         trusted: whether its own claims are passed on.
+        version: of HTTP, unless a request says 1.0.
     """
 
-    __slots__ = ("_channel", "_ip_key", "address", "trusted")
+    __slots__ = ("_channel", "_ip_key", "address", "trusted", "version")
 
     def __init__(self, peername: Any, trusted: TrustedNetworks, channel: Channel = PLAIN) -> None:
         self._channel = channel
         self.address: str = plain_address(peername[0]) if isinstance(peername, tuple) else ""
         self.trusted = self.address in trusted
         self._ip_key = -1
+        self.version = b"2.0" if channel.http2 else b"1.1"
 
     def complete(self, block: HeaderBlock, pool: str) -> None:
         """Make a block's `outgoing`: what is kept of the client's headers, and what the router adds.
@@ -74,7 +78,7 @@ class Peer:
             block.kept,
             b"x-forwarded-for: " + forwarded_for,
             b"x-forwarded-proto: " + (claims.get(b"x-forwarded-proto") or self._channel.scheme),
-            b"via: 1.0 smartlb" if block.http10 else b"via: 1.1 smartlb",
+            b"via: %s smartlb" % (b"1.0" if block.http10 else self.version),
         ]
         if host:
             lines.append(b"x-forwarded-host: " + host)

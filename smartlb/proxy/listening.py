@@ -8,11 +8,12 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from smartlb.config.certificates import reason_of
+from smartlb.config.certificates import HTTP1, HTTP2, reason_of
 from smartlb.config.model import Listener
 from smartlb.core.outcome import Outcome
 from smartlb.proxy.client import ClientConnection
 from smartlb.proxy.forwarding import TrustedNetworks
+from smartlb.proxy.http2.client import begin
 from smartlb.proxy.proxy_protocol import LONGEST_HEADER, Endpoints, MalformedProxyHeader, parse, plain_address
 from smartlb.proxy.tcp import Destination, TcpSession
 from smartlb.proxy.tls import Termination
@@ -60,10 +61,11 @@ async def listen(worker: "Worker", listener: Listener, route: int, bound: socket
     trusted = TrustedNetworks(listener.trusted_proxies)
     termination = None
     if listener.tls is not None:
-        termination = Termination(listener.tls, tickets=alone, http=http)
+        termination = Termination(listener.tls, tickets=alone, alpn=_alpn(listener))
     make: MakeProtocol
     if http:
-        make = partial(ClientConnection, worker, trusted, termination.channel if termination else None)
+        begin_http2 = partial(begin, worker, listener.http2) if listener.http2.enabled else None
+        make = partial(ClientConnection, worker, trusted, termination.channel if termination else None, begin_http2)
     else:
         default = worker.pool(listener.pool) if listener.pool is not None else None
         destination = Destination(default, {host: worker.pool(pool) for host, pool in listener.sni.items()})
@@ -71,6 +73,12 @@ async def listen(worker: "Worker", listener: Listener, route: int, bound: socket
     if termination is not None or listener.proxy_protocol:
         return HandshakeServer(worker, make, bound, trusted if listener.proxy_protocol else None, termination)
     return await asyncio.get_running_loop().create_server(lambda: make(None), sock=bound, backlog=_BACKLOG)
+
+
+def _alpn(listener: Listener) -> tuple[str, ...]:
+    if listener.protocol != "http":
+        return ()
+    return (HTTP2, HTTP1) if listener.http2.enabled else (HTTP1,)
 
 
 class HandshakeServer:

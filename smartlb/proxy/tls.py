@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Sequence
 from typing import Any, Final, cast
 
-from smartlb.config.certificates import ALPN, Identity, listener_context, reloading_identity
+from smartlb.config.certificates import HTTP2, Identity, listener_context, reloading_identity
 from smartlb.config.model import ListenerTls
 from smartlb.proxy.forwarding import Channel
 
@@ -42,13 +42,13 @@ class Termination:
     Args:
         settings: the listener's.
         tickets: whether clients may resume sessions.
-        http: whether HTTP is spoken over it; of other protocols the router chooses none.
+        alpn: what is spoken over it, the preferred first; empty where that is not the router's to choose.
     """
 
-    def __init__(self, settings: ListenerTls, *, tickets: bool, http: bool) -> None:
+    def __init__(self, settings: ListenerTls, *, tickets: bool, alpn: Sequence[str]) -> None:
         self._settings = settings
         self._tickets = tickets
-        self._alpn = ALPN if http else ()
+        self._alpn = alpn
         self._certificates = [
             reloading_identity(settings, files, tickets=tickets, alpn=self._alpn) for files in settings.certificates
         ]
@@ -93,7 +93,8 @@ class Termination:
         """What backends hear of a client's connection, once TLS stands."""
         connection = transport.get_extra_info("ssl_object")
         asks = self._settings.client_certificate != "none"
-        return Channel(b"https", certificate_headers(connection) if asks else ())
+        http2 = connection.selected_alpn_protocol() == HTTP2
+        return Channel(b"https", certificate_headers(connection) if asks else (), http2)
 
     def report_failed(self, client: str, reason: str, now_s: float) -> None:
         """Log a failed handshake, or count it for the next line."""

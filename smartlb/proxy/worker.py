@@ -22,6 +22,7 @@ from smartlb.process import Handover, orphaned, seldom_collect, set_up_logging, 
 from smartlb.proxy.affinity import AffinePool
 from smartlb.proxy.client import ClientConnection
 from smartlb.proxy.exchange import Exchange
+from smartlb.proxy.http2.client import Http2ClientConnection
 from smartlb.proxy.listening import Listening, listen
 from smartlb.proxy.pool import Pool
 from smartlb.proxy.routing import Routing
@@ -64,6 +65,7 @@ class Worker:
         tls_handshake_s: timeout, of the configuration.
         handshakes: tasks of connections whose PROXY header or TLS handshake is under way.
         tls_handshakes, tls_handshakes_failed: so far.
+        http2_calmed: connections closed for what `Http2` in the configuration does not allow, so far.
     """
 
     __slots__ = (
@@ -90,6 +92,7 @@ class Worker:
         "header_bytes",
         "header_count",
         "header_s",
+        "http2_calmed",
         "idle_s",
         "keep_alive_s",
         "logs",
@@ -128,7 +131,7 @@ class Worker:
         self._most_connections = config.limits.connections
         self._most_sessions = config.limits.udp_sessions
         self.routing = Routing(config)
-        self.clients: set[ClientConnection] = set()
+        self.clients: set[ClientConnection | Http2ClientConnection] = set()
         self.tcp_sessions: set[TcpSession] = set()
         self.udp_sessions: set[UdpSession] = set()
         self.draining = False
@@ -137,6 +140,7 @@ class Worker:
         self.handshakes: set[asyncio.Task[None]] = set()
         self.tls_handshakes = 0
         self.tls_handshakes_failed = 0
+        self.http2_calmed = 0
         self._pools = {
             name: (Pool if settings.affinity is None else AffinePool)(
                 name, settings, numbering, segment, number, random, loop
@@ -318,6 +322,8 @@ class Worker:
         gauges[Gauge.RETRIES_REFUSED] = sum(pool.retries.refused for pool in self._pools.values())
         gauges[Gauge.TLS_HANDSHAKES] = self.tls_handshakes
         gauges[Gauge.TLS_HANDSHAKES_FAILED] = self.tls_handshakes_failed
+        gauges[Gauge.HTTP2_CONNECTIONS] = sum(isinstance(each, Http2ClientConnection) for each in self.clients)
+        gauges[Gauge.HTTP2_CALMED] = self.http2_calmed
         gauges[Gauge.UDP_SESSIONS] = len(self.udp_sessions)
         gauges[Gauge.AFFINITY_KEPT] = sum(pool.affinity_kept for pool in self._pools.values())
         gauges[Gauge.AFFINITY_LOST] = sum(pool.affinity_lost for pool in self._pools.values())

@@ -1,0 +1,257 @@
+"""An HTTP/2 connection, to a client or to a backend: frames in and out, and windows."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from time import monotonic
+from typing import Any, ClassVar, Final, cast
+
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.events import (
+    ConnectionTerminated,
+    DataReceived,
+    Event,
+    PingReceived,
+    PriorityUpdated,
+    RemoteSettingsChanged,
+    StreamEnded,
+    StreamReset,
+    TrailersReceived,
+    UnknownFrameReceived,
+    WindowUpdated,
+)
+from h2.exceptions import ProtocolError
+from h2.settings import SettingCodes, Settings
+
+from smartlb.proxy.http2.allowance import Allowance
+from smartlb.proxy.http2.heads import Malformed, trailers_from_http2
+from smartlb.proxy.http2.stream import Stream
+
+log = logging.getLogger(__name__)
+
+STREAM_WINDOW: Final = 131_072
+"""Bytes of a body that a peer may send before they are taken, per stream."""
+
+_CONNECTION_WINDOW: Final = 1 << 20
+"""Opened again with each frame that comes: a stream that is slow has its own window to fill, not all others'."""
+
+_INITIAL_WINDOW: Final = 65_535
+"""RFC 9113 section 6.9.2."""
+
+
+class Connection(asyncio.Protocol):
+    """One connection and its streams.
+
+    Args:
+        client_side: whether it is to a backend.
+        settings: to announce, besides the size of the windows.
+        control_frames: how many frames that carry no message the peer may send.
+        resets: how many streams it may reset or break.
+
+    Attributes:
+        h2: the state of the protocol.
+        transport: set once connected.
+        streams: open ones, by number.
+        write_paused: whether the peer takes what it is sent more slowly than it comes.
+        closed: whether it takes no part in anything any more.
+    """
+
+    transport: asyncio.Transport
+
+    def __init__(
+        self, *, client_side: bool, settings: Mapping[int, int], control_frames: Allowance, resets: Allowance
+    ) -> None:
+        self.h2 = H2Connection(
+            H2Configuration(
+                client_side=client_side,
+                header_encoding=False,
+                # Checked by `heads`, which knows what may be answered without ending the connection.
+                validate_inbound_headers=False,
+                validate_outbound_headers=False,
+                normalize_outbound_headers=False,
+            )
+        )
+        announced = {SettingCodes.INITIAL_WINDOW_SIZE: STREAM_WINDOW, **settings}
+        if client_side:
+            announced[SettingCodes.ENABLE_PUSH] = 0
+        self.h2.local_settings = Settings(client=client_side, initial_values=cast(Any, announced))
+        if SettingCodes.MAX_HEADER_LIST_SIZE in announced:
+            self.h2.decoder.max_header_list_size = announced[SettingCodes.MAX_HEADER_LIST_SIZE]
+        self.streams: dict[int, Stream] = {}
+        self.write_paused = False
+        self.closed = False
+        self._control_frames = control_frames
+        self._resets = resets
+        self._window_taken = 0
+        self._flushing = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Say hello."""
+        self.transport = cast(asyncio.Transport, transport)
+        self.h2.initiate_connection()
+        self.h2.increment_flow_control_window(_CONNECTION_WINDOW - _INITIAL_WINDOW)
+        self.flush()
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        """All that was under way is over."""
+        self.closed = True
+        for stream in list(self.streams.values()):
+            stream.lost()
+
+    def pause_writing(self) -> None:
+        """The peer does not take what it is sent: send no more, and hear no more that would need an answer."""
+        self.write_paused = True
+        self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """The peer has read on."""
+        self.write_paused = False
+        self.transport.resume_reading()
+        self._pump_all()
+
+    def data_received(self, data: bytes) -> None:
+        """Take in frames."""
+        if self.closed:
+            return
+        try:
+            for event in self.h2.receive_data(data):
+                handle = self._HANDLERS.get(type(event))
+                if handle is not None and not self.closed:
+                    handle(self, event)
+        except ProtocolError as error:
+            # h2 has a GOAWAY ready that names the error.
+            self.broken(f"the peer broke the protocol: {error}")
+        except Exception:
+            log.exception("internal error on an HTTP/2 connection")
+            self.end(ErrorCodes.INTERNAL_ERROR)
+        else:
+            self.flush()
+
+    def broken(self, reason: str) -> None:
+        """The connection cannot go on; what h2 has ready is its last word."""
+        log.debug("an HTTP/2 connection ends: %s", reason)
+        self._close()
+
+    def calm(self) -> None:
+        """The peer does too often what it may do now and then."""
+        self.end(ErrorCodes.ENHANCE_YOUR_CALM)
+
+    def end(self, code: ErrorCodes) -> None:
+        """Say why, and close; streams that are open are lost."""
+        if not self.closed:
+            self.h2.close_connection(code)
+            self._close()
+
+    def _close(self) -> None:
+        self.closed = True
+        self.flush()
+        self.transport.close()
+        for stream in list(self.streams.values()):
+            stream.lost()
+
+    # Sending
+
+    def flush(self) -> None:
+        """Send what is ready."""
+        self._flushing = False
+        if data := self.h2.data_to_send():
+            self.transport.write(data)
+
+    def flush_soon(self) -> None:
+        """Send what is ready, together with what other streams have until then."""
+        if not self._flushing and not self.closed:
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self.flush)
+
+    def reset(self, stream: Stream, code: ErrorCodes) -> None:
+        """End a stream on the peer's side too."""
+        if not self.closed:
+            self.h2.reset_stream(stream.number, code)
+            self.flush_soon()
+
+    def forget(self, stream: Stream) -> None:
+        """A stream is over."""
+        self.streams.pop(stream.number, None)
+
+    def _pump_all(self) -> None:
+        for stream in list(self.streams.values()):
+            stream.pump()
+
+    # Receiving
+
+    def _allow(self, allowance: Allowance) -> bool:
+        if allowance.take(monotonic()):
+            return True
+        self.calm()
+        return False
+
+    def _on_data(self, event: DataReceived) -> None:
+        size = event.flow_controlled_length
+        if not event.data and event.stream_ended is None and not self._allow(self._control_frames):
+            return
+        self._window_taken += size
+        if self._window_taken >= _CONNECTION_WINDOW // 4:
+            self.h2.increment_flow_control_window(self._window_taken)
+            self._window_taken = 0
+        stream = self.streams.get(event.stream_id)
+        if stream is not None:
+            stream.deliver_body(event.data, size)
+
+    def _on_trailers(self, event: TrailersReceived) -> None:
+        stream = self.streams.get(event.stream_id)
+        if stream is None:
+            return
+        try:
+            stream.deliver_end(trailers_from_http2(cast(Any, event.headers)))
+        except Malformed as error:
+            self.malformed(event.stream_id, str(error))
+
+    def _on_end(self, event: StreamEnded) -> None:
+        stream = self.streams.get(event.stream_id)
+        if stream is not None and not stream.received:
+            stream.deliver_end()
+
+    def _on_reset(self, event: StreamReset) -> None:
+        stream = self.streams.get(event.stream_id)
+        if stream is not None:
+            stream.lost()
+        self._allow(self._resets)
+
+    def malformed(self, number: int, reason: str) -> None:
+        """A stream breaks the protocol: end it, and the connection if that happens often."""
+        log.debug("an HTTP/2 stream is malformed: %s", reason)
+        self.h2.reset_stream(number, ErrorCodes.PROTOCOL_ERROR)
+        stream = self.streams.get(number)
+        if stream is not None:
+            stream.lost()
+        self._allow(self._resets)
+
+    def _on_window(self, event: WindowUpdated) -> None:
+        if not event.stream_id:
+            self._pump_all()
+        elif (stream := self.streams.get(event.stream_id)) is not None:
+            stream.pump()
+
+    def _on_settings(self, _event: RemoteSettingsChanged) -> None:
+        if self._allow(self._control_frames):
+            self._pump_all()
+
+    def _on_control(self, _event: Event) -> None:
+        self._allow(self._control_frames)
+
+    def _on_goaway(self, _event: ConnectionTerminated) -> None:
+        """The peer opens no more streams; what is under way goes on."""
+
+    _HANDLERS: ClassVar[dict[type[Event], Callable[[Any, Any], None]]] = {
+        DataReceived: _on_data,
+        TrailersReceived: _on_trailers,
+        StreamEnded: _on_end,
+        StreamReset: _on_reset,
+        WindowUpdated: _on_window,
+        RemoteSettingsChanged: _on_settings,
+        PingReceived: _on_control,
+        PriorityUpdated: _on_control,
+        UnknownFrameReceived: _on_control,
+    }
