@@ -212,15 +212,19 @@ def _host_names(shown: dict[str, Any]) -> tuple[str, ...]:
 # Backends
 
 
-def backend_context(settings: BackendTls) -> ssl.SSLContext:
+def backend_context(settings: BackendTls, *, http2: bool = False) -> ssl.SSLContext:
     """A context for connections to a pool's backends.
+
+    Args:
+        settings: of the pool.
+        http2: whether that is spoken with them.
 
     Raises:
         CertificateError: a file cannot be used.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = _VERSIONS[settings.min_version]
-    context.set_alpn_protocols(ALPN)
+    context.set_alpn_protocols((HTTP2,) if http2 else ALPN)
     if not settings.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -233,10 +237,10 @@ def backend_context(settings: BackendTls) -> ssl.SSLContext:
     return context
 
 
-def reloading_backend_context(settings: BackendTls) -> Reloading[ssl.SSLContext]:
+def reloading_backend_context(settings: BackendTls, *, http2: bool = False) -> Reloading[ssl.SSLContext]:
     """The context for a pool's backends; the system's authorities are read once."""
     paths = [path for path in (settings.ca, settings.certificate, settings.key) if path is not None]
-    return Reloading(paths, lambda: backend_context(settings), settings.reload_s)
+    return Reloading(paths, lambda: backend_context(settings, http2=http2), settings.reload_s)
 
 
 def reason_of(error: OSError) -> str:

@@ -530,11 +530,26 @@ class Pool(Section):
         description="Begin each connection to a backend with a PROXY header of that version, which says who the client "
         "is; a connection then serves one request.",
     )
+    protocol: Literal["http1", "http2"] = Field(
+        default="http1",
+        description="What is spoken with the backends: HTTP/1.1, or HTTP/2, which gRPC needs; without TLS from the "
+        "first byte on.",
+    )
     tls: BackendTls | None = Field(default=None, description="Backends speak TLS; none where not given.")
     upgrades: list[Upgrade] = Field(
         default=["websocket"],
         description="Protocols that clients may switch to; their bytes are tunnelled. [] for none.",
     )
+
+    @model_validator(mode="after")
+    def _shared_connections(self) -> "Pool":
+        if self.protocol == "http2" and self.send_proxy_protocol:
+            raise ValueError(
+                "`send_proxy_protocol` needs a connection for each client, and `protocol: http2` shares them"
+            )
+        if self.protocol == "http2" and self.health_check is not None and self.health_check.kind == "http":
+            raise ValueError("checks of kind http speak HTTP/1.1; with `protocol: http2` use kind: tcp")
+        return self
 
     @model_validator(mode="after")
     def _one_that_binds(self) -> "Pool":

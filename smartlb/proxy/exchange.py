@@ -37,6 +37,7 @@ class Exchange:
         first_byte_s: when the response began; 0 before.
         deadline_s: when the whole exchange must be over.
         keep_alive: whether the client's connection stays open afterwards.
+        failed_as: the status that a failure counts as which the response's own status does not show; 0 for none.
     """
 
     __slots__ = (
@@ -55,6 +56,7 @@ class Exchange:
         "arrived_s",
         "client",
         "deadline_s",
+        "failed_as",
         "first_byte_s",
         "http10",
         "keep_alive",
@@ -100,7 +102,7 @@ class Exchange:
         self.response_started = False
         self.response_bytes = 0
         self.first_byte_s = 0.0
-        self._status = 0
+        self._status = self.failed_as = 0
         self._attempt = 1
         self._position = NOBODY
         self._in_flight = 0
@@ -235,6 +237,16 @@ class Exchange:
         self._dispatched_s = monotonic()
         self._connect()
 
+    def unseen(self) -> None:
+        """The backend has said that it has not looked at the request."""
+        if self._replay is None:
+            self.broken(Outcome.RESET, "the backend refused the request, and not all of it is here to be sent again")
+            return
+        self._connection = None
+        self._unsent = self._replay
+        self._dispatched_s = monotonic()
+        self._connect()
+
     def broken(self, outcome: Outcome, reason: str) -> None:
         """The exchange with the backend failed."""
         if self._over:
@@ -287,6 +299,7 @@ class Exchange:
         if self._unsent is None:
             self._unsent = self._replay
         self._settle(outcome, status, now_s)
+        self.failed_as = 0
         self.first_byte_s = 0.0
         self._patient = False
         self._attempt += 1
@@ -325,7 +338,7 @@ class Exchange:
     def response_complete(self, now_s: float) -> None:
         """The whole response has been relayed."""
         self._connection = None
-        self._settle(COMPLETE, self._status, now_s)
+        self._settle(COMPLETE, self.failed_as or self._status, now_s)
         self._over = True
         self.client.exchange_over(self.keep_alive and self.request_complete, now_s)
 

@@ -25,6 +25,7 @@ from smartlb.core.snapshot import Snapshot
 from smartlb.policies.policy import Members, Policy
 from smartlb.policies.registry import POLICIES
 from smartlb.proxy.backend import BackendConnection
+from smartlb.proxy.http2.backend import Http2Backends
 from smartlb.proxy.proxy_protocol import Endpoints, encode
 from smartlb.proxy.retries import Retries
 from smartlb.proxy.slow_start import SlowStart
@@ -132,6 +133,7 @@ class Pool:
         "_draws",
         "_eligible",
         "_fallback",
+        "_http2",
         "_idle",
         "_in_flight",
         "_in_flight_sum",
@@ -227,7 +229,9 @@ class Pool:
         self.waiting: deque[Waiting] = deque()
 
         self._address = [_host_and_port(backend.address) for backend in settings.backends]
-        self._tls = reloading_backend_context(settings.tls) if settings.tls else None
+        http2 = settings.protocol == "http2"
+        self._http2 = Http2Backends(self, size, tls=settings.tls is not None) if http2 else None
+        self._tls = reloading_backend_context(settings.tls, http2=http2) if settings.tls else None
         if self._tls is not None:
             self._tls.refresh(loop.time())  # errors are logged now, and the first request need not wait
         self._tls_trouble: dict[int, str] = {}
@@ -422,6 +426,8 @@ class Pool:
 
     def idle_connection(self, position: int) -> BackendConnection | None:
         """The idle connection used last, or None."""
+        if self._http2 is not None:
+            return self._http2.connection(position)
         idle = self._idle[position]
         while idle:
             connection = idle.pop()
@@ -448,6 +454,8 @@ class Pool:
     def close_idle(self, now_s: float) -> None:
         """Close connections that were idle for too long."""
         oldest = now_s - self.settings.idle_connections.timeout_s
+        if self._http2 is not None:
+            self._http2.close_idle(oldest)
         for idle in self._idle:
             while idle and idle[0].idle_since_s < oldest:
                 idle.popleft().transport.close()
@@ -462,8 +470,11 @@ class Pool:
         Args:
             position: of the backend.
             exchange: hears of it.
-            protocol: makes the connection's protocol; one for HTTP where not given.
+            protocol: makes the connection's protocol; the pool's where not given.
         """
+        if self._http2 is not None and protocol is None:
+            self._http2.connect(position, exchange)
+            return
         self.connects += 1
         version = self._proxy_protocol
         header = encode(version, exchange.endpoints) if version is not None else b""

@@ -190,7 +190,7 @@ class Http2ClientConnection(Connection):
     def _on_request(self, event: RequestReceived) -> None:
         number = event.stream_id
         if number > self._last_number:
-            self.h2.reset_stream(number, ErrorCodes.REFUSED_STREAM)
+            self.reset(number, ErrorCodes.REFUSED_STREAM)
             return
         complete = event.stream_ended is not None
         try:

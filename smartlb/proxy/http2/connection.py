@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from time import monotonic
 from typing import Any, ClassVar, Final, cast
 
@@ -22,8 +23,9 @@ from h2.events import (
     UnknownFrameReceived,
     WindowUpdated,
 )
-from h2.exceptions import ProtocolError
+from h2.exceptions import ProtocolError, StreamClosedError
 from h2.settings import SettingCodes, Settings
+from hyperframe.frame import Frame, GoAwayFrame
 
 from smartlb.proxy.http2.allowance import Allowance
 from smartlb.proxy.http2.heads import Malformed, trailers_from_http2
@@ -39,6 +41,15 @@ _CONNECTION_WINDOW: Final = 1 << 20
 
 _INITIAL_WINDOW: Final = 65_535
 """RFC 9113 section 6.9.2."""
+
+
+class _H2Connection(H2Connection):
+    """h2's, but a GOAWAY of the peer leaves open what is under way (RFC 9113 section 6.8)."""
+
+    def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Frame], list[Event]]:
+        event = ConnectionTerminated()
+        event.error_code, event.last_stream_id = frame.error_code, frame.last_stream_id
+        return [], [event]
 
 
 class Connection(asyncio.Protocol):
@@ -63,7 +74,7 @@ class Connection(asyncio.Protocol):
     def __init__(
         self, *, client_side: bool, settings: Mapping[int, int], control_frames: Allowance, resets: Allowance
     ) -> None:
-        self.h2 = H2Connection(
+        self.h2 = _H2Connection(
             H2Configuration(
                 client_side=client_side,
                 header_encoding=False,
@@ -165,11 +176,18 @@ class Connection(asyncio.Protocol):
             self._flushing = True
             asyncio.get_running_loop().call_soon(self.flush)
 
-    def reset(self, stream: Stream, code: ErrorCodes) -> None:
+    def open_window(self, number: int, size: int) -> None:
+        """Let the peer send so much more on a stream."""
+        with suppress(StreamClosedError):
+            self.h2.increment_flow_control_window(size, number)
+            self.flush_soon()
+
+    def reset(self, number: int, code: ErrorCodes) -> None:
         """End a stream on the peer's side too."""
         if not self.closed:
-            self.h2.reset_stream(stream.number, code)
-            self.flush_soon()
+            with suppress(StreamClosedError):
+                self.h2.reset_stream(number, code)
+                self.flush_soon()
 
     def forget(self, stream: Stream) -> None:
         """A stream is over."""
@@ -222,7 +240,7 @@ class Connection(asyncio.Protocol):
     def malformed(self, number: int, reason: str) -> None:
         """A stream breaks the protocol: end it, and the connection if that happens often."""
         log.debug("an HTTP/2 stream is malformed: %s", reason)
-        self.h2.reset_stream(number, ErrorCodes.PROTOCOL_ERROR)
+        self.reset(number, ErrorCodes.PROTOCOL_ERROR)
         stream = self.streams.get(number)
         if stream is not None:
             stream.lost()
@@ -254,4 +272,5 @@ class Connection(asyncio.Protocol):
         PingReceived: _on_control,
         PriorityUpdated: _on_control,
         UnknownFrameReceived: _on_control,
+        ConnectionTerminated: _on_goaway,
     }

@@ -78,8 +78,8 @@ def request_from_http2(headers: Headers, complete: bool) -> tuple[bytes, Head]:
     return method, _head(out, chunked)
 
 
-def response_from_http2(headers: Headers, method: bytes, complete: bool) -> tuple[int, Head]:
-    """The status and the HTTP/1.1 head of a response to a request with this method.
+def response_from_http2(headers: Headers, method: bytes, complete: bool) -> Head:
+    """The HTTP/1.1 head of a response to a request with this method.
 
     Raises:
         Malformed: it breaks RFC 9113.
@@ -98,7 +98,7 @@ def response_from_http2(headers: Headers, method: bytes, complete: bool) -> tupl
             chunked = not complete
             if complete:
                 out.append(b"content-length: 0")
-    return status, _head(out, chunked)
+    return _head(out, chunked)
 
 
 def trailers_from_http2(headers: Headers) -> bytes:

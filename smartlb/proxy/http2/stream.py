@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from h2.errors import ErrorCodes
+from h2.exceptions import StreamClosedError
 
 from smartlb.proxy.chunked import ChunkedBody
 from smartlb.proxy.http1 import CHUNKED, UNTIL_CLOSE
@@ -94,7 +95,7 @@ class Stream(asyncio.Transport):
 
     def _begin(self, data: bytes) -> bytes:
         """Send the heads at the beginning of `data`, and return what follows them."""
-        while self._left is None:
+        while self._left is None and not self._over:
             end = data.find(b"\r\n\r\n") + 4
             if end < 4:
                 self._head = data
@@ -108,6 +109,21 @@ class Stream(asyncio.Transport):
 
     def pump(self) -> None:
         """Send as much as the peer's windows allow."""
+        try:
+            self._send()
+        except StreamClosedError:
+            return  # by a frame of the peer that is yet to be handled here
+        self._connection.flush_soon()
+        if len(self._unsent) > _MOST_UNSENT and not self._pausing:
+            self._pausing = True
+            self.protocol.pause_writing()
+        elif self._pausing and len(self._unsent) < _FEW_UNSENT:
+            self._pausing = False
+            self.protocol.resume_writing()
+        if self._sent:
+            self._end_if_done()
+
+    def _send(self) -> None:
         connection, h2 = self._connection, self._connection.h2
         while self._unsent and not connection.write_paused:
             size = min(h2.local_flow_control_window(self.number), h2.max_outbound_frame_size, len(self._unsent))
@@ -123,15 +139,6 @@ class Stream(asyncio.Transport):
                 h2.send_headers(self.number, self._trailers, end_stream=True)
             else:
                 h2.end_stream(self.number)
-        connection.flush_soon()
-        if len(self._unsent) > _MOST_UNSENT and not self._pausing:
-            self._pausing = True
-            self.protocol.pause_writing()
-        elif self._pausing and len(self._unsent) < _FEW_UNSENT:
-            self._pausing = False
-            self.protocol.resume_writing()
-        if self._sent:
-            self._end_if_done()
 
     def head_sent(self, *, complete: bool) -> None:
         """`begin` has sent a head, with the end of the stream where `complete`."""
@@ -179,8 +186,7 @@ class Stream(asyncio.Transport):
     def _open_window(self, size: int) -> None:
         self._taken += size
         if self._taken >= _OPEN_WINDOW and not self.received and not self._over:
-            self._connection.h2.increment_flow_control_window(self._taken, self.number)
-            self._connection.flush_soon()
+            self._connection.open_window(self.number, self._taken)
             self._taken = 0
 
     def pause_reading(self) -> None:
@@ -208,7 +214,7 @@ class Stream(asyncio.Transport):
         """End the stream at once."""
         if not self._over:
             if self.number:
-                self._connection.reset(self, code)
+                self._connection.reset(self.number, code)
             self._end()
 
     def lost(self) -> None:
