@@ -33,6 +33,9 @@ bench: $(VENV)/dev  ## All benchmarks: picks, simulator, and the proxy beside th
 	@$(BIN)/python -m benchmarks.reality --json bench-results/reality.json
 	@$(BIN)/python -m benchmarks.proxy --json bench-results/proxy.json $(ARGS)
 
+chaos: $(VENV)/dev  ## Kill, stop, reset and reload everything under load: what is lost (90 s).
+	@$(BIN)/python -m benchmarks.chaos --json bench-results/chaos.json $(ARGS)
+
 models: $(VENV)/sim  ## Train the checkpoints in models/ again, and measure them (about a minute).
 	@$(BIN)/smartlb train class_affinity --out models/class_affinity
 	@$(BIN)/smartlb train models/cpu_gpu/cpu_gpu.yaml --out models/cpu_gpu
@@ -54,4 +57,4 @@ $(VENV)/demo $(VENV)/sim $(VENV)/dev: $(VENV)/%: pyproject.toml
 	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$*]'
 	@touch $@
 
-.PHONY: models help arena demo test fuzz check lint bench docs notebooks clean
+.PHONY: chaos models help arena demo test fuzz check lint bench docs notebooks clean
