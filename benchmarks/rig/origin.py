@@ -1,8 +1,8 @@
 """A backend that can be disturbed: ``python -m benchmarks.rig.origin HOST:PORT``.
 
 `/events` is a stream of server-sent events, `/socket` switches to WebSocket and sends back the bytes that come,
-`/health` answers at once, and everything else answers after some milliseconds with a kilobyte. SIGUSR1 resets every
-connection, whatever is under way on it.
+`/health` answers at once, `/megabyte` with that much, and everything else answers after some milliseconds with a
+kilobyte. SIGUSR1 resets every connection, whatever is under way on it.
 """
 
 import argparse
@@ -23,6 +23,7 @@ EVENT_S = 0.1
 
 _SERVICE_S = 0.01
 _BODY = b"x" * 1_000
+_MEGABYTE = 1_000_000
 _WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _RESET = struct.pack("ii", 1, 0)
 
@@ -90,6 +91,8 @@ class _Connection(asyncio.Protocol):
             self._event()
         elif self._url == b"/health":
             self._answer()
+        elif self._url == b"/megabyte":
+            self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % _MEGABYTE + b"x" * _MEGABYTE)
         else:
             self._loop.call_later(random.expovariate(1 / _SERVICE_S), self._answer)
 

@@ -8,18 +8,19 @@ import signal
 import ssl
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
+from types import MappingProxyType
 from typing import Any
 
 import yaml
 
 from benchmarks.rig import certificate
-from benchmarks.rig.processes import BenchmarkError, Server, free_address
+from benchmarks.rig.processes import LOW_PRIORITY, BenchmarkError, Server, free_address
 from benchmarks.rig.reachable import await_listener
 from benchmarks.rig.traffic import Traffic
 
@@ -58,6 +59,10 @@ class Origin:
     def await_ready(self) -> None:
         """Wait until it takes connections."""
         await_listener(self._server, partial(str, self.address))
+
+    def lower_priority(self) -> None:
+        """Let others have the processor first."""
+        os.setpriority(os.PRIO_PROCESS, self._server.pid, LOW_PRIORITY)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal."""
@@ -119,7 +124,7 @@ class Router:
     def reload(self) -> None:
         """Change the configuration file, in a place that matters to nobody, and send SIGHUP."""
         self._reloads += 1
-        self._config["limits"] = {"header_count": 100 + self._reloads % 2}
+        self._config["limits"]["header_count"] = 100 + self._reloads % 2
         self._file.write_text(yaml.safe_dump(self._config))
         os.kill(self.pid, signal.SIGHUP)
 
@@ -136,9 +141,11 @@ class Site:
     Attributes:
         router: the one.
         origins: its backends.
+        calm: the one for `/health` alone; None where there is none.
     """
 
-    def __init__(self, router: Router, origins: list[Origin], trust: ssl.SSLContext) -> None:
+    def __init__(self, router: Router, origins: list[Origin], trust: ssl.SSLContext, calm: Origin | None) -> None:
+        self.calm = calm
         self.router = router
         self.origins = origins
         self._trust = trust
@@ -162,7 +169,9 @@ class Site:
         return Traffic(self.router.plain, self.router.secure, self._trust, rate_per_s, seed)
 
 
-def configuration(folder: Path, origins: list[Origin], workers: int, shutdown_s: float) -> Json:
+def configuration(
+    folder: Path, origins: list[Origin], workers: int, shutdown_s: float, limits: Mapping[str, int]
+) -> Json:
     """What the router is told; long connections have a pool of their own, which allows them to last."""
     cert, key, _ = certificate.issue(folder)
     backends = [{"name": origin.name, "address": origin.address} for origin in origins]
@@ -200,14 +209,31 @@ def configuration(folder: Path, origins: list[Origin], workers: int, shutdown_s:
         "request_classes": [{"name": "upload", "match": {"methods": ["POST"]}}],
         "workers": workers,
         "shutdown_s": shutdown_s,
+        "limits": dict(limits),
         "admin": {"bind": "127.0.0.1:0"},
         "access_log": {"path": str(folder / "access.jsonl")},
     }
 
 
 @contextlib.contextmanager
-def site(longest_s: float, *, backends: int = 4, workers: int = 2, shutdown_s: float = 2.0) -> Iterator[Site]:
+def site(
+    longest_s: float,
+    *,
+    backends: int = 4,
+    workers: int = 2,
+    shutdown_s: float = 2.0,
+    calm: bool = False,
+    limits: Mapping[str, int] = MappingProxyType({}),
+) -> Iterator[Site]:
     """Run origins and a router until the block ends, or for `longest_s` at most.
+
+    Args:
+        longest_s: after which the router ends by itself.
+        backends: how many origins.
+        workers: of the router.
+        shutdown_s: of its configuration.
+        calm: whether the last origin serves nothing but `/health`, and nobody else does.
+        limits: of its configuration, where they are not as they come.
 
     Raises:
         BenchmarkError: something does not start.
@@ -220,14 +246,17 @@ def site(longest_s: float, *, backends: int = 4, workers: int = 2, shutdown_s: f
             origin.start()
         for origin in origins:
             origin.await_ready()
-        config = configuration(folder, origins, workers, shutdown_s)
+        config = configuration(folder, origins[:-1] if calm else origins, workers, shutdown_s, limits)
+        if calm:
+            config["pools"]["calm"] = {"backends": [origins[-1].address]}
+            config["routes"].insert(0, {"name": "calm", "match": {"path_prefix": "/health"}, "pool": "calm"})
         file, ready_file = folder / "smartlb.yaml", folder / "ready.json"
         file.write_text(yaml.safe_dump(config))
         command = [sys.executable, "-m", "smartlb", "serve", str(file), "--ready-file", str(ready_file)]
         server = stack.enter_context(Server([*command, "--for-s", f"{longest_s:g}"], folder, None, _ROOT))
         await_listener(server, lambda: _ready(ready_file).get("admin"))
         trust = ssl.create_default_context(cafile=folder / "authority.pem")
-        yield Site(Router(server, _ready(ready_file), file, config), origins, trust)
+        yield Site(Router(server, _ready(ready_file), file, config), origins, trust, origins[-1] if calm else None)
 
 
 def _ready(file: Path) -> Json:
