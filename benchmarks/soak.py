@@ -31,6 +31,9 @@ from smartlb.arguments import number, whole_number
 FLAT_MB_PER_HOUR = 5.0
 """What counts as flat."""
 
+LEAST_S = 600.0
+"""Below this a slope says nothing: caches still fill, and the heap wanders."""
+
 _SAMPLES = 400
 _LEAST_PAUSE_S = 0.25
 _RELOAD_EVERY_S = 300.0
@@ -175,15 +178,15 @@ def held(before: Sequence[Sample], samples: Sequence[Sample], after: Sequence[Sa
     return result
 
 
-def table(found: Sequence[Held]) -> list[str]:
-    """What was held, as a table of Markdown."""
+def table(found: Sequence[Held], seconds: float) -> list[str]:
+    """What was held, as a table of Markdown; whether it is flat only where `seconds` are enough to tell."""
     lines = [
         "| processes | RSS before, MB | after | MB/h | | open files before | after |",
         "|---|---|---|---|---|---|---|",
     ]
     return lines + [
         f"| {one.role} ({one.processes}) | {one.start_mb} | {one.end_mb} | {one.slope_mb_per_hour:+.1f} |"
-        f" {'flat' if one.flat else 'grows'} | {one.files_start} | {one.files_end} |"
+        f" {'too short to tell' if seconds < LEAST_S else 'flat' if one.flat else 'grows'} | {one.files_start} | {one.files_end} |"
         for one in found
     ]
 
@@ -210,7 +213,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-    print("\n".join(table(done.held)))
+    print("\n".join(table(done.held, done.seconds)))
     results = ", ".join(f"{count:,} {result}" for result, count in sorted(done.results.items()))
     print(f"\n{done.seconds:g} s with {done.reloads} reloads. Requests: {results}.")
     print(f"Left: {done.connections} connections, {done.in_flight} requests, {done.draining} generations.")

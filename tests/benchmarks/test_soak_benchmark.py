@@ -33,7 +33,8 @@ def test_the_slope_is_that_of_the_second_half() -> None:
     (worker,) = held(before, samples, after)
     assert worker.slope_mb_per_hour == pytest.approx(0.0)
     assert worker.flat
-    assert "flat" in table([worker])[-1]
+    assert "flat" in table([worker], 3_600.0)[-1]
+    assert "too short" in table([worker], 60.0)[-1]
     growing = [Sample(at * 400.0, "worker", 1, 50.0 + at * 10, 9) for at in range(8)]
     (worker,) = held(before, growing, after)
     assert worker.slope_mb_per_hour == pytest.approx(90.0)
