@@ -184,11 +184,13 @@ def table(found: Sequence[Held], seconds: float) -> list[str]:
         "| processes | RSS before, MB | after | MB/h | | open files before | after |",
         "|---|---|---|---|---|---|---|",
     ]
-    return lines + [
-        f"| {one.role} ({one.processes}) | {one.start_mb} | {one.end_mb} | {one.slope_mb_per_hour:+.1f} |"
-        f" {'too short to tell' if seconds < LEAST_S else 'flat' if one.flat else 'grows'} | {one.files_start} | {one.files_end} |"
-        for one in found
-    ]
+    for one in found:
+        verdict = "too short to tell" if seconds < LEAST_S else "flat" if one.flat else "grows"
+        lines.append(
+            f"| {one.role} ({one.processes}) | {one.start_mb} | {one.end_mb} | {one.slope_mb_per_hour:+.1f} |"
+            f" {verdict} | {one.files_start} | {one.files_end} |"
+        )
+    return lines
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
