@@ -26,12 +26,20 @@ lint: $(VENV)/dev  ## Lint and type-check.
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-bench: $(VENV)/dev  ## All benchmarks: picks, simulator, and the proxy beside those that are installed.
+bench: $(VENV)/dev  ## The benchmarks: picks, simulator, abusive clients, TLS, and the proxy beside those that are installed.
 	@mkdir -p bench-results
 	@$(BIN)/python -m benchmarks.pick --json bench-results/pick.json
 	@$(BIN)/python -m benchmarks.simulator --json bench-results/simulator.json
 	@$(BIN)/python -m benchmarks.reality --json bench-results/reality.json
+	@$(BIN)/python -m benchmarks.abuse --json bench-results/abuse.json
+	@$(BIN)/python -m benchmarks.tls --json bench-results/tls.json
 	@$(BIN)/python -m benchmarks.proxy --json bench-results/proxy.json $(ARGS)
+
+chaos: $(VENV)/dev  ## Kill, stop, reset and reload everything under load: what is lost (90 s).
+	@$(BIN)/python -m benchmarks.chaos --json bench-results/chaos.json $(ARGS)
+
+soak: $(VENV)/dev  ## An hour of load: what grows (ARGS="--seconds 600" for less).
+	@$(BIN)/python -m benchmarks.soak --json bench-results/soak.json $(ARGS)
 
 models: $(VENV)/sim  ## Train the checkpoints in models/ again, and measure them (about a minute).
 	@$(BIN)/smartlb train class_affinity --out models/class_affinity
@@ -54,4 +62,4 @@ $(VENV)/demo $(VENV)/sim $(VENV)/dev: $(VENV)/%: pyproject.toml
 	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$*]'
 	@touch $@
 
-.PHONY: models help arena demo test fuzz check lint bench docs notebooks clean
+.PHONY: chaos soak models help arena demo test fuzz check lint bench docs notebooks clean

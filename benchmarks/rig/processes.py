@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -13,6 +14,10 @@ from pathlib import Path
 _PR_SET_PDEATHSIG = 1
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _STOP_S = 5.0
+
+LOW_PRIORITY = 15
+"""The niceness of what is not to take the processor's time from what is measured."""
+
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -26,6 +31,13 @@ def free_address() -> str:
         probe.bind(("127.0.0.1", 0))
         host, port = probe.getsockname()
     return f"{host}:{port}"
+
+
+def limit_files() -> int:
+    """Raise the limit of open files, of this process and those that it starts, as far as it goes; returns it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
 
 
 def prepare_child(core: int | None) -> Callable[[], None]:

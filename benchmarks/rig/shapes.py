@@ -36,6 +36,7 @@ class Shape:
         headers: of the request, beside Host.
         body: of the request.
         rate_per_s: requests per second of an open loop; None for as many as the proxy takes.
+        tls: whether the proxy is spoken to over TLS; not with a rate.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Shape:
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     rate_per_s: float | None = None
+    tls: bool = False
 
     @property
     def expected(self) -> bytes:

@@ -82,7 +82,7 @@ def run(
     command = [str(program), "-t", "1", "-c", str(connections), "-d", f"{max(1, round(seconds))}s"]
     try:
         done = subprocess.run(
-            [*command, "-s", str(lua), f"http://{address}{shape.path}"],
+            [*command, "-s", str(lua), f"{'https' if shape.tls else 'http'}://{address}{shape.path}"],
             capture_output=True,
             text=True,
             timeout=seconds + 20,

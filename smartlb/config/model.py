@@ -581,6 +581,12 @@ class Limits(Section):
     connections: int = Field(
         default=10_000, ge=1, description="Client connections per worker; more are closed at once."
     )
+    connections_per_client: int | None = Field(
+        default=None,
+        ge=1,
+        description="Client connections per worker from one address; more are closed at once. Does not hold for "
+        "`trusted_proxies`. No limit where not given.",
+    )
     udp_sessions: int = Field(
         default=10_000, ge=1, description="UDP sessions per worker; datagrams that would begin more are dropped."
     )

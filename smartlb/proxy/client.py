@@ -115,6 +115,11 @@ class ClientConnection(asyncio.Protocol):
         return self._peer.address
 
     @property
+    def trusted(self) -> bool:
+        """Whether it is a proxy, which has many clients of its own."""
+        return self._peer.trusted
+
+    @property
     def endpoints(self) -> Endpoints | None:
         """Who connected to what: as a PROXY header had it, or else as the sockets say."""
         about = self.transport.get_extra_info
@@ -136,7 +141,7 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_lost(self, _exc: Exception | None) -> None:
         """The client went away, or we closed."""
-        self.worker.clients.discard(self)
+        self.worker.left(self)
         self._closing = True
         exchange = self.exchange
         self.exchange = None

@@ -71,7 +71,7 @@ async def listen(worker: "Worker", listener: Listener, route: int, bound: socket
         destination = Destination(default, {host: worker.pool(pool) for host, pool in listener.sni.items()})
         make = partial(TcpSession, worker, route, destination)
     if termination is not None or listener.proxy_protocol:
-        return HandshakeServer(worker, make, bound, trusted if listener.proxy_protocol else None, termination)
+        return HandshakeServer(worker, make, bound, trusted, termination, proxies=listener.proxy_protocol)
     return await asyncio.get_running_loop().create_server(lambda: make(None), sock=bound, backlog=_BACKLOG)
 
 
@@ -93,9 +93,10 @@ class HandshakeServer:
         worker: who serves the connections.
         make: makes the protocol of a connection.
         listening: the socket.
-        proxies: peers whose PROXY header is believed; all others are closed, for they could claim any address. None
-            where connections have no such header.
+        trusted: proxies, which may have any number of connections.
         termination: the router's end of TLS; None where there is none.
+        proxies: whether connections have a PROXY header; those of peers that are not trusted are closed then, for they
+            could claim any address.
     """
 
     def __init__(
@@ -103,12 +104,15 @@ class HandshakeServer:
         worker: "Worker",
         make: MakeProtocol,
         listening: socket.socket,
-        proxies: TrustedNetworks | None,
+        trusted: TrustedNetworks,
         termination: Termination | None,
+        *,
+        proxies: bool,
     ) -> None:
         self._worker = worker
         self._make = make
         self._socket = listening
+        self._trusted = trusted
         self._proxies = proxies
         self._termination = termination
         self._loop = asyncio.get_running_loop()
@@ -141,21 +145,21 @@ class HandshakeServer:
                 self._paused = self._loop.call_later(_PAUSE_S, self._loop.add_reader, self._socket, self._accept)
                 return
             address = plain_address(peername[0])
-            if self._proxies is not None and address not in self._proxies:
+            if self._proxies and address not in self._trusted:
                 self._refuse(connection, address, "it is not in the listener's trusted_proxies")
-            elif not worker.admits():
+                continue
+            limited = "" if address in self._trusted else address
+            if not worker.admits(limited):
                 connection.close()
             else:
-                task = self._loop.create_task(self._begin(connection, address))
-                worker.handshakes.add(task)
-                task.add_done_callback(worker.handshakes.discard)
+                worker.shake_hands(self._loop.create_task(self._begin(connection, address)), limited)
 
     async def _begin(self, connection: socket.socket, address: str) -> None:
         """Take a connection as far as its protocol."""
         try:
             connection.setblocking(False)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            claimed = None if self._proxies is None else await self._claim(connection)
+            claimed = await self._claim(connection) if self._proxies else None
             await self._hand_on(connection, claimed, address)
         except MalformedProxyHeader as error:
             self._refuse(connection, address, str(error))

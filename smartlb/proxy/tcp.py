@@ -214,7 +214,7 @@ class TcpSession(Session, asyncio.Protocol):
             else:
                 self.end(Outcome.CLIENT_GONE, monotonic())
         if backend is None or backend.lost:
-            self.worker.tcp_sessions.discard(self)
+            self.worker.left_tcp(self)
         elif not backend.transport.is_closing():
             _break_off(backend.transport)
 
@@ -283,7 +283,7 @@ class TcpSession(Session, asyncio.Protocol):
             self.end(Outcome.TRUNCATED if self.response_bytes else Outcome.RESET, monotonic())
             _break_off(self.transport)
         if self._client_lost:
-            self.worker.tcp_sessions.discard(self)
+            self.worker.left_tcp(self)
         else:
             self.transport.close()
 

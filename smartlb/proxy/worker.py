@@ -21,6 +21,7 @@ from smartlb.core.telemetry import NO_BACKEND, NO_ROUTE
 from smartlb.process import Handover, orphaned, seldom_collect, set_up_logging, tie_to
 from smartlb.proxy.affinity import AffinePool
 from smartlb.proxy.client import ClientConnection
+from smartlb.proxy.client_limit import ClientLimit
 from smartlb.proxy.exchange import Exchange
 from smartlb.proxy.http2.client import Http2ClientConnection
 from smartlb.proxy.listening import Listening, listen
@@ -70,7 +71,9 @@ class Worker:
 
     __slots__ = (
         "_access_log",
+        "_client_limit",
         "_eligibility_version",
+        "_handshake_limit",
         "_log_entries",
         "_log_lines_dropped",
         "_loop",
@@ -130,6 +133,9 @@ class Worker:
         self.udp_idle_s = config.timeouts.udp_idle_s
         self._most_connections = config.limits.connections
         self._most_sessions = config.limits.udp_sessions
+        per_client = config.limits.connections_per_client
+        self._client_limit = ClientLimit(per_client) if per_client is not None else None
+        self._handshake_limit = ClientLimit(per_client) if per_client is not None else None
         self.routing = Routing(config)
         self.clients: set[ClientConnection | Http2ClientConnection] = set()
         self.tcp_sessions: set[TcpSession] = set()
@@ -179,16 +185,40 @@ class Worker:
         if len(self.clients) + len(self.tcp_sessions) >= self._most_connections:
             self._refused += 1
             return False
+        if self._client_limit is not None and not client.trusted:
+            if self._client_limit.full(client.address):
+                self._refused += 1
+                return False
+            self._client_limit.opened(client.address)
         self.clients.add(client)
         return True
+
+    def left(self, client: ClientConnection) -> None:
+        """Count a connection out; again does nothing."""
+        if client in self.clients:
+            self.clients.remove(client)
+            if self._client_limit is not None and not client.trusted:
+                self._client_limit.closed(client.address)
 
     def admit_tcp(self, session: TcpSession) -> bool:
         """Count a connection of a tcp listener in; False when there are too many."""
         if len(self.clients) + len(self.tcp_sessions) >= self._most_connections:
             self._refused += 1
             return False
+        if self._client_limit is not None:
+            if self._client_limit.full(session.address):
+                self._refused += 1
+                return False
+            self._client_limit.opened(session.address)
         self.tcp_sessions.add(session)
         return True
+
+    def left_tcp(self, session: TcpSession) -> None:
+        """Count a connection of a tcp listener out; again does nothing."""
+        if session in self.tcp_sessions:
+            self.tcp_sessions.remove(session)
+            if self._client_limit is not None:
+                self._client_limit.closed(session.address)
 
     def admit_udp(self, session: UdpSession) -> bool:
         """Count a UDP session in; False when there are too many, or the worker drains."""
@@ -198,12 +228,31 @@ class Worker:
         self.udp_sessions.add(session)
         return True
 
-    def admits(self) -> bool:
-        """Whether a connection may begin its handshake; False when there are too many."""
-        if len(self.clients) + len(self.tcp_sessions) + len(self.handshakes) >= self._most_connections:
+    def admits(self, address: str) -> bool:
+        """Whether a connection may begin its handshake; False when there are too many.
+
+        Args:
+            address: of the client; empty where it is not limited.
+        """
+        too_many = len(self.clients) + len(self.tcp_sessions) + len(self.handshakes) >= self._most_connections
+        if too_many or (self._handshake_limit is not None and address and self._handshake_limit.full(address)):
             self._refused += 1
             return False
         return True
+
+    def shake_hands(self, task: asyncio.Task[None], address: str) -> None:
+        """Count a handshake in until its task is done.
+
+        Args:
+            task: that does it.
+            address: of the client; empty where it is not limited.
+        """
+        self.handshakes.add(task)
+        task.add_done_callback(self.handshakes.discard)
+        if self._handshake_limit is not None and address:
+            limit = self._handshake_limit
+            limit.opened(address)
+            task.add_done_callback(lambda _: limit.closed(address))
 
     def pool(self, name: str) -> Pool:
         """A pool by its name."""

@@ -1,0 +1,230 @@
+"""What abusive clients cost the others: ``python -m benchmarks.abuse [--json OUT]``.
+
+A router of real processes serves a normal client at a steady rate while others send slowly, do not read, or flood it.
+Each abuse is measured between two quiet times. docs/benchmarks.md says what the figures are.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.rig import paced
+from benchmarks.rig.abusers import ABUSES, IDLE, Tally
+from benchmarks.rig.load import Load
+from benchmarks.rig.memory import Sample, growth, sample
+from benchmarks.rig.processes import BenchmarkError, limit_files, prepare_child
+from benchmarks.rig.shapes import Shape
+from benchmarks.rig.site import Site, site
+from smartlb import __version__
+from smartlb.arguments import number, several, whole_number
+
+PER_CLIENT = 2_500
+"""`limits.connections_per_client` of the router, a worker: the idle ones come from several addresses."""
+
+_NORMAL = Shape("normal", "/health")
+_RATE_PER_S = 200.0
+_CONNECTIONS = 8
+_BUILD_UP_S = {"idle": 8.0}
+"""How long an abuse takes until all its connections are there."""
+
+_USUAL_BUILD_UP_S = 2.0
+_REST_S = 2.0
+_SAMPLE_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One abuse, once.
+
+    Attributes:
+        quiet: the normal client without it, before and after.
+        under: the normal client with it; None where it got no answer.
+        tally: what the abuse came to.
+        rss_before_mb: of all processes of the router.
+        rss_peak_mb: the most while it went on.
+    """
+
+    quiet: tuple[Load, Load]
+    under: Load | None
+    tally: Tally
+    rss_before_mb: float
+    rss_peak_mb: float
+
+
+def _normal(address: str, seconds: float) -> Load:
+    return paced.drive(address, _NORMAL, _RATE_PER_S, seconds, _CONNECTIONS)
+
+
+@contextmanager
+def _watched(root: int) -> Iterator[list[Sample]]:
+    """Look at the router's memory while the block runs."""
+    found = sample(root)
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(_SAMPLE_S):
+            found.extend(sample(root))
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        yield found
+    finally:
+        over.set()
+        watching.join()
+
+
+def one(on: Site, abuse: str, seconds: float) -> Round:
+    """Measure an abuse between two quiet times.
+
+    Raises:
+        BenchmarkError: the abuse could not be tried, or the router serves nobody without it.
+    """
+    address = on.router.plain
+    before = _normal(address, seconds)
+    build_up_s = _BUILD_UP_S.get(abuse, _USUAL_BUILD_UP_S)
+    lasts_s = build_up_s + seconds + 1
+    command = [sys.executable, "-m", "benchmarks.rig.abusers", abuse, address, "--seconds", str(lasts_s)]
+    with _watched(on.router.pid) as samples:
+        abuser = subprocess.Popen(
+            command,
+            cwd=Path(__file__).parents[1],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=prepare_child(None),
+        )
+        try:
+            time.sleep(build_up_s)
+            under: Load | None = None
+            try:
+                under = _normal(address, seconds)
+            except (BenchmarkError, OSError):
+                under = None
+            output, problem = abuser.communicate(timeout=lasts_s + 15)
+        except subprocess.TimeoutExpired:
+            raise BenchmarkError(f"the abuse {abuse} did not end in time") from None
+        finally:
+            abuser.kill()
+            abuser.wait()
+    if abuser.returncode:
+        raise BenchmarkError(f"the abuse {abuse} failed: {problem.strip()[-800:]}")
+    time.sleep(_REST_S)
+    after = _normal(address, seconds)
+    memory = growth(samples)["all"]
+    return Round((before, after), under, Tally(**json.loads(output)), memory.start_mb, memory.peak_mb)
+
+
+def row(abuse: str, rounds: Sequence[Round]) -> dict[str, Any]:
+    """The rounds of an abuse as one object, with medians; a client that was never answered has None."""
+    quiet = [load for each in rounds for load in each.quiet]
+    under = [each.under for each in rounds if each.under is not None]
+    found: dict[str, Any] = {"abuse": abuse, "rounds": len(rounds)}
+    for figure in ("p50_ms", "p99_ms"):
+        without = median(getattr(load, figure) for load in quiet)
+        with_it = median(getattr(load, figure) for load in under) if under else None
+        found[f"quiet_{figure}"] = round(without, 2)
+        found[f"under_{figure}"] = None if with_it is None else round(with_it, 2)
+        found[f"{figure.removesuffix('_ms')}_ratio"] = None if with_it is None else round(with_it / without, 2)
+    found["unanswered"] = len(rounds) - len(under)
+    found["errors"] = sum(load.errors for load in under)
+    found["quiet_errors"] = sum(load.errors for load in quiet)
+    found["rss_before_mb"] = round(median(each.rss_before_mb for each in rounds), 1)
+    found["rss_peak_mb"] = round(max(each.rss_peak_mb for each in rounds), 1)
+    for figure in ("opened", "held", "refused", "sent_mb"):
+        found[figure] = round(median(getattr(each.tally, figure) for each in rounds))
+    return found
+
+
+def table(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """The rows as a table of Markdown."""
+    headings = (
+        "abuse", "held", "refused", "normal p50, ms: without", "with", "p99, ms: without", "with", "ratio of p99",
+        "errors", "RSS, MB: before", "at most",
+    )  # fmt: skip
+    lines = [f"| {' | '.join(headings)} |", f"|{'---|' * len(headings)}"]
+    for each in rows:
+        figures = (
+            "held", "refused", "quiet_p50_ms", "under_p50_ms", "quiet_p99_ms", "under_p99_ms", "p99_ratio", "errors",
+            "rss_before_mb", "rss_peak_mb",
+        )  # fmt: skip
+        cells = ("–" if each[figure] is None else f"{each[figure]:,}" for figure in figures)
+        lines.append(f"| {each['abuse'].replace('_', ' ')} | {' | '.join(cells)} |")
+    return lines
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.abuse", description="Abusive clients, and the others.")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="also write the figures to this file")
+    parser.add_argument("--rounds", type=whole_number(1), default=2, help="of every abuse (default: %(default)d)")
+    parser.add_argument(
+        "--seconds", type=number(1, 60), default=3.0, help="of normal load each time (default: %(default)g)"
+    )
+    parser.add_argument(
+        "--only", type=several("abuse", lambda: list(ABUSES)), default=tuple(ABUSES), metavar="NAMES",
+        help=f"separated by commas (default: {','.join(ABUSES)})",
+    )  # fmt: skip
+    return parser.parse_args(arguments)
+
+
+def measure(on: Site, abuses: Sequence[str], rounds: int, seconds: float, say: Callable[[str], None]) -> list[Any]:
+    """All rounds, interleaved; returns the rows."""
+    asyncio.run(on.learned())
+    for origin in on.origins:
+        if origin is not on.calm:
+            origin.lower_priority()
+    _normal(on.router.plain, 1.0)
+    found: dict[str, list[Round]] = {abuse: [] for abuse in abuses}
+    for at in range(rounds):
+        for abuse in abuses:
+            say(f"round {at + 1} of {rounds}: {abuse}")
+            found[abuse].append(one(on, abuse, seconds))
+    return [row(abuse, each) for abuse, each in found.items()]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and report."""
+    chosen = _parse(arguments)
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    if sys.platform != "linux":
+        say("The benchmark finds processes through /proc and uses many loopback addresses; it runs on Linux only.")
+        return 2
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(128 + signal.SIGTERM))
+    if "idle" in chosen.only and limit_files() < IDLE + 1_000:
+        say(f"{IDLE:,} connections need as many open files: raise the hard limit (ulimit -Hn).")
+        return 2
+    longest_s = 60 + chosen.rounds * len(chosen.only) * (3 * chosen.seconds + 40)
+    try:
+        with site(longest_s, backends=2, calm=True, limits={"connections_per_client": PER_CLIENT}) as on:
+            rows = measure(on, chosen.only, chosen.rounds, chosen.seconds, say)
+    except BenchmarkError as error:
+        say(str(error))
+        return 2
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    print("\n".join(table(rows)))
+    if chosen.json:
+        about = {"version": __version__, "platform": platform.platform(), "python": platform.python_version()}
+        chosen.json.parent.mkdir(parents=True, exist_ok=True)
+        chosen.json.write_text(json.dumps({"rows": rows, **about, "cores": os.cpu_count()}, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,215 @@
+"""TLS: smartlb beside nginx and HAProxy as the end of it, with the same certificate: requests, and handshakes.
+
+Run as ``python -m benchmarks.tls``; docs/benchmarks.md says what is measured and how.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import ssl
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from rich.console import Console
+
+from benchmarks.peers import haproxy, nginx, smartlb
+from benchmarks.peers.peer import Peer, Site
+from benchmarks.rig import certificate, wrk
+from benchmarks.rig.backends import backends
+from benchmarks.rig.measuring import Bench, Measurement, cpu_between, measure, rotated
+from benchmarks.rig.processes import BenchmarkError, Server, free_address, pin, prepare_child, process_tree
+from benchmarks.rig.processes import command_line as command_of
+from benchmarks.rig.reachable import await_listener
+from benchmarks.rig.report import Result, spread, table
+from benchmarks.rig.shapes import SHAPES
+from smartlb.arguments import whole_number
+
+_CLIENTS = 4
+"""Processes that shake hands, each one after another."""
+
+_REAL_TIME = re.compile(r"^(\d+) connections in (\d+) real seconds", re.MULTILINE)
+
+Files = Callable[[Site], dict[str, str]]
+
+
+def _replaced(text: str, old: str, new: str) -> str:
+    if text.count(old) != 1:
+        raise ValueError(f"the configuration has {old!r} {text.count(old)} times, expected once")
+    return text.replace(old, new)
+
+
+def _nginx_config(cert: Path, key: Path, site: Site) -> dict[str, str]:
+    listen = f"listen {site.address} backlog=4096;"
+    tls = f"listen {site.address} ssl backlog=4096;\n    ssl_certificate {cert};\n    ssl_certificate_key {key};"
+    # No sessions are resumed, by anyone: each handshake is a whole one.
+    tls += "\n    ssl_protocols TLSv1.2 TLSv1.3;\n    ssl_session_cache off;\n    ssl_session_tickets off;"
+    return {"nginx.conf": _replaced(nginx.config(site), listen, tls)}
+
+
+def _haproxy_config(cert: Path, key: Path, site: Site) -> dict[str, str]:
+    both = Path(site.folder, "both.pem")
+    bind = f"bind {site.address}"
+    text = _replaced(haproxy.config(site), bind, f"{bind} ssl crt {both} no-tls-tickets ssl-min-ver TLSv1.2")
+    text = _replaced(text, "global\n", "global\n  tune.ssl.cachesize 0\n")
+    return {"haproxy.cfg": text, "both.pem": cert.read_text() + key.read_text()}
+
+
+def _smartlb_config(cert: Path, key: Path, site: Site) -> dict[str, str]:
+    config = json.loads(smartlb.config(site))
+    config["listeners"][0]["tls"] = {"certificates": [{"certificate": str(cert), "key": str(key)}]}
+    return {"smartlb.yaml": json.dumps(config, indent=2)}
+
+
+def peers(cert: Path, key: Path) -> dict[str, Peer]:
+    """The contenders, with a certificate."""
+    found = {}
+    for own, config in ((nginx.PEER, _nginx_config), (haproxy.PEER, _haproxy_config), (smartlb.PEER, _smartlb_config)):
+        files: Files = partial(config, cert, key)
+        found[own.name] = replace(own, files=files)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Handshakes:
+    """What one round of handshakes gave.
+
+    Attributes:
+        per_s: whole handshakes a second.
+        cpu_us: user and system time that each took of the processes that carry traffic.
+    """
+
+    per_s: float
+    cpu_us: float
+
+
+def parse_s_time(output: str) -> tuple[int, float]:
+    """Read how many connections ``openssl s_time`` made, in how many seconds.
+
+    Raises:
+        BenchmarkError: it does not say so.
+    """
+    found = _REAL_TIME.search(output)
+    if found is None or not int(found[1]):
+        raise BenchmarkError(f"openssl s_time made no connection; it said: {output.strip()[-400:]}")
+    return int(found[1]), float(found[2])
+
+
+def shake_hands(peer: Peer, program: Sequence[str], bench: Bench) -> Handshakes:
+    """Measure one round of a contender.
+
+    Raises:
+        BenchmarkError: it does not start, or makes no connection.
+    """
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        raise BenchmarkError("openssl is not installed: apt-get install openssl")
+    with TemporaryDirectory(prefix=f"smartlb-tls-{peer.name}-") as name:
+        site = Site(Path(name), free_address(), bench.backends)
+        for file, content in peer.files(site).items():
+            Path(name, file).write_text(content)
+        first_core = bench.load_core if peer.worker else bench.proxy_core
+        with Server([*program, *peer.arguments(site)], site.folder, first_core, peer.environ(site)) as server:
+            address = await_listener(server, lambda: peer.address(site))
+            workers = {pid for pid in process_tree(server.pid) if peer.worker in command_of(pid)}
+            for pid in workers if bench.proxy_core is not None else ():
+                pin(pid, bench.proxy_core or 0)
+            before = process_tree(server.pid)
+            command = [openssl, "s_time", "-connect", address, "-new", "-time", str(round(bench.seconds))]
+            clients = [
+                subprocess.Popen(
+                    command,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                    preexec_fn=prepare_child(bench.load_core),
+                )
+                for _ in range(_CLIENTS)
+            ]
+            try:
+                said = [client.communicate(timeout=bench.seconds + 20)[0] for client in clients]
+            except subprocess.TimeoutExpired:
+                raise BenchmarkError("openssl s_time did not end") from None
+            finally:
+                for client in clients:
+                    client.kill()
+                    client.wait()
+            used = cpu_between(before, process_tree(server.pid))
+    counts = [parse_s_time(each)[0] for each in said]
+    return Handshakes(sum(counts) / bench.seconds, sum(used[pid] for pid in workers) / sum(counts) * 1e6)
+
+
+def _report(rows: dict[str, list[Handshakes]]) -> tuple[list[str], list[dict[str, object]]]:
+    lines = ["| proxy | handshakes/s | CPU µs/handshake | ÷ nginx |", "|---|---|---|---|"]
+    found: list[dict[str, object]] = []
+    spreads = {
+        name: (spread([one.per_s for one in each]), spread([one.cpu_us for one in each])) for name, each in rows.items()
+    }
+    for name, (per_s, cpu_us) in spreads.items():
+        share = f"{per_s['median'] / spreads['nginx'][0]['median']:.2f}" if "nginx" in spreads else "–"
+        lines.append(f"| {name} | {per_s['median']:,.0f} | {cpu_us['median']:,.0f} | {share} |")
+        found.append({"name": name, "shape": "handshakes", "handshakes_per_s": per_s, "cpu_us_per_handshake": cpu_us})
+    return lines, found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and report; the exit status is 1 where a proxy could not be measured."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.tls", description=__doc__)
+    parser.add_argument("--rounds", type=whole_number(1), default=5, help="of every proxy (default: 5)")
+    parser.add_argument("--seconds", type=whole_number(1), default=4, help="of load per proxy and round (default: 4)")
+    parser.add_argument("--connections", type=whole_number(1), default=64, help="of the load generator (default: 64)")
+    parser.add_argument("--shape", choices=list(SHAPES), default="small", help="of requests (default: small)")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="also write the figures to this file")
+    chosen = parser.parse_args(arguments)
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    shape = replace(SHAPES[chosen.shape], tls=True)
+    load_generator = wrk.find()
+    if load_generator is None or shape.rate_per_s is not None:
+        say(f"wrk is needed, and a shape that is not paced: {wrk.INSTALL}")
+        return 2
+    cores = sorted(os.sched_getaffinity(0))
+    proxy_core, load_core = (cores[0], cores[1]) if len(cores) > 1 else (None, None)
+    requests: dict[str, list[Measurement]] = {}
+    handshakes: dict[str, list[Handshakes]] = {}
+    try:
+        with TemporaryDirectory(prefix="smartlb-tls-") as folder, backends(load_core) as addresses:
+            cert, key, _ = certificate.issue(Path(folder))
+            contenders = peers(cert, key)
+            programs = {name: program for name, peer in contenders.items() if (program := peer.find()) is not None}
+            for name in contenders.keys() - programs.keys():
+                say(f"{name} is not installed and left out: {contenders[name].install}")
+            bench = Bench(addresses, load_generator, chosen.connections, chosen.seconds, proxy_core, load_core)
+            for at in range(chosen.rounds):
+                for name in rotated(list(programs), at):
+                    say(f"round {at + 1} of {chosen.rounds}: {name}")
+                    requests.setdefault(name, []).append(measure(contenders[name], programs[name], shape, bench))
+                    handshakes.setdefault(name, []).append(shake_hands(contenders[name], programs[name], bench))
+            results = [
+                Result(name, contenders[name].version(programs[name]), f"{shape.name}, TLS", found)
+                for name, found in requests.items()
+            ]
+    except BenchmarkError as error:
+        say(str(error))
+        return 1
+    rows = [result.as_json() for result in results]
+    Console(width=None if sys.stdout.isatty() else 120).print(table(rows))
+    lines, found = _report(handshakes)
+    print("\n".join(lines))
+    if chosen.json:
+        chosen.json.parent.mkdir(parents=True, exist_ok=True)
+        chosen.json.write_text(json.dumps([*rows, *found], indent=2) + "\n")
+    say(f"OpenSSL of this Python: {ssl.OPENSSL_VERSION}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
