@@ -38,6 +38,9 @@ _TICK_S = 0.02
 _TICKS_A_SWEEP = 5
 """Timeouts are looked at every 0.1 s: exact timers for every request would cost more than the requests' policies."""
 
+_WHOLE_SNAPSHOT_WITHIN_S = 1.0
+"""How long a worker that starts waits for a snapshot that is being replaced."""
+
 _LAST_REQUEST_S = 1.0
 """How long an idle connection may stay after SIGTERM: time for a request that its client has sent already."""
 
@@ -322,6 +325,21 @@ class Worker:
 
     # The clock
 
+    async def begin(self) -> None:
+        """Take in what is published before the first request, and report the gauges.
+
+        A fresh snapshot that the learner is just replacing is waited for: without it, learned pools would begin on
+        their fallback.
+        """
+        self.take_in(monotonic())
+        cell, give_up_s = self._segment.snapshot, monotonic() + _WHOLE_SNAPSHOT_WITHIN_S
+        while self._snapshot is None and cell.version and cell.published_s > monotonic() - self._stale_after_s:
+            if monotonic() > give_up_s:
+                break
+            await asyncio.sleep(0.001)
+            self.take_in(monotonic())
+        self.sweep(monotonic())
+
     def tick(self, now_s: float) -> None:
         """Take in what supervisor and learner have published, and show life."""
         self.take_in(now_s)
@@ -417,8 +435,7 @@ async def _run(handover: Handover) -> None:
         access_log.setblocking(False)
     segment = handover.segment(config, numbering)
     worker = Worker(config, segment, handover.worker, Random(os.urandom(16)), loop, access_log)
-    worker.take_in(monotonic())
-    worker.sweep(monotonic())
+    await worker.begin()
     servers: list[Listening] = []
     alone = config.workers == 1
     for fds, listener, route in zip(handover.listen_fds, config.listeners, numbering.listeners, strict=True):

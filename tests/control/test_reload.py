@@ -172,6 +172,8 @@ async def test_what_was_learned_serves_at_once(tmp_path: Path) -> None:
     async with Fleet.of("a", "b") as fleet:
         config = configuration(fleet.backends, learner={"interval_s": 0.05})
         async with serving(config, tmp_path) as router:
+            # A learner learns from what comes after its start, for which the workers of a first start do not wait.
+            await router.status_when(lambda s: s["learner"]["snapshot_version"] > 0)
             await ask(router, times=40)
             await router.status_when(lambda s: s["learner"]["samples"] >= 40)
             await router.reload({**config, "learner": {"interval_s": 0.06}})
