@@ -143,11 +143,12 @@ class RingAffinity:
 class AffinePool(Pool):
     """A pool with affinity. Its requests' keys are those of the affinity; its policy wants none."""
 
-    __slots__ = ("_affinity", "_unbound_pick")
+    __slots__ = ("_affinity", "_secret", "_unbound_pick")
 
     def __init__(self, name: str, settings: PoolSettings, *rest: Any) -> None:
         assert settings.affinity is not None
         self._affinity: Affinity
+        self._secret = secret_of(name, settings.affinity) if settings.affinity.kind == "cookie" else b""
         super().__init__(name, settings, *rest)
         self._bind()
 
@@ -156,7 +157,7 @@ class AffinePool(Pool):
         assert settings is not None
         members = members_of(self._members)
         if settings.kind == "cookie":
-            self._affinity = CookieAffinity(settings, self.name, members.names, secret_of(self.name, settings))
+            self._affinity = CookieAffinity(settings, self.name, members.names, self._secret)
         else:
             self._affinity = RingAffinity(settings, members)
 
