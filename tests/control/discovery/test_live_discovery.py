@@ -319,12 +319,15 @@ async def test_a_pool_whose_source_changes_keeps_its_backends_until_the_new_one_
 async def test_clients_stay_with_backends_that_stay(tmp_path: Path, kind: str) -> None:
     path, secret = tmp_path / "web.json", tmp_path / "secret"
     secret.write_text("x" * 32)
-    affinity = {"kind": kind, **({"secret_file": str(secret)} if kind == "cookie" else {})}
+    affinity: dict[str, Any] = {
+        "kind": kind,
+        **({"secret_file": str(secret)} if kind == "cookie" else {}),
+    }
     async with fleet() as at:
         write(path, named(at, *NAMES))
         config = configuration([], pool({"file": {"path": str(path), "interval_s": 0.05}}, affinity=affinity))
         async with serving(config, tmp_path) as router:
-            jar = aiohttp.CookieJar(unsafe=True)
+            jar = aiohttp.CookieJar(unsafe=True, quote_cookie=False)
             async with aiohttp.ClientSession(cookie_jar=jar) as session:
 
                 async def own() -> str:
