@@ -15,6 +15,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from smartlb.control.discovery.positions import REST_S
 from smartlb.policies.registry import POLICIES
 from tests.eventually import eventually
 from tests.served import Served, configuration, serving
@@ -345,3 +346,23 @@ async def test_clients_stay_with_backends_that_stay(tmp_path: Path, kind: str) -
                 await router.status_when(lambda s: names_in(s) == {other})
                 await serves_only(router, {other})
                 assert await own() == other
+
+
+@pytest.mark.parametrize("policy", ["learned", "ip_hash"])
+async def test_a_position_is_given_to_another_backend_that_begins_from_nothing(tmp_path: Path, policy: str) -> None:
+    path = tmp_path / "web.json"
+    async with fleet() as at:
+        write(path, named(at, "a"))
+        discovery = {"file": {"path": str(path), "interval_s": 0.05}, "max_backends": 1}
+        config = configuration(
+            [], pool(discovery, policy, health_check={"interval_s": 0.1}), learner={"interval_s": 0.05}
+        )
+        async with serving(config, tmp_path) as router:
+            await serves_only(router, {"a"})
+            await router.status_when(lambda s: s["pools"]["web"]["backends"][0]["requests"] >= 40)
+            write(path, named(at, "b"))
+            status = await router.status_when(lambda s: names_in(s) == {"b"}, within_s=REST_S + 20)
+            (backend,) = status["pools"]["web"]["backends"]
+            assert (backend["address"], backend["requests"], backend["ejected"]) == (at["b"], 0, False)
+            await serves_only(router, {"b"}, from_nothing=True)
+            assert "Traceback" not in router.log
