@@ -34,6 +34,8 @@ class Handover:
         access_log_fd: datagram socket for batches of access log entries; -1 for none.
         memory_fd: an unlinked file for what the learner knows, written on SIGUSR1; -1 but for the learner.
         recall_fd: such a file of the learner before, to begin from; -1 for none.
+        membership_fd: an unlinked file with the backends that discovery found, see `smartlb.config.membership`; -1
+            where no pool has discovery.
         supervisor: process id of the supervisor, which makes the handover.
     """
 
@@ -45,13 +47,15 @@ class Handover:
     access_log_fd: int = -1
     memory_fd: int = -1
     recall_fd: int = -1
+    membership_fd: int = -1
     supervisor: int = field(default_factory=os.getpid)
 
     @property
     def fds(self) -> tuple[int, ...]:
         """All descriptors that the process must inherit."""
         listening = (fd for fds in self.listen_fds for fd in fds)
-        every = (self.config_fd, self.segment_fd, *listening, self.access_log_fd, self.memory_fd, self.recall_fd)
+        own = (self.config_fd, self.segment_fd, self.access_log_fd, self.memory_fd, self.recall_fd, self.membership_fd)
+        every = (*listening, *own)
         return tuple(fd for fd in every if fd >= 0)
 
     def to_argument(self) -> str:

@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from time import monotonic, monotonic_ns, time
@@ -22,14 +22,15 @@ from smartlb.admin.state import NotReloaded, ProcessStatus, RouterState
 from smartlb.admin.traffic import Traffic
 from smartlb.config.commands import about_files
 from smartlb.config.load import load
-from smartlb.config.model import Config
-from smartlb.config.numbering import Renumbering
+from smartlb.config.model import Backend, Config
+from smartlb.config.numbering import Member, Renumbering
 from smartlb.config.problems import ConfigError
 from smartlb.control.child import Child
+from smartlb.control.discovery.discovery import Discovery
 from smartlb.control.generation import Generation, NotReady
 from smartlb.control.privileges import CannotDrop, drop
 from smartlb.control.sockets import CannotListen, Place, adopt, bind, close_all, given_name, listen, name_of
-from smartlb.control.successor import ADMIN, DRAINED, MEMORY, READY, Successor, say_ready
+from smartlb.control.successor import ADMIN, DRAINED, FOUND, MEMORY, READY, Successor, say_ready
 from smartlb.control.systemd import notify, take_inherited
 from smartlb.process import set_up_logging, unlinked_file
 from smartlb.proxy.affinity_secret import NoSecret, secret_of
@@ -41,6 +42,9 @@ _PUMP_S = 0.05
 
 _HUNG_AFTER_S = 5.0
 """A process that has shown no life for this long is killed and replaced."""
+
+_REST_EVERY_S = 0.5
+"""Between two looks at whether positions of backends that are gone can be given anew."""
 
 _SUCCEEDS_WITHIN_S = 60.0
 """How long the new process of an upgrade may take until it serves."""
@@ -68,7 +72,7 @@ class Supervisor:
         _look_for_secrets(config)
         self._file = file
         sockets = list(inherited)
-        handed = {name: fd for name, fd in sockets if name in (READY, MEMORY, DRAINED)}
+        handed = {name: fd for name, fd in sockets if name in (READY, MEMORY, DRAINED, FOUND)}
         sockets = [each for each in sockets if each[0] not in handed]
         self._ready_fd = handed.get(READY, -1)
         admin_name = ADMIN + given_name(config.admin.bind)
@@ -88,7 +92,9 @@ class Supervisor:
         self._lost = 0
         self._starting: list[Generation] = []
         self._draining: list[Generation] = []
-        self._present = generation = Generation(config, self._listening, handed.get(MEMORY, -1))
+        found = _found_before(handed[FOUND]) if FOUND in handed else {}
+        self._discovery = Discovery(self._take_found, found)
+        self._present = generation = Generation(config, self._listening, handed.get(MEMORY, -1), found)
         if DRAINED in handed:
             with open(handed[DRAINED], "rb") as file_of_drained:  # noqa: PTH123
                 file_of_drained.seek(0)
@@ -111,6 +117,7 @@ class Supervisor:
             access_log=self._access_logs.get(generation),
             draining=self._draining,
             reload=self.reload,
+            discovery=self._discovery,
         )
         self._stop = asyncio.Event()
         self._superseded = False
@@ -143,6 +150,10 @@ class Supervisor:
         self._admin_site = web.SockSite(self._runner, self._admin_socket)
         await self._admin_site.start()
 
+        # Before the workers: requests should not find pools empty that are not.
+        prepared = await self._discovery.prepare(self._present.config)
+        self._take_found(prepared.found())
+        self._discovery.follow(prepared)
         self._start(self._present)
         self._present.present()
         pumping = asyncio.create_task(self._pump())
@@ -156,6 +167,7 @@ class Supervisor:
                 ending.result()
         finally:
             self._stop.set()
+            self._discovery.stop()
             stopping.cancel()
             await self._stop_all()
             pumping.cancel()
@@ -273,7 +285,8 @@ class Supervisor:
             if config.admin.bind != self._present.config.admin.bind:
                 admin_socket = bind(config.admin.bind, shared=False)
                 undo.callback(admin_socket.close)
-            generation = Generation(config, listening, await self._present.memory())
+            prepared = await self._discovery.prepare(config)
+            generation = Generation(config, listening, await self._present.memory(), prepared.found())
             undo.callback(self._dismiss, generation)
             self._open_access_log(generation)
             generation.follow(self._present)
@@ -290,6 +303,8 @@ class Supervisor:
             undo.pop_all()
         earlier = self._present
         self._switch_to(generation)
+        self._discovery.follow(prepared)
+        self._take_found(self._discovery.found())  # while the new generation started, backends may have come and gone
         # Whoever is told that the reload is over finds the new configuration everywhere.
         await earlier.accepts_no_more()
         close_all(self._listening, but=listening)
@@ -308,7 +323,12 @@ class Supervisor:
         async with self._reloading:
             log.info("upgrade: starting %s", " ".join(sys.orig_argv))
             drained = unlinked_file(json.dumps(self._drained()).encode())
-            handed = {MEMORY: await self._present.memory(), DRAINED: drained}
+            found = {pool: [each.model_dump() for each in own] for pool, own in self._discovery.found().items()}
+            handed = {
+                MEMORY: await self._present.memory(),
+                DRAINED: drained,
+                FOUND: unlinked_file(json.dumps(found).encode()),
+            }
             given = [
                 *((given_name(each.place.bind), own.fileno()) for each in self._listening for own in each.sockets),
                 (ADMIN + given_name(self._present.config.admin.bind), self._admin_socket.fileno()),
@@ -409,8 +429,12 @@ class Supervisor:
     # What goes on all the time
 
     async def _pump(self) -> None:
+        rest_at_s = 0.0
         while True:
             self._pump_once()
+            if monotonic() >= rest_at_s:
+                rest_at_s = monotonic() + _REST_EVERY_S
+                self._rest()
             for generation in [each for each in self._draining if self._running[each].done()]:
                 self._let_go(generation)
             await asyncio.sleep(_PUMP_S)
@@ -436,6 +460,22 @@ class Supervisor:
             present.eligibility.set_ejected(ejected.index, True, ejected.reason)
             member = present.numbering.backends[ejected.index]
             log.warning("pool %s: backend %s ejected: %s", member.pool, member.settings.label, ejected.reason)
+
+    def _take_found(self, found: Mapping[str, list[Backend]]) -> None:
+        """Let every generation have the backends that discovery has found."""
+        for generation in self._generations:
+            self._forget(generation, generation.find(found))
+
+    def _rest(self) -> None:
+        """Free the positions of backends that are gone."""
+        for generation in self._generations:
+            self._forget(generation, generation.rest())
+
+    def _forget(self, generation: Generation, new: Iterable[Member]) -> None:
+        """Count from nothing what new backends do."""
+        if generation is self._present:
+            for member in new:
+                self._traffic.forget(member.index)
 
     def _look_after_children(self, now_s: float) -> None:
         present, segment = self._present, self._present.segment
@@ -473,6 +513,13 @@ class Supervisor:
         with contextlib.suppress(BlockingIOError):
             while True:
                 access_log.write_batch(generation.log_socket.recv(_LARGEST_BATCH), generation.numbering)
+
+
+def _found_before(fd: int) -> dict[str, list[Backend]]:
+    """What the discovery of an earlier process has found."""
+    with open(fd, "rb") as file:
+        file.seek(0)
+        return {pool: [Backend(**each) for each in own] for pool, own in json.load(file).items()}
 
 
 def _look_for_secrets(config: Config) -> None:

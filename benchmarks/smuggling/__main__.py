@@ -28,14 +28,15 @@ from benchmarks.smuggling.corpus import CORPUS
 from benchmarks.smuggling.running import Result, Verdict, run
 
 ROUTER: Mapping[str, Any] = {
-    "listeners": [{"bind": "127.0.0.1:0"}],
+    "listeners": [{"bind": "127.0.0.1:0", "http2": {"enabled": False}}],
     "admin": {"bind": "127.0.0.1:0"},
     "workers": 1,
     "shutdown_s": 2,
     "timeouts": {"header_s": 1.0, "idle_s": 1.0},
     "limits": {"body_bytes": 1_000_000},
 }
-"""The router's configuration, to which the backend is added: its timeouts are short, as some cases wait for them."""
+"""The router's configuration, to which the backend is added: its timeouts are short, as some cases wait for them, and
+the preface of HTTP/2 is a malformed request of HTTP/1.1."""
 
 
 def router_config(backend: str) -> dict[str, Any]:

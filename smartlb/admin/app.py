@@ -7,11 +7,14 @@ from typing import Any
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
+from pydantic import ValidationError
 
 from smartlb import __version__
 from smartlb.admin.metrics import make_registry
 from smartlb.admin.state import NotReloaded, RouterState
 from smartlb.admin.status import status
+from smartlb.config.model import Backend
+from smartlb.control.discovery.discovery import NotChanged
 
 STATE = web.AppKey("state", RouterState)
 REGISTRY = web.AppKey("registry", CollectorRegistry)
@@ -25,6 +28,8 @@ GET  /readyz                          200 when requests can be served; 503 says 
 GET  /status                          everything at a glance, as JSON
 POST /backends/{pool}/{name}/drain    send no more requests to a backend
 POST /backends/{pool}/{name}/undrain  use it again
+POST /backends/{pool}                 add a backend, as JSON, to a pool with discovery by the API
+DELETE /backends/{pool}/{name}        remove a backend that was added
 POST /reload                          read the configuration file again, and apply it or say what is wrong with it
 """
 
@@ -43,6 +48,8 @@ def make_app(state: RouterState) -> web.Application:
             web.get("/status", _status),
             web.post("/backends/{pool}/{name}/drain", _drain),
             web.post("/backends/{pool}/{name}/undrain", _undrain),
+            web.post("/backends/{pool}", _add),
+            web.delete("/backends/{pool}/{name}", _remove),
             web.post("/reload", _reload),
         ]
     )
@@ -53,7 +60,7 @@ def make_app(state: RouterState) -> web.Application:
 async def _refuse_other_sites(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Keep the pages of other sites in an operator's browser from changing anything."""
     origin = request.headers.get("Origin")
-    if request.method == "POST" and origin is not None and origin.partition("://")[2] != request.host:
+    if request.method in ("POST", "DELETE") and origin is not None and origin.partition("://")[2] != request.host:
         error = f"requests from pages of {origin} are refused; use a page of {request.host} or no browser"
         return web.json_response({"error": error}, status=403)
     return await handler(request)
@@ -81,7 +88,8 @@ def _missing(state: RouterState) -> list[str]:
     missing = [] if any(worker.alive for worker in state.workers) else ["no worker is up"]
     for pool, members in state.numbering.pools.items():
         if not state.eligibility.count(pool):
-            why = ", ".join(_why_barred(state, index) for index in members)
+            known = [index for index in members if not state.numbering.backends[index].vacant]
+            why = ", ".join(_why_barred(state, index) for index in known) or "none was discovered"
             missing.append(f"pool {pool} has no eligible backend: {why}")
     return missing
 
@@ -109,7 +117,11 @@ def _set_drained(request: web.Request, *, drained: bool) -> web.Response:
     members = state.numbering.pools.get(pool)
     if members is None:
         return _unknown(f"there is no pool {pool!r}", list(state.numbering.pools))
-    labels = {state.numbering.backends[index].settings.label: index for index in members}
+    labels = {
+        state.numbering.backends[index].settings.label: index
+        for index in members
+        if not state.numbering.backends[index].vacant
+    }
     if name not in labels:
         return _unknown(f"pool {pool} has no backend {name!r}", list(labels))
     index = labels[name]
@@ -124,6 +136,39 @@ def _set_drained(request: web.Request, *, drained: bool) -> web.Response:
             "eligible_in_pool": state.eligibility.count(pool),
         }
     )
+
+
+async def _add(request: web.Request) -> web.Response:
+    state, pool = request.app[STATE], request.match_info["pool"]
+    if pool not in state.config.pools:
+        return _unknown(f"there is no pool {pool!r}", list(state.config.pools))
+    try:
+        backend = Backend.model_validate_json(await request.read())
+    except ValidationError as invalid:
+        problems = [
+            ": ".join(filter(None, (".".join(map(str, each["loc"])), each["msg"]))) for each in invalid.errors()
+        ]
+        return web.json_response({"error": "; ".join(problems)}, status=422)
+    try:
+        if state.discovery is None:
+            raise NotChanged("this router has no discovery")
+        state.discovery.add(pool, backend, state.config.pools[pool].backends)
+    except NotChanged as refusal:
+        return web.json_response({"error": str(refusal)}, status=409)
+    return web.json_response({"pool": pool, "backend": backend.label, "address": backend.address}, status=201)
+
+
+async def _remove(request: web.Request) -> web.Response:
+    state, pool, name = request.app[STATE], request.match_info["pool"], request.match_info["name"]
+    if pool not in state.config.pools:
+        return _unknown(f"there is no pool {pool!r}", list(state.config.pools))
+    try:
+        if state.discovery is None:
+            raise NotChanged("this router has no discovery")
+        state.discovery.remove(pool, name)
+    except NotChanged as refusal:
+        return web.json_response({"error": str(refusal)}, status=409)
+    return web.json_response({"pool": pool, "backend": name, "leaving": True})
 
 
 async def _reload(request: web.Request) -> web.Response:

@@ -26,6 +26,7 @@ from smartlb.learning.cells import DROP_REASONS
 
 _BACKEND = ("pool", "backend")
 _LEARNED = (*_BACKEND, "request_class")
+_DISCOVERY = ("pool", "source")
 
 _WORKER_GAUGES: dict[Gauge, tuple[type[CounterMetricFamily | GaugeMetricFamily], str, str]] = {
     Gauge.CONNECTIONS: (GaugeMetricFamily, "connections", "Open client connections."),
@@ -112,6 +113,7 @@ class RouterCollector(Collector):
         yield from self._traffic()
         yield from self._latency()
         yield from self._backends()
+        yield from self._discovery()
         yield from self._predictions()
         yield from self._learner()
         yield from self._workers()
@@ -119,12 +121,17 @@ class RouterCollector(Collector):
         yield from self._lost()
 
     def _members(self) -> list[tuple[Member, list[str]]]:
-        return [(member, [member.pool, member.settings.label]) for member in self._state.numbering.backends]
+        return [
+            (member, [member.pool, member.settings.label])
+            for member in self._state.numbering.backends
+            if not member.vacant
+        ]
 
     def _traffic(self) -> Iterator[Metric]:
         traffic = self._state.traffic
         # Requests that reached no backend: their pool is that of their route, where they matched one.
-        labels = [*(labels for _, labels in self._members()), ["", ""]]
+        labels = {member.index: labels for member, labels in self._members()}
+        labels[len(self._state.numbering.backends)] = ["", ""]
         numbering = self._state.numbering
         routes = [*zip(numbering.routes, numbering.route_pools, strict=True), ("", "")]
 
@@ -132,6 +139,8 @@ class RouterCollector(Collector):
             "smartlb_requests", "Requests, one count an attempt.", labels=("route", *_BACKEND, "status_class")
         )
         for at, backend, status_class in zip(*traffic.requests.nonzero(), strict=True):
+            if backend not in labels:
+                continue  # it is gone
             route, route_pool = routes[at]
             pool, name = labels[backend]
             requests.add_metric(
@@ -156,8 +165,9 @@ class RouterCollector(Collector):
             ("response_bytes", "Body bytes received from backends.", traffic.response_bytes),
         ):
             family = CounterMetricFamily(f"smartlb_{name}", help_, labels=_BACKEND)
-            for label, value in zip(labels, values.tolist(), strict=False):
-                family.add_metric(label, value)
+            for backend, label in labels.items():
+                if backend < len(values):
+                    family.add_metric(label, int(values[backend]))
             yield family
 
     def _latency(self) -> Iterator[Metric]:
@@ -192,9 +202,10 @@ class RouterCollector(Collector):
         ejected = GaugeMetricFamily("smartlb_backend_ejected", "1 while ejected.", labels=_BACKEND)
         drained = GaugeMetricFamily("smartlb_backend_drained", "1 while drained.", labels=_BACKEND)
         ejections = CounterMetricFamily("smartlb_ejections", "Ejections.", labels=_BACKEND)
-        for (member, labels), count in zip(self._members(), state.in_flight(), strict=True):
+        counts = state.in_flight()
+        for member, labels in self._members():
             index = member.index
-            in_flight.add_metric(labels, count)
+            in_flight.add_metric(labels, counts[index])
             eligible.add_metric(labels, state.eligibility.eligible(index))
             if state.config.pools[member.pool].health_check is not None and state.health is not None:
                 healthy.add_metric(labels, state.health.health(index) is not Health.UNHEALTHY)
@@ -205,6 +216,22 @@ class RouterCollector(Collector):
         for name in state.numbering.pools:
             panic.add_metric([name], state.eligibility.panics(name))
         yield from (in_flight, eligible, healthy, ejected, drained, ejections, panic)
+
+    def _discovery(self) -> Iterator[Metric]:
+        standings = self._state.discovery.standings if self._state.discovery else {}
+        if not standings:
+            return
+        up = GaugeMetricFamily(
+            "smartlb_discovery_up", "0 while its source cannot say which backends there are.", labels=_DISCOVERY
+        )
+        failures = CounterMetricFamily("smartlb_discovery_failures", "Looks that failed.", labels=_DISCOVERY)
+        found = GaugeMetricFamily("smartlb_discovery_backends", "Backends found last.", labels=_DISCOVERY)
+        for pool, standing in standings.items():
+            labels = [pool, standing.kind]
+            up.add_metric(labels, not standing.failure)
+            failures.add_metric(labels, standing.failures)
+            found.add_metric(labels, len(standing.backends))
+        yield from (up, failures, found)
 
     def _predictions(self) -> Iterator[Metric]:
         snapshot = self._state.snapshot()

@@ -7,6 +7,7 @@ from smartlb.admin.access_log import AccessLog
 from smartlb.admin.traffic import Traffic
 from smartlb.config.model import Config
 from smartlb.config.numbering import GONE, Numbering, Renumbering
+from smartlb.control.discovery.discovery import Discovery
 from smartlb.control.ejection import Ejector
 from smartlb.control.eligibility import Eligibility
 from smartlb.control.generation import Generation
@@ -58,6 +59,7 @@ class RouterState:
         generation: counts the configurations that were applied, from 1.
         draining: earlier generations whose last requests are under way.
         reload_failed: whether the last reload was refused.
+        discovery: finds the backends of pools that have `discovery`.
     """
 
     config: Config
@@ -77,6 +79,7 @@ class RouterState:
     generation: int = 1
     draining: list[Generation] = field(default_factory=list)
     reload_failed: bool = False
+    discovery: Discovery | None = None
     _snapshot: tuple[Segment, Snapshot] | None = field(default=None, init=False, repr=False)
 
     def snapshot(self) -> Snapshot | None:

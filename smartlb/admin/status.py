@@ -83,7 +83,9 @@ def _pools(state: RouterState, snapshot: Snapshot | None, now_s: float) -> Json:
                     **_predictions(state, snapshot if state.learned(name) else None, index),
                 }
                 for index in members
+                if not state.numbering.backends[index].vacant
             ],
+            **_discovery(state, name),
         }
         for name, members in state.numbering.pools.items()
     }
@@ -98,7 +100,23 @@ def _backend(state: RouterState, member: Member) -> Json:
         "health": str(state.health.health(index) if state.health else Health.UNKNOWN),
         "ejected": state.ejector.ejected(index),
         "drained": state.eligibility.drained(index),
+        **({"leaving": True} if member.leaving else {}),
         "reason": "; ".join(state.eligibility.reasons(index)),
+    }
+
+
+def _discovery(state: RouterState, pool: str) -> Json:
+    """How it is with the discovery of a pool; nothing where it has none."""
+    standing = state.discovery.standings.get(pool) if state.discovery else None
+    if standing is None:
+        return {}
+    return {
+        "discovery": {
+            "source": standing.kind,
+            "found": len(standing.backends),
+            "room": standing.settings.max_backends,
+            "failure": standing.failure or None,
+        }
     }
 
 

@@ -113,6 +113,15 @@ class Traffic:
         self.dropped = earlier.dropped.copy()
         self._window.take_over(earlier._window, *backends)
 
+    def forget(self, backend: int) -> None:
+        """Another backend has this number now, and begins at zero."""
+        self.requests[:, backend] = 0
+        self.failures[backend] = self.request_bytes[backend] = self.response_bytes[backend] = 0
+        for histogram in (self.first_byte_s, self.total_s):
+            histogram.counts[backend] = 0
+            histogram.sums[backend] = 0.0
+        self._window.forget(backend)
+
     def by_backend(self) -> Counts:
         """Requests that reached each backend, int64 ``[backends]``."""
         return np.asarray(self.requests.sum(axis=(0, 2))[:-1])

@@ -47,6 +47,11 @@ class SlidingWindow:
             steps = np.log(np.fmax(total_s.astype(np.float64), 0.0) / _FINEST_S) / np.log(_STEP)
         np.add.at(self._latency[slot], (backend, np.clip(steps, 0, _BINS - 1).astype(np.intp)), 1)
 
+    def forget(self, backend: int) -> None:
+        """Begin a row anew."""
+        self._requests[:, backend] = self._failures[:, backend] = 0
+        self._latency[:, backend] = 0
+
     def take_over(self, earlier: "SlidingWindow", old: npt.NDArray[Any], new: npt.NDArray[Any]) -> None:
         """Begin with the rows `old` of a window of the same length as the rows `new` of this one."""
         self._requests[:, new] = earlier._requests[:, old]

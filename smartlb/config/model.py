@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
+from smartlb.config.discovery import Discovery
 from smartlb.config.section import Section as Section
 from smartlb.config.traffic import (
     Affinity,
@@ -495,7 +496,21 @@ class PolicyChoice(Section):
 class Pool(Section):
     """Servers that do the same job, and how requests are spread over them."""
 
-    backends: list[Backend] = Field(min_length=1, description="`HOST:PORT`, or a mapping with more detail.")
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"properties": {"backends": {"minItems": 1}}, "required": ["backends"]},
+                {"properties": {"discovery": {"type": "object"}}, "required": ["discovery"]},
+            ]
+        }
+    )
+
+    backends: list[Backend] = Field(
+        default=[], description="`HOST:PORT`, or a mapping with more detail; may be left out with `discovery`."
+    )
+    discovery: Discovery | None = Field(
+        default=None, description="Backends that join and leave while the router runs; none where not given."
+    )
     policy: PolicyChoice = Field(
         default=PolicyChoice(name="learned"), description="A policy's name, or a mapping with its options."
     )
@@ -540,6 +555,11 @@ class Pool(Section):
         default=["websocket"],
         description="Protocols that clients may switch to; their bytes are tunnelled. [] for none.",
     )
+
+    @property
+    def size(self) -> int:
+        """Positions for backends: those of the configuration, then those for what discovery finds."""
+        return len(self.backends) + (self.discovery.max_backends if self.discovery else 0)
 
     @model_validator(mode="after")
     def _shared_connections(self) -> "Pool":

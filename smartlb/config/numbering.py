@@ -1,6 +1,6 @@
 """The numbers under which shared memory and telemetry know a configuration's names."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,20 +21,39 @@ class Member:
         index: over all pools, as in telemetry records.
         pool: the pool's name.
         position: within the pool, as policies know it.
-        settings: from the configuration.
+        settings: from the configuration, or as discovery found it; `VACANT` where there is none now.
+        tenancy: counts the backends that have had this position one after the other; 0 before the first.
+        leaving: whether discovery finds it no more: it gets no requests, and its position is free soon.
     """
 
     index: int
     pool: str
     position: int
     settings: Backend
+    tenancy: int = 1
+    leaving: bool = False
+
+    @property
+    def vacant(self) -> bool:
+        """Whether the position has no backend."""
+        return self.settings is VACANT
+
+    @property
+    def present(self) -> bool:
+        """Whether there is a backend that may get requests, as far as discovery goes."""
+        return self.settings is not VACANT and not self.leaving
+
+
+VACANT = Backend.model_construct(name="", address="", weight=1.0, max_in_flight=None)
+"""In place of the backend of a position that has none; its label is empty."""
 
 
 class Numbering:
     """Backends, request classes and routes of `config`, in its order.
 
     Attributes:
-        backends: every backend of every pool; a pool's are adjacent.
+        backends: every backend of every pool; a pool's are adjacent. Those of positions for discovery are replaced by
+            `seat`.
         pools: for each pool the range of its backends' indices.
         classes: names; class 0 is `DEFAULT_CLASS`.
         routes: names; after those of the configuration come the tcp and udp listeners, each a route of its own.
@@ -50,6 +69,10 @@ class Numbering:
             self.backends += [
                 Member(first + position, name, position, backend) for position, backend in enumerate(pool.backends)
             ]
+            self.backends += [
+                Member(first + position, name, position, VACANT, tenancy=0)
+                for position in range(len(pool.backends), pool.size)
+            ]
             self.pools[name] = range(first, len(self.backends))
         self.classes = [DEFAULT_CLASS, *(entry.name for entry in config.request_classes)]
         self.routes = [route.name for route in config.routes]
@@ -62,6 +85,17 @@ class Numbering:
             self.listeners.append(len(self.routes))
             self.routes.append(listener.label)
             self.route_pools.append(listener.pools[0] if len(set(listener.pools)) == 1 else "")
+
+    def seat(self, members: Iterable[Member]) -> list[Member]:
+        """Put backends that discovery found in their positions; returns those that were not there just so before."""
+        changed = [member for member in members if self.backends[member.index] != member]
+        for member in changed:
+            self.backends[member.index] = member
+        return changed
+
+    def present(self, pool: str) -> list[Member]:
+        """The backends that a pool has now."""
+        return [self.backends[index] for index in self.pools[pool] if self.backends[index].present]
 
 
 GONE = -1
@@ -109,10 +143,10 @@ class Renumbering:
         return records
 
 
-def _key(member: Member) -> tuple[str, str]:
-    return member.pool, member.settings.label
+def _key(member: Member) -> tuple[str, str] | None:
+    return None if member.vacant else (member.pool, member.settings.label)
 
 
 def _positions(old: Sequence[object], new: Sequence[object]) -> npt.NDArray[np.int64]:
-    at = {name: index for index, name in enumerate(new)}
+    at = {name: index for index, name in enumerate(new) if name is not None}
     return np.array([at.get(name, GONE) for name in old], dtype=np.int64)

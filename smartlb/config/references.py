@@ -33,6 +33,7 @@ def contradictions(data: dict[str, Any]) -> Iterator[Finding]:
         yield from _of_listeners(data, pools)
         for name in pools:
             yield from _repeated("backend", _backends(pools, name))
+            yield from _without_backends(pools, name)
     yield from _unknown("route", _class_routes(data), [name for _, name in routes] or ["all"])
     yield from _repeated("route", [*routes, *_listener_labels(data)])
     yield from _repeated("request class", classes)
@@ -70,6 +71,13 @@ def _backends(pools: dict[str, Any], pool: str) -> Iterator[Named]:
                 if isinstance(entry.get(key), str):
                     yield (*location, key), entry[key]
                     break
+
+
+def _without_backends(pools: dict[str, Any], pool: str) -> Iterator[Finding]:
+    settings = pools[pool]
+    if isinstance(settings, dict) and settings.get("backends", []) == [] and settings.get("discovery") is None:
+        location = ("pools", pool, "backends") if "backends" in settings else ("pools", pool)
+        yield location, "a pool needs at least 1 backend in `backends`, or `discovery` that finds them"
 
 
 def _class_routes(data: dict[str, Any]) -> Iterator[Named]:

@@ -44,6 +44,10 @@ class CheckpointKeeper:
         self._complain_at_s = -inf
         self._writing: threading.Thread | None = None
 
+    def rename(self, names: Names) -> None:
+        """The learner has other backends now."""
+        self._names = names
+
     def restore(self, learner: Learner) -> None:
         """Give a learner back what the file knows; it starts cold where that cannot be used, and the log says why."""
         if self._settings is None:

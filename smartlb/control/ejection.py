@@ -74,13 +74,27 @@ class Ejector:
         self._compared: list[_Pool] = []
         for members, settings in pools:
             if settings is not None:
-                # The small number makes 0.29 of 100 backends 29, not 28.
-                most = math.floor(settings.max_ejected_share * len(members) + 1e-9)
+                most = _most(settings, len(members))
                 compared = settings.success_rate is not None or settings.latency is not None
                 pool = _Pool(settings, members, most, Interval(settings, len(members)) if compared else None)
                 if compared:
                     self._compared.append(pool)
                 self._standings.update({index: _Standing(pool) for index in members})
+
+    def forget(self, index: int) -> None:
+        """Another backend has this number now."""
+        if index in self._standings:
+            pool = self._standings[index].pool
+            pool.ejected -= index in self._ejected
+            self._ejected.discard(index)
+            self._standings[index] = _Standing(pool)
+            if pool.interval is not None:
+                pool.interval.forget(index - pool.members.start)
+
+    def resize(self, members: range, present: int) -> None:
+        """Say how many backends a pool has that are there now."""
+        if members and (standing := self._standings.get(members.start)) is not None:
+            standing.pool.most = _most(standing.pool.settings, present)
 
     def ejected(self, index: int) -> bool:
         """Whether a backend is ejected now."""
@@ -178,3 +192,9 @@ class Ejector:
                 self._ejected.remove(index)
                 released.append(index)
         return released
+
+
+def _most(settings: Ejection, backends: int) -> int:
+    """How many of so many may be ejected at once."""
+    # The small number makes 0.29 of 100 backends 29, not 28.
+    return math.floor(settings.max_ejected_share * backends + 1e-9)

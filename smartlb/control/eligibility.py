@@ -1,4 +1,4 @@
-"""Which backends may be picked: not unhealthy, not ejected, not drained."""
+"""Which backends may be picked: not unhealthy, not ejected, not drained, and there at all."""
 
 import logging
 from collections.abc import Mapping
@@ -16,10 +16,11 @@ class Bar(StrEnum):
     UNHEALTHY = "unhealthy"
     EJECTED = "ejected"
     DRAINED = "drained"
+    GONE = "gone"
 
 
 class Eligibility:
-    """Joins the three and tells the workers through the segment; the only writer of `Segment.eligible`.
+    """Joins the four and tells the workers through the segment; the only writer of `Segment.eligible`.
 
     Every backend may be picked at first. Where too few of a pool's backends are left, it panics: the others are more
     likely to be overloaded than down, or the checks wrong, and all but the drained ones are used (Envoy's panic
@@ -36,8 +37,10 @@ class Eligibility:
         self._numbering = numbering
         self._panic_share = panic_share or {}
         self._panics: set[str] = set()
-        self._bars: list[dict[Bar, str]] = [{} for _ in numbering.backends]
-        segment.eligible[:] = 1
+        self._bars: list[dict[Bar, str]] = [
+            {} if member.present else {Bar.GONE: "not discovered"} for member in numbering.backends
+        ]
+        segment.eligible[:] = [not bars for bars in self._bars]
         segment.eligibility_version += 1
 
     def set_health(self, index: int, healthy: bool, reason: str = "") -> None:
@@ -52,9 +55,20 @@ class Eligibility:
         """Say what an operator wants."""
         self._set(index, Bar.DRAINED, drained, reason)
 
+    def set_gone(self, index: int, gone: bool) -> None:
+        """Say what discovery found."""
+        self._set(index, Bar.GONE, gone, "not discovered")
+
+    def forget(self, index: int) -> None:
+        """Another backend has the position of one that is gone; nothing is said of it but that, for now."""
+        self._bars[index] = {Bar.GONE: "not discovered"}
+
     def take_over(self, bars: Mapping[int, Mapping[Bar, str]]) -> None:
         """Begin from what is said of backends already: for each index the bars, with their reasons."""
-        self._bars = [dict(bars.get(index, {})) for index in range(len(self._bars))]
+        self._bars = [
+            {**bars.get(index, {}), **({Bar.GONE: own[Bar.GONE]} if Bar.GONE in own else {})}
+            for index, own in enumerate(self._bars)
+        ]
         self._segment.eligible[:] = [not own for own in self._bars]
         self._segment.eligibility_version += 1
 
@@ -106,11 +120,11 @@ class Eligibility:
         if not bars:
             return 1
         panics = self._panics and self._numbering.backends[index].pool in self._panics
-        return 2 if panics and Bar.DRAINED not in bars else 0
+        return 2 if panics and _wanted(bars) else 0
 
     def _look_for_panic(self, pool: str) -> None:
         members = self._numbering.pools[pool]
-        wanted = sum(Bar.DRAINED not in self._bars[index] for index in members)
+        wanted = sum(_wanted(self._bars[index]) for index in members)
         good = sum(not self._bars[index] for index in members)
         panics = good < self._panic_share.get(pool, 0.0) * wanted
         if panics is (pool in self._panics):
@@ -127,3 +141,8 @@ class Eligibility:
             log.error("pool %s has no eligible backend: its requests are answered 503", pool)
         elif before == 0:
             log.warning("pool %s has an eligible backend again", pool)
+
+
+def _wanted(bars: Mapping[Bar, str]) -> bool:
+    """Whether a backend would be used if it worked."""
+    return Bar.DRAINED not in bars and Bar.GONE not in bars

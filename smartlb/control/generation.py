@@ -18,12 +18,13 @@ from time import monotonic
 import numpy as np
 
 from smartlb.config.model import Config
-from smartlb.config.numbering import Numbering, Renumbering
+from smartlb.config.numbering import Member, Numbering, Renumbering
 from smartlb.control import memory
 from smartlb.control.child import Child
 from smartlb.control.ejection import Ejector
 from smartlb.control.eligibility import Bar, Eligibility
 from smartlb.control.health import HealthChecker
+from smartlb.control.membership import Found, Membership
 from smartlb.control.rise_fall import Health
 from smartlb.control.sockets import Listening
 from smartlb.core.segment import Gauge
@@ -56,22 +57,30 @@ class Generation:
         listening: the sockets of each of its listeners.
         recall_fd: what an earlier learner knew, as `smartlb.control.memory` has it; -1 for nothing. It is closed with
             the generation.
+        found: the backends that discovery has found so far.
 
     Attributes:
         config, numbering: what it runs.
         segment: the memory that its processes share.
         eligibility, health, ejector: of its backends.
+        membership: of its pools with discovery.
         workers, learner: its processes; no learner where no pool uses the learned policy.
         log_socket: where batches of access log entries come from; None without an access log.
     """
 
-    def __init__(self, config: Config, listening: Sequence[Listening], recall_fd: int = -1) -> None:
+    def __init__(
+        self, config: Config, listening: Sequence[Listening], recall_fd: int = -1, found: Found | None = None
+    ) -> None:
         self.config = config
         self.numbering = numbering = Numbering(config)
         layout = layout_of(config, numbering, _RING_CAPACITY)
         handover = Handover(unlinked_file(config.model_dump_json().encode()), unlinked_file(), _RING_CAPACITY)
         os.ftruncate(handover.segment_fd, layout.size)
         self.segment = segment = handover.segment(config, numbering)
+        if any(pool.discovery is not None for pool in config.pools.values()):
+            handover = replace(handover, membership_fd=unlinked_file())
+        self.membership = Membership(config, numbering, segment, handover.membership_fd)
+        self.membership.want(found or {})
         self._readers = [segment.ring_reader(worker) for worker in range(config.workers)]
 
         self.log_socket: socket.socket | None = None
@@ -103,10 +112,13 @@ class Generation:
             os.close(recall_fd)
         self._handover = handover
 
+        self._tenancy = {member.index: member.tenancy for member in numbering.backends if not member.vacant}
         panic = {name: pool.panic_share for name, pool in config.pools.items()}
         self.eligibility = Eligibility(segment, numbering, panic)
         self.health = HealthChecker(config, numbering, self.eligibility.set_health, Random())
         self.ejector = Ejector((numbering.pools[name], pool.ejection) for name, pool in config.pools.items())
+        for name in numbering.pools:
+            self._resize(name)
         self._present = asyncio.Event()
         self._over = asyncio.Event()
 
@@ -202,7 +214,7 @@ class Generation:
     def close(self) -> None:
         """Let go of what the processes were given; to be called once they have ended."""
         given = self._handover
-        for fd in (given.config_fd, given.segment_fd, given.access_log_fd, given.memory_fd, given.recall_fd):
+        for fd in replace(given, listen_fds=()).fds:
             if fd >= 0:
                 os.close(fd)
         if self.log_socket is not None:
@@ -239,6 +251,38 @@ class Generation:
             log.warning("the learner does not say what it knows; the next one begins without it")
             return -1
         return os.dup(fd)
+
+    def find(self, found: Found) -> list[Member]:
+        """Take in what discovery has found; returns the members whose positions were given to them anew."""
+        return self._seated(self.membership.want(found))
+
+    def rest(self) -> list[Member]:
+        """Free the positions of backends that are gone, likewise."""
+        return self._seated(self.membership.rest()) if self.membership else []
+
+    def _seated(self, changed: Iterable[Member]) -> list[Member]:
+        new = []
+        for member in changed:
+            index = member.index
+            anew = member.present and self._tenancy.get(index) != member.tenancy
+            if anew:
+                self._tenancy[index] = member.tenancy
+                self.ejector.forget(index)
+                self.eligibility.forget(index)
+                new.append(member)
+            self.health.seat(member, anew=anew)
+            self.eligibility.set_gone(index, not member.present)
+            if not member.vacant:
+                what = "joins" if anew else "leaves" if member.leaving else "stays"
+                log.info(
+                    "pool %s: backend %s at %s %s", member.pool, member.settings.label, member.settings.address, what
+                )
+        for name in {member.pool for member in changed}:
+            self._resize(name)
+        return new
+
+    def _resize(self, pool: str) -> None:
+        self.ejector.resize(self.numbering.pools[pool], len(self.numbering.present(pool)))
 
     def take_over(self, earlier: "Generation") -> None:
         """Go on from what an earlier generation knows of backends that are still there at the same address.

@@ -42,7 +42,7 @@ class HealthChecker:
         self._checks: dict[int, tuple[Member, HealthCheck]] = {}
         for member in numbering.backends:
             check = config.pools[member.pool].health_check
-            if check is not None:
+            if check is not None and member.present:
                 self._checks[member.index] = (member, check)
         # A backend that expects a PROXY header would take a check without one for garbage.
         self._headers = {
@@ -54,7 +54,11 @@ class HealthChecker:
             for name, pool in config.pools.items()
             if pool.tls is not None
         }
+        self._pools = {name: pool.health_check for name, pool in config.pools.items() if pool.health_check is not None}
         self._states = {index: RiseFall(check.rise, check.fall) for index, (_, check) in self._checks.items()}
+        self._group: asyncio.TaskGroup | None = None
+        self._session: aiohttp.ClientSession | None = None
+        self._watches: dict[int, asyncio.Task[None]] = {}
 
     def health(self, index: int) -> Health:
         """What the checks say of a backend; unknown where its pool has none."""
@@ -65,13 +69,37 @@ class HealthChecker:
         if index in self._states and its_index in earlier._states:
             self._states[index].take_over(earlier._states[its_index])
 
+    def seat(self, member: Member, *, anew: bool) -> None:
+        """Discovery has found or lost a backend; to check one that is there, and no other.
+
+        Args:
+            member: as it is now.
+            anew: whether nothing is known of it.
+        """
+        check = self._pools.get(member.pool)
+        if check is None:
+            return
+        index = member.index
+        if (watch := self._watches.pop(index, None)) is not None:
+            watch.cancel()
+        self._checks.pop(index, None)
+        if anew or index not in self._states:
+            self._states[index] = RiseFall(check.rise, check.fall)
+        if member.present:
+            self._checks[index] = (member, check)
+            self._begin(member, check)
+
+    def _begin(self, member: Member, check: HealthCheck) -> None:
+        if self._group is not None and self._session is not None:
+            self._watches[member.index] = self._group.create_task(self._watch(self._session, member, check))
+
     async def run(self) -> None:
         """Check until cancelled; returns at once where no pool has a health check.
 
         The first checks start at once, the second ones after a random part of the interval, and so they stay
         spread. A check that takes longer than the interval delays the next one.
         """
-        if not self._checks:
+        if not self._pools:
             return
         # The default limit of connections would make checks wait for each other.
         connector = aiohttp.TCPConnector(limit=0, force_close=True, use_dns_cache=False)
@@ -83,8 +111,10 @@ class HealthChecker:
             ) as session,
             asyncio.TaskGroup() as group,
         ):
+            self._group, self._session = group, session
             for member, check in self._checks.values():
-                group.create_task(self._watch(session, member, check))
+                self._begin(member, check)
+            await asyncio.Event().wait()  # more backends may be found
 
     async def _watch(self, session: aiohttp.ClientSession, member: Member, check: HealthCheck) -> None:
         clock = asyncio.get_running_loop().time

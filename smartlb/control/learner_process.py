@@ -11,6 +11,7 @@ from time import monotonic, time
 
 import numpy as np
 
+from smartlb.config.membership import MembershipReader
 from smartlb.config.model import Config
 from smartlb.config.numbering import Numbering
 from smartlb.control import memory
@@ -36,7 +37,16 @@ def make_learner(config: Config, numbering: Numbering, version: int) -> Learner:
 def names_of(config: Config, numbering: Numbering) -> Names:
     """What the numbers of `make_learner`'s learner are called."""
     members = {name: [numbering.backends[at] for at in numbering.pools[name]] for name in _learned_pools(config)}
-    return Names(numbering.classes, {name: [each.settings.label for each in own] for name, own in members.items()})
+    return Names(
+        numbering.classes,
+        {name: [each.settings.label for each in own if each.present] for name, own in members.items()},
+    )
+
+
+def seat(learner: Learner, config: Config, numbering: Numbering) -> None:
+    """Tell `make_learner`'s learner which backends there are now."""
+    for number, name in enumerate(_learned_pools(config)):
+        learner.seat(number, [(member.index, member.tenancy) for member in numbering.present(name)])
 
 
 def _learned_pools(config: Config) -> list[str]:
@@ -76,6 +86,9 @@ def _run(config: Config, numbering: Numbering, segment: Segment, handover: Hando
     readers = [segment.ring_reader(worker) for worker in range(segment.layout.workers)]
     # A writer that died while it published left a version that a reader may have seen: go on beyond it.
     learner = make_learner(config, numbering, segment.snapshot.version)
+    membership = MembershipReader(handover.membership_fd, segment)
+    numbering.seat(membership.news())
+    seat(learner, config, numbering)
     signals = _Signals()
     names = names_of(config, numbering)
     keeper = CheckpointKeeper(config.learner.checkpoint, names, monotonic, time)
@@ -94,6 +107,12 @@ def _run(config: Config, numbering: Numbering, segment: Segment, handover: Hando
         # A tick that took too long is not made up for.
         due_s = max(due_s, monotonic()) + interval_s
         records = np.concatenate([reader.read() for reader in readers])
+        if members := membership.news():
+            # After the records, which are of the members so far.
+            numbering.seat(members)
+            seat(learner, config, numbering)
+            names = names_of(config, numbering)
+            keeper.rename(names)
         in_flight = segment.in_flight.sum(axis=0, dtype=np.float64)
         segment.snapshot.publish(learner.update(records, monotonic(), in_flight))
         if (now_lost := sum(reader.lost for reader in readers)) != lost:

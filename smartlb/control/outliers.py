@@ -59,6 +59,11 @@ class Interval:
         if self._settings.latency is not None:
             self._latencies.append((position[~failed], latency_s[~failed]))
 
+    def forget(self, position: int) -> None:
+        """Another backend has this position now."""
+        self._requests[position] = self._successes[position] = self._slow_in_a_row[position] = 0
+        self._latencies = [(at[kept := at != position], latency_s[kept]) for at, latency_s in self._latencies]
+
     def close(self, now_s: float) -> list[Outlier]:
         """The backends that stood out, worst first, where an interval is over now; and the next one begins."""
         if self._end_s is None:

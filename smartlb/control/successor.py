@@ -24,6 +24,9 @@ MEMORY = "smartlb-memory"
 DRAINED = "smartlb-drained"
 """Name of a file with the backends that are drained: a JSON list of pool and name."""
 
+FOUND = "smartlb-found"
+"""Name of the descriptor of the backends that discovery has found, as JSON."""
+
 ADMIN = "smartlb-admin-"
 """Prefix of the name of the admin API's socket, before its address."""
 

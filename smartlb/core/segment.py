@@ -56,6 +56,7 @@ class Layout:
             "heartbeat_s": 8 * self.workers,
             "gauges": 8 * self.workers * len(Gauge),
             "eligibility_version": 8,
+            "membership_version": 8,
             "eligible": self.backends,
             "in_flight": 4 * self.workers * self.backends,
             "snapshot": SnapshotCell.size(self.classes, self.backends),
@@ -83,6 +84,8 @@ class Segment:
         heartbeat_s: float64 ``[workers]``; the monotonic time at which each worker last showed life.
         gauges: float64 ``[workers, Gauge]``.
         eligibility_version: uint64 ``[1]``; raised after each change of `eligible`.
+        membership_version: uint64 ``[1]``; raised twice with each change of the backends that discovery found, and odd
+            in between.
         eligible: uint8 ``[backends]``; 0 where a backend may not be picked, 2 where only because its pool panics.
         in_flight: int32 ``[workers, backends]``; each worker writes its row, all read the sum.
         snapshot: the learner's latest output.
@@ -91,6 +94,7 @@ class Segment:
     heartbeat_s: npt.NDArray[np.float64]
     gauges: npt.NDArray[np.float64]
     eligibility_version: npt.NDArray[np.uint64]
+    membership_version: npt.NDArray[np.uint64]
     eligible: npt.NDArray[np.uint8]
     in_flight: npt.NDArray[np.int32]
 
@@ -102,6 +106,7 @@ class Segment:
         self.heartbeat_s = self._array("heartbeat_s", np.float64, (workers,))
         self.gauges = self._array("gauges", np.float64, (workers, len(Gauge)))
         self.eligibility_version = self._array("eligibility_version", np.uint64, (1,))
+        self.membership_version = self._array("membership_version", np.uint64, (1,))
         self.eligible = self._array("eligible", np.uint8, (backends,))
         self.in_flight = self._array("in_flight", np.int32, (workers, backends))
         self.snapshot = SnapshotCell(buffer[self._slices["snapshot"]], layout.classes, backends)

@@ -8,6 +8,7 @@ traffic; while it has had less, requests are sent there by chance, about one a t
 import numpy as np
 
 from smartlb.learning.cells import Matrix
+from smartlb.learning.seats import Kept, seated
 
 SHARE = 1.5
 """What a backend is owed, in exploration floors of its fair share."""
@@ -28,11 +29,18 @@ class Debts:
     """
 
     def __init__(self, backends: int, floor: float) -> None:
+        self._floor = floor
         self._rate = SHARE * floor / backends
         self._owed = np.zeros(backends)
         self._failing = np.zeros(backends, dtype=bool)
         self._silent = np.zeros(backends, dtype=bool)
         self._requests = 0.0
+
+    def reseat(self, kept: Kept) -> None:
+        """The pool has other backends; nothing is owed to those that are new."""
+        self._rate = SHARE * self._floor / len(kept)
+        self._owed = seated(self._owed, kept)
+        self._failing, self._silent = seated(self._failing, kept), seated(self._silent, kept)
 
     def settle(self, requests: Matrix, failures: Matrix, in_flight: Matrix | None = None) -> None:
         """Take in a tick: all requests raise the debts, a backend's own pay it.

@@ -81,14 +81,19 @@ class Turn:
     Args:
         rule: how often.
         backends: how many the pool has.
+        since_s: when the first period begins.
     """
 
-    def __init__(self, rule: TurnRule, backends: int) -> None:
+    def __init__(self, rule: TurnRule, backends: int, since_s: float = 0.0) -> None:
         self._rule = rule
         self._backends = backends
-        self._since_s = 0.0
+        self._since_s = since_s
         self._pool = self._own = 0.0
         self._period_s = min(FIRST_S, rule.period_s)
+
+    def resize(self, backends: int) -> None:
+        """The pool has more backends, or fewer."""
+        self._backends = backends
 
     def due(self, time_s: float, pool_requests: float, own_requests: float) -> bool:
         """Take in a tick's requests; True begins the next turn."""

@@ -5,6 +5,7 @@ from math import exp
 import numpy as np
 
 from smartlb.learning.cells import Matrix
+from smartlb.learning.seats import Kept, seated
 
 AFFINITY_S = 5.0
 """Time constant at which it is learned for which classes a backend is better than for others."""
@@ -49,6 +50,10 @@ class Affinity:
 
     def __init__(self, classes: int, backends: int) -> None:
         self.log_ratio = np.zeros((classes, backends))
+
+    def reseat(self, kept: Kept) -> None:
+        """The pool has other backends."""
+        self.log_ratio = seated(self.log_ratio, kept)
 
     def learn(self, log_ratio: Matrix, mix: Matrix, trust: Matrix, elapsed_s: float) -> None:
         """Take in how backends compare with their pool now.

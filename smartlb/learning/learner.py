@@ -9,6 +9,7 @@ from math import isnan
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from smartlb import __version__
 from smartlb.core.snapshot import Snapshot
@@ -39,6 +40,10 @@ class LearnerSettings:
     drift_detector: str = "page_hinkley"
     exploration_floor: float = 0.02
     error_penalty_s: float = 1.0
+
+
+Seat = tuple[int, int]
+"""A backend's number, and its tenancy: which of the backends that have had the number one after the other it is."""
 
 
 class Learner:
@@ -77,6 +82,8 @@ class Learner:
         self.dropped: Counter[DropReason] = Counter()
         by_pool = [Slots(classes) for _ in pools]
         self._slots = by_pool[0].count
+        self._own: list[npt.NDArray[np.intp]] = [np.arange(members.start, members.stop) for members in pools]
+        self._seats: list[list[Seat]] = [[(index, 1) for index in members] for members in pools]
         self._pools = [
             (
                 members,
@@ -94,6 +101,23 @@ class Learner:
             )
             for members, slots in zip(pools, by_pool, strict=True)
         ]
+
+    def seat(self, pool: int, seats: Sequence[Seat]) -> None:
+        """Say which backends a pool has now; those of other numbers or tenancies are new, and nothing is known of them.
+
+        What is known of those that are not among them any more is forgotten.
+
+        Args:
+            pool: number of the pool, as `pools` was given.
+            seats: index and tenancy of each, ascending; may be empty.
+        """
+        seats = list(seats)
+        self._own[pool] = np.array([index for index, _ in seats], dtype=np.intp)
+        if not seats or seats == self._seats[pool]:
+            return
+        place = {seat: at for at, seat in enumerate(self._seats[pool])}
+        self._pools[pool][2].reseat([place.get(seat) for seat in seats])
+        self._seats[pool] = seats
 
     def update(self, records: Records, now_s: float, in_flight: Matrix | None = None) -> Snapshot:
         """Learn from the records since the last call and make the next snapshot.
@@ -114,12 +138,17 @@ class Learner:
         self.dropped += dropped
         batch = tally(self._by_slot(records, elapsed_s), self._slots, longest_s, self._latency)
         weight, explore, base_s, slope_s, error_rate = (np.zeros(shape) for _ in range(5))
-        for members, slots, pool in self._pools:
-            own = slice(members.start, members.stop)
+        for (_, slots, pool), own in zip(self._pools, self._own, strict=True):
+            if not own.size:
+                continue
             self._samples += int(batch.requests[:, own].sum())
             own_in_flight = None if in_flight is None else in_flight[own]
             claims = pool.update(
-                batch.requests[:, own], batch.failures[:, own], batch.cells[own], elapsed_s, own_in_flight
+                batch.requests[:, own],
+                batch.failures[:, own],
+                [batch.cells[index] for index in own],
+                elapsed_s,
+                own_in_flight,
             )
             weight[:, own] = slots.spread(claims.weight)
             explore[:, own] = slots.spread(claims.explore)
@@ -148,7 +177,7 @@ class Learner:
         for members, slots, pool in self._pools:
             own: Any = (records["backend"] >= members.start) & (records["backend"] < members.stop)
             request_class: Any = records["request_class"][own]
-            slots.take_in(request_class, elapsed_s, partial(_blank, pool, len(members)))
+            slots.take_in(request_class, elapsed_s, partial(_blank, pool))
             by_slot["request_class"][own] = slots.of[request_class]
         return by_slot
 
@@ -176,6 +205,7 @@ class Learner:
             pools={
                 name: pool.memory(slots.names(names.classes), backends)
                 for (name, backends), (_, slots, pool) in zip(names.pools.items(), self._pools, strict=True)
+                if backends
             },
         )
 
@@ -191,7 +221,7 @@ class Learner:
         cold: list[str] = []
         for (name, backends), (_, slots, pool) in zip(names.pools.items(), self._pools, strict=True):
             memory = checkpoint.pools.get(name)
-            if memory is not None:
+            if memory is not None and backends:
                 slots.recall(memory.requests, names.classes)
                 pool.recall(memory, slots.names(names.classes), backends)
             for backend in backends:
@@ -200,12 +230,13 @@ class Learner:
 
     def latency_s(self, backend: int, in_flight: float, request_class: int) -> float:
         """Predicted latency of a request, before any allowance for load or debts; NaN where nothing is known."""
-        for members, slots, pool in self._pools:
-            if backend in members:
-                return pool.latency_s(backend - members.start, in_flight, int(slots.of[request_class]))
+        for (members, slots, pool), own in zip(self._pools, self._own, strict=True):
+            if backend in members and backend in own:
+                at = int(np.searchsorted(own, backend))
+                return pool.latency_s(at, in_flight, int(slots.of[request_class]))
         return float("nan")
 
 
-def _blank(pool: PoolLearner, backends: int, slot: int) -> bool:
+def _blank(pool: PoolLearner, slot: int) -> bool:
     """Whether the latency models, the slowest to forget, know nothing of a slot."""
-    return all(isnan(pool.latency_s(backend, 0.0, slot)) for backend in range(backends))
+    return all(isnan(pool.latency_s(backend, 0.0, slot)) for backend in range(pool.size))

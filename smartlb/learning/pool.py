@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import inf, isfinite
 
 import numpy as np
@@ -13,6 +14,7 @@ from smartlb.learning.exploration import Debts
 from smartlb.learning.generations import Turn, TurnRule
 from smartlb.learning.hierarchy import Affinity, pooled, tempered
 from smartlb.learning.model import DriftDetector, ErrorModel, LatencyModel
+from smartlb.learning.seats import Kept, seated
 from smartlb.learning.traffic import MEMORY_S, Scale, Traffic
 from smartlb.learning.trial import Trial
 from smartlb.learning.weights import fill, opportunity, relieve, split, step
@@ -101,7 +103,9 @@ class PoolLearner:
     ) -> None:
         self._apart = apart
         self._shape = (classes, backends)
-        self._backends = [BackendLearner(classes, latency_model, error_model, drift_detector) for _ in range(backends)]
+        self._make = partial(BackendLearner, classes, latency_model, error_model, drift_detector)
+        self._backends = [self._make() for _ in range(backends)]
+        self._exploration_floor = exploration_floor
         self._floor = exploration_floor / backends
         self._error_penalty_s = error_penalty_s
         self._debts = Debts(backends, exploration_floor)
@@ -117,6 +121,33 @@ class PoolLearner:
         self._error_turns = [Turn(ERROR_TURN, backends) for _ in range(backends)]
         self._trial: Trial | None = None
         self.drifts = 0
+
+    def reseat(self, kept: Kept) -> None:
+        """Go on with other backends, one at least; the weights find their new places at once."""
+        size, classes = len(kept), self._shape[0]
+        self._shape = (classes, size)
+        self._backends = [self._make() if before is None else self._backends[before] for before in kept]
+        for backend, before in zip(self._backends, kept, strict=True):
+            if before is None:
+                backend.rescale(self._traffic.scale)
+        self._floor = self._exploration_floor / size
+        for part in (self._debts, self._affinity, self._traffic, self._work):
+            part.reseat(kept)
+        fair = 1.0 / size
+        self._weight = seated(self._weight, kept, fair)
+        self._weight /= self._weight.sum(axis=1, keepdims=True)
+        self._target = seated(self._target, kept, fair)
+        self._target /= self._target.sum(axis=1, keepdims=True)
+        self._in_flight = None
+        self._free_until_s = max(self._free_until_s, self._time_s + FREE_S)
+        self._latency_turns = [self._turn(LATENCY_TURN, self._latency_turns, before, size) for before in kept]
+        self._error_turns = [self._turn(ERROR_TURN, self._error_turns, before, size) for before in kept]
+
+    def _turn(self, rule: TurnRule, turns: list[Turn], before: int | None, size: int) -> Turn:
+        if before is None:
+            return Turn(rule, size, self._time_s)
+        turns[before].resize(size)
+        return turns[before]
 
     def update(
         self,
@@ -240,6 +271,11 @@ class PoolLearner:
             self._free_until_s = self._time_s + START_S
         if self._trial.contradicted or self._trial.over:
             self._trial = None
+
+    @property
+    def size(self) -> int:
+        """How many backends the pool has."""
+        return self._shape[1]
 
     @property
     def longest_s(self) -> float:

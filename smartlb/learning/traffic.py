@@ -6,6 +6,7 @@ from math import exp, inf
 import numpy as np
 
 from smartlb.learning.cells import Cell, Matrix
+from smartlb.learning.seats import Kept, seated
 
 UNKNOWN_S = 0.001
 """Cost of a request, and of each in flight, before anything is known; the same everywhere, so only equality counts."""
@@ -84,6 +85,10 @@ class Traffic:
             max(latency_s / self.successes, 1e-6),
             max(in_flight / self.successes, 1.0),
         )
+
+    def reseat(self, kept: Kept) -> None:
+        """The pool has other backends."""
+        self._found, self._counted = seated(self._found, kept), seated(self._counted, kept)
 
     @property
     def loads(self) -> Matrix:

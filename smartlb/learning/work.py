@@ -12,6 +12,7 @@ from math import exp, inf, nan
 import numpy as np
 
 from smartlb.learning.cells import Cell, Matrix
+from smartlb.learning.seats import Kept, seated
 
 CROWDED = 5.0
 """Mean latency of the pool, as a multiple of its least, from which on requests mostly wait."""
@@ -62,6 +63,13 @@ class Work:
         self._average_s = np.full(backends, nan)
         self._waiting = False
         self._share = 0.0
+
+    def reseat(self, kept: Kept) -> None:
+        """The pool has other backends."""
+        self._products = seated(self._products.T, kept).T.copy()
+        self._sums = seated(self._sums.T, kept).T.copy()
+        self._ticks, self._time_s = seated(self._ticks, kept), seated(self._time_s, kept)
+        self._ended, self._average_s = seated(self._ended, kept), seated(self._average_s, kept, nan)
 
     def add(
         self,

@@ -80,13 +80,13 @@ def remember(members: Members, options: Options) -> Memory:
 
 
 def point_counts(weights: Sequence[float]) -> list[int]:
-    """How many points each backend has."""
+    """How many points each backend has; none for a position without one."""
     scale, total = _POINTS_PER_WEIGHT, sum(weights)
-    while scale * total < _FEWEST_PER_BACKEND * len(weights):
+    while scale * total < _FEWEST_PER_BACKEND * sum(weight > 0.0 for weight in weights):
         scale *= 2
     while scale * total > _MOST:
         scale /= 2
-    return [max(1, round(scale * weight)) for weight in weights]
+    return [max(1, round(scale * weight)) if weight > 0.0 else 0 for weight in weights]
 
 
 def _points(name: str, count: int) -> Any:

@@ -176,4 +176,5 @@ POLICY = Policy(
     remember=remember,
     draws=lambda options: 1 + (options.candidates or 1),
     observe=observe,
+    keeps=("failures", "expected_s", "slowness", "factor", "seen_s", "usual", "preference"),
 )

@@ -122,4 +122,5 @@ POLICY = Policy(
     remember=remember,
     draws=lambda _options: 1,
     observe=observe,
+    keeps=("average_ms", "rounded_ms", "checked_s", "second"),
 )

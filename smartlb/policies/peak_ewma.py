@@ -96,4 +96,5 @@ POLICY = Policy(
     remember=remember,
     draws=lambda _options: 2,
     observe=observe,
+    keeps=("cost_s", "stamp_s"),
 )

@@ -22,8 +22,9 @@ class Members:
     """A pool's backends as a policy may know them when its memory is built.
 
     Attributes:
-        names: unique and stable over restarts; consistent hashing places backends by them.
-        weight: configured weights, above zero.
+        names: unique and stable over restarts; consistent hashing places backends by them. Empty where a position has
+            no backend.
+        weight: configured weights, above zero; zero where a position has no backend.
     """
 
     names: Sequence[str]
@@ -67,6 +68,7 @@ class Policy:
         draws: how many random numbers a pick takes.
         key: what of a request `pick` gets a hash of.
         observe: takes in outcomes; None for policies that do not measure.
+        keeps: fields of the memory, arrays all, that outlive a change of the pool's members; see `renew`.
     """
 
     name: str
@@ -76,3 +78,23 @@ class Policy:
     draws: Callable[[Any], int] = lambda _options: 0
     key: Key = "none"
     observe: Observe | None = None
+    keeps: Sequence[str] = ()
+
+    def renew(self, memory: Any, members: Members, options: Any, same: Sequence[int]) -> Any:
+        """The memory for other members, who have as many positions.
+
+        Of what the policy keeps, an array of one number a position goes on where the backend is the same; an array of
+        another length, which is about the pool, goes on whole.
+
+        Args:
+            memory: so far.
+            members: as they are now.
+            options: of the policy.
+            same: positions of the backends that are still the same ones.
+        """
+        renewed = self.remember(members, options)
+        for name in self.keeps:
+            old, new = getattr(memory, name), getattr(renewed, name)
+            for at in same if len(old) == len(members.names) else range(len(old)):
+                new[at] = old[at]
+        return renewed

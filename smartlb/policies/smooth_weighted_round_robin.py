@@ -79,4 +79,4 @@ def pick_by_numpy(
     return best
 
 
-POLICY = Policy(name="smooth_weighted_round_robin", pick=pick, remember=remember)
+POLICY = Policy(name="smooth_weighted_round_robin", pick=pick, remember=remember, keeps=("current",))

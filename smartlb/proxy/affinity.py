@@ -12,6 +12,7 @@ from time import time
 from typing import Any, Protocol
 
 from smartlb.config.model import Pool as PoolSettings
+from smartlb.config.numbering import Member
 from smartlb.config.traffic import Affinity as Settings
 from smartlb.core.pool import PoolView
 from smartlb.policies import hash_ring
@@ -19,7 +20,7 @@ from smartlb.policies.policy import Members
 from smartlb.proxy.affinity_secret import secret_of
 from smartlb.proxy.forwarding import Peer, hash64
 from smartlb.proxy.http1 import HeaderBlock, header_value
-from smartlb.proxy.pool import Chooser, Pool
+from smartlb.proxy.pool import Chooser, Pool, members_of
 
 _ID_BYTES = 9
 
@@ -60,7 +61,7 @@ class CookieAffinity:
             urlsafe_b64encode(digest(secret, b"backend\0%s\0%s" % (self._pool, name.encode()), "sha256")[:_ID_BYTES])
             for name in names
         ]
-        self._positions = {identity: position for position, identity in enumerate(self._ids)}
+        self._positions = {identity: at for at, identity in enumerate(self._ids) if names[at]}
         name = (settings.name or "smartlb").encode()
         self._find = re.compile(
             rb"\r\n(?i:cookie):(?:[^\r\n]*;)?[ \t]*%s=([A-Za-z0-9_-]{12})\.([0-9]{1,12})\.([A-Za-z0-9_=-]{44})[;\r \t]"
@@ -142,18 +143,28 @@ class RingAffinity:
 class AffinePool(Pool):
     """A pool with affinity. Its requests' keys are those of the affinity; its policy wants none."""
 
-    __slots__ = ("_affinity", "_unbound_pick")
+    __slots__ = ("_affinity", "_secret", "_unbound_pick")
 
     def __init__(self, name: str, settings: PoolSettings, *rest: Any) -> None:
         assert settings.affinity is not None
-        names = [backend.label for backend in settings.backends]
         self._affinity: Affinity
-        if settings.affinity.kind == "cookie":
-            self._affinity = CookieAffinity(settings.affinity, name, names, secret_of(name, settings.affinity))
-        else:
-            members = Members(names, [backend.weight for backend in settings.backends])
-            self._affinity = RingAffinity(settings.affinity, members)
+        self._secret = secret_of(name, settings.affinity) if settings.affinity.kind == "cookie" else b""
         super().__init__(name, settings, *rest)
+        self._bind()
+
+    def _bind(self) -> None:
+        settings = self.settings.affinity
+        assert settings is not None
+        members = members_of(self._members)
+        if settings.kind == "cookie":
+            self._affinity = CookieAffinity(settings, self.name, members.names, self._secret)
+        else:
+            self._affinity = RingAffinity(settings, members)
+
+    def seat(self, members: Sequence[Member]) -> None:
+        """Bind to the backends that there are now, besides."""
+        super().seat(members)
+        self._bind()
 
     def request_key(self, peer: Peer, target: bytes, block: HeaderBlock) -> int:
         """What affinity finds in a request."""

@@ -207,7 +207,7 @@ class ClientConnection(asyncio.Protocol):
         """The client speaks HTTP/2 from the first byte on, or has agreed to with TLS."""
         assert self._begin_http2 is not None
         self._closing = True
-        self.worker.clients.discard(self)
+        self.worker.clients.discard(self)  # not counted out: its connection takes its place
         self._begin_http2(self.transport, self._peer, self._claimed, data)
 
     def _serve_buffered(self) -> None:

@@ -223,7 +223,7 @@ class Exchange:
             self.retry(outcome, 0, now_s)
             return
         self._settle(outcome, status_of(outcome), now_s)
-        backend = self.pool.settings.backends[position].label
+        backend = self.pool.label(position)
         self._answer(outcome, f"cannot connect to backend {backend}: {reason}")
 
     def stale(self) -> None:
@@ -255,7 +255,7 @@ class Exchange:
         if not self.response_started and self.may_retry(outcome):
             self.retry(outcome, 0, monotonic())
             return
-        backend = self.pool.settings.backends[self._position].label
+        backend = self.pool.label(self._position)
         self._settle(outcome, self._status if self.response_started else status_of(outcome), monotonic())
         if self.response_started:
             self._over = True

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from smartlb.config.certificates import reason_of, reloading_backend_context
 from smartlb.config.model import Pool as PoolSettings
-from smartlb.config.numbering import Numbering
+from smartlb.config.numbering import Member, Numbering
 from smartlb.core.outcome import Outcome
 from smartlb.core.pool import PoolView, explore_sums, running_sums
 from smartlb.core.segment import Segment
@@ -81,11 +81,17 @@ class Chooser:
     """A policy with its options and memory, ready to be asked."""
 
     def __init__(self, policy: Policy, options: Any, members: Members, random: Callable[[], float]) -> None:
+        self._policy = policy
+        self._options = options
         self.pick = policy.pick
         self.memory = policy.remember(members, options)
         self.observe = policy.observe
         self.key = policy.key
         self.draws = _draws(policy.draws(options), random)
+
+    def renew(self, members: Members, same: Sequence[int]) -> None:
+        """Go on with other members; `same` are the positions of backends that are still the same."""
+        self.memory = self._policy.renew(self.memory, members, self._options, same)
 
 
 def _draws(count: int, random: Callable[[], float]) -> Callable[[], tuple[float, ...]]:
@@ -141,6 +147,7 @@ class Pool:
         "_limit",
         "_limited",
         "_loop",
+        "_members",
         "_most",
         "_most_idle",
         "_own",
@@ -197,8 +204,9 @@ class Pool:
         self._loop = loop
         size = len(members)
 
-        weight = [backend.weight for backend in settings.backends]
-        described = Members([backend.label for backend in settings.backends], weight)
+        self._members = [numbering.backends[index] for index in members]
+        weight = [member.settings.weight for member in self._members]
+        described = members_of(self._members)
         chosen = POLICIES[settings.policy.name]
         self._primary = Chooser(chosen, settings.policy.options, described, random.random)
         self.key = chosen.key
@@ -223,12 +231,11 @@ class Pool:
         self._eligible: bytes | None = None
         self.view = self._make_view(np.ones(size, dtype=bool))
 
-        self._limit = [backend.max_in_flight for backend in settings.backends]
         self._most = settings.max_in_flight
-        self._limited = any(limit is not None for limit in (*self._limit, self._most))
+        self._take_limits()
         self.waiting: deque[Waiting] = deque()
 
-        self._address = [_host_and_port(backend.address) for backend in settings.backends]
+        self._address = [_host_and_port(member) for member in self._members]
         http2 = settings.protocol == "http2"
         self._http2 = Http2Backends(self, size, tls=settings.tls is not None) if http2 else None
         self._tls = reloading_backend_context(settings.tls, http2=http2) if settings.tls else None
@@ -336,10 +343,47 @@ class Pool:
             slope_s=slope_s,
         )
 
+    def label(self, position: int) -> str:
+        """What a backend is called."""
+        return self._members[position].settings.label
+
+    def seat(self, members: Sequence[Member]) -> None:
+        """Take in what discovery has found; `update` is to be called afterwards.
+
+        Connections under way go on. The policy forgets what it knew of a position that has another backend now.
+        """
+        changed = [member for member in members if self._members[member.position] != member]
+        if not changed:
+            return
+        before = [member.tenancy for member in self._members]
+        for member in changed:
+            position = member.position
+            if member.tenancy != before[position] or member.vacant:
+                self._address[position] = _host_and_port(member)
+                self._tls_trouble.pop(position, None)
+            self._members[position] = member
+            # A view that is in use keeps its weights; the next one has these.
+        self._weight = array("d", [member.settings.weight for member in self._members])
+        self._take_limits()
+        described = members_of(self._members)
+        same = [at for at, member in enumerate(self._members) if member.present and member.tenancy == before[at]]
+        self._slow_start.reweigh(self._weight)
+        for chooser in {self._primary, self._fallback}:
+            chooser.renew(described, same)
+        self.memory = self._primary.memory
+        self._use(self._chooser)
+
+    def _take_limits(self) -> None:
+        self._limit = [member.settings.max_in_flight for member in self._members]
+        self._limited = any(limit is not None for limit in (*self._limit, self._most))
+
     def update(self, snapshot: Snapshot | None, now_s: float) -> None:
         """Take in the shared eligibility and a snapshot; None where there is no fresh one."""
         self._snapshot = snapshot if self._learned else None
         eligible = self._segment.eligible[self._slice].copy()
+        if self.settings.discovery is not None:
+            # The two are not published at once: what is eligible may not be known here yet.
+            eligible *= np.array([member.present for member in self._members], dtype=np.uint8)
         self.view = self._make_view(eligible != 0)
         if self._eligible is not None:
             before = np.frombuffer(self._eligible, np.uint8)
@@ -455,9 +499,9 @@ class Pool:
         """Close connections that were idle for too long."""
         oldest = now_s - self.settings.idle_connections.timeout_s
         if self._http2 is not None:
-            self._http2.close_idle(oldest)
-        for idle in self._idle:
-            while idle and idle[0].idle_since_s < oldest:
+            self._http2.close_idle(oldest, [member.present for member in self._members])
+        for member, idle in zip(self._members, self._idle, strict=True):
+            while idle and (idle[0].idle_since_s < oldest or not member.present):
                 idle.popleft().transport.close()
 
     def address(self, position: int) -> tuple[str, int]:
@@ -485,7 +529,8 @@ class Pool:
     async def _connect(
         self, position: int, exchange: Connecting, protocol: Callable[[], Any] | None, header: bytes
     ) -> None:
-        host, port = self._address[position]
+        address = self._address[position]
+        host, port = address
         try:
             arguments = self._tls_arguments(host)
             async with asyncio.timeout(self.settings.timeouts.connect_s):
@@ -509,7 +554,10 @@ class Pool:
             if connection.transport.is_closing():
                 exchange.connect_failed(position, Outcome.CONNECT_FAILED, "it closed the connection at once")
             elif not exchange.connected(connection):
-                self.keep(connection, self._loop.time())
+                if self._address[position] is address:
+                    self.keep(connection, self._loop.time())
+                else:
+                    connection.transport.close()  # another backend has the position now
 
     async def _begun(self, host: str, port: int, header: bytes) -> socket.socket:
         """A connection on which a header has been sent."""
@@ -544,9 +592,19 @@ class Pool:
         """Log why TLS with a backend does not work, once until it works or fails in another way."""
         if self._tls_trouble.get(position) != reason:
             self._tls_trouble[position] = reason
-            log.warning("pool %s: backend %s: %s", self.name, self.settings.backends[position].label, reason)
+            log.warning("pool %s: backend %s: %s", self.name, self.label(position), reason)
 
 
-def _host_and_port(address: str) -> tuple[str, int]:
-    host, _, port = address.rpartition(":")
+def members_of(members: Sequence[Member]) -> Members:
+    """What policies may know of a pool's positions."""
+    return Members(
+        [member.settings.label if member.present else "" for member in members],
+        [member.settings.weight if member.present else 0.0 for member in members],
+    )
+
+
+def _host_and_port(member: Member) -> tuple[str, int]:
+    if member.vacant:
+        return "", 0
+    host, _, port = member.settings.address.rpartition(":")
     return host.strip("[]"), int(port)

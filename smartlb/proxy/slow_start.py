@@ -35,6 +35,10 @@ class SlowStart:
         """Whether any backend is starting."""
         return bool(self._since_s)
 
+    def reweigh(self, weight: Sequence[float]) -> None:
+        """The pool has other backends, or other weights."""
+        self._weight = weight
+
     def begin(self, positions: Iterable[int], now_s: float) -> None:
         """Start these backends, anew if need be."""
         if self._duration_s > 0.0:

@@ -12,6 +12,7 @@ from typing import Any
 
 import uvloop
 
+from smartlb.config.membership import MembershipReader
 from smartlb.config.model import Config
 from smartlb.config.numbering import Numbering
 from smartlb.core.outcome import Outcome
@@ -80,6 +81,7 @@ class Worker:
         "_log_entries",
         "_log_lines_dropped",
         "_loop",
+        "_membership",
         "_mirrors",
         "_most_connections",
         "_most_sessions",
@@ -125,8 +127,10 @@ class Worker:
         random: Random,
         loop: asyncio.AbstractEventLoop,
         access_log: socket.socket | None = None,
+        membership_fd: int = -1,
     ) -> None:
         numbering = Numbering(config)
+        self._membership = MembershipReader(membership_fd, segment)
         self.header_bytes = config.limits.header_bytes
         self.header_count = config.limits.header_count
         self.body_bytes = config.limits.body_bytes
@@ -196,7 +200,7 @@ class Worker:
         self.clients.add(client)
         return True
 
-    def left(self, client: ClientConnection) -> None:
+    def left(self, client: ClientConnection | Http2ClientConnection) -> None:
         """Count a connection out; again does nothing."""
         if client in self.clients:
             self.clients.remove(client)
@@ -354,7 +358,11 @@ class Worker:
         if snapshot is not None and now_s - snapshot.published_s > self._stale_after_s:
             snapshot = None
         version = int(segment.eligibility_version[0])
-        if snapshot is not self._snapshot or version != self._eligibility_version:
+        members = self._membership.news()
+        if members:
+            for name in {member.pool for member in members}:
+                self._pools[name].seat([member for member in members if member.pool == name])
+        if snapshot is not self._snapshot or version != self._eligibility_version or members:
             self._snapshot = snapshot
             self._eligibility_version = version
             for pool in self._pools.values():
@@ -434,7 +442,8 @@ async def _run(handover: Handover) -> None:
     if access_log is not None:
         access_log.setblocking(False)
     segment = handover.segment(config, numbering)
-    worker = Worker(config, segment, handover.worker, Random(os.urandom(16)), loop, access_log)
+    random = Random(os.urandom(16))
+    worker = Worker(config, segment, handover.worker, random, loop, access_log, handover.membership_fd)
     await worker.begin()
     servers: list[Listening] = []
     alone = config.workers == 1

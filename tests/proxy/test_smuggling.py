@@ -39,7 +39,7 @@ async def test_router_and_backend_agree_on_every_case(live: Live, backend: str) 
     recorder = Recorder()
     async with backends()[backend](recorder) as address:
         settings: Mapping[str, Any] = {name: ROUTER[name] for name in ("timeouts", "limits")}
-        router = await live.router(address, **settings)
+        router = await live.router(address, listener={"http2": {"enabled": False}}, **settings)
         async with with_a_clock(router):
             results, strays = await run(f"127.0.0.1:{router.port}", recorder, [case for _, case in EVERY])
         by_group: dict[str, list[Any]] = {group: [] for group in CORPUS}

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
@@ -224,11 +224,12 @@ class Http2Backends:
         for exchange in waiting:
             exchange.connect_failed(position, outcome, reason)
 
-    def close_idle(self, oldest_s: float) -> None:
-        """Close connections that have had no request since then."""
+    def close_idle(self, oldest_s: float, present: Sequence[bool]) -> None:
+        """Close connections that have had no request since then, and those to backends that have left."""
         for position, connections in enumerate(self._open):
             for connection in connections:
-                if not connection.streams and connection.idle_since_s < oldest_s:
+                connection.going_away = connection.going_away or not present[position]
+                if not connection.streams and (connection.idle_since_s < oldest_s or connection.going_away):
                     connection.end(ErrorCodes.NO_ERROR)
             if any(connection.closed for connection in connections):
                 self._open[position] = [each for each in connections if not each.closed]

@@ -112,6 +112,11 @@ class Http2ClientConnection(Connection):
         return self._peer.address
 
     @property
+    def trusted(self) -> bool:
+        """Whether the client is a trusted proxy."""
+        return self._peer.trusted
+
+    @property
     def exchange(self) -> Exchange | None:
         """One of those under way, if there are any."""
         return next((client.exchange for client in self._clients if client.exchange is not None), None)
@@ -168,7 +173,7 @@ class Http2ClientConnection(Connection):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client went away, or we closed."""
-        self.worker.clients.discard(self)
+        self.worker.left(self)
         super().connection_lost(exc)
 
     def broken(self, reason: str, code: ErrorCodes | None) -> None:

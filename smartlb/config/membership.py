@@ -1,0 +1,64 @@
+"""Which backends discovery has found, as the supervisor tells the other processes.
+
+The text is in a file without a name that all of them hold; its version is in the segment, under a sequence lock like
+that of `smartlb.core.snapshot`: odd while the supervisor writes, so that a reader which sees it odd or changed looks
+again at its next turn.
+"""
+
+import json
+import os
+from collections.abc import Iterable
+
+from smartlb.config.model import Backend
+from smartlb.config.numbering import VACANT, Member
+from smartlb.core.segment import Segment
+
+
+def publish(fd: int, segment: Segment, members: Iterable[Member]) -> None:
+    """Replace what is said of all positions for discovery; by the supervisor only."""
+    rows = [
+        (
+            member.index,
+            member.pool,
+            member.position,
+            None if member.vacant else member.settings.model_dump(),
+            member.tenancy,
+            member.leaving,
+        )
+        for member in members
+    ]
+    text = json.dumps(rows).encode()
+    segment.membership_version += 1
+    os.ftruncate(fd, 0)
+    written = 0
+    while written < len(text):
+        written += os.pwrite(fd, text[written:], written)
+    segment.membership_version += 1
+
+
+class MembershipReader:
+    """Reads it where it has changed.
+
+    Args:
+        fd: of the file; -1 where no pool has discovery.
+        segment: with the version.
+    """
+
+    def __init__(self, fd: int, segment: Segment) -> None:
+        self._fd = fd
+        self._segment = segment
+        self._version = 0
+
+    def news(self) -> list[Member]:
+        """What is said of all positions for discovery, where that is new; empty otherwise, and while it is written."""
+        version = int(self._segment.membership_version[0])
+        if version == self._version or version & 1 or self._fd < 0:
+            return []
+        text = os.pread(self._fd, os.fstat(self._fd).st_size, 0)
+        if int(self._segment.membership_version[0]) != version:
+            return []
+        self._version = version
+        return [
+            Member(index, pool, position, Backend(**backend) if backend else VACANT, tenancy, leaving)
+            for index, pool, position, backend, tenancy, leaving in json.loads(text)
+        ]
