@@ -19,6 +19,7 @@ from smartlb.core.outcome import Outcome
 from smartlb.core.segment import Gauge, Layout, Segment
 from smartlb.core.snapshot import Snapshot
 from smartlb.core.telemetry import RECORD
+from smartlb.proxy.http2.client import Http2ClientConnection
 from smartlb.proxy.listening import Listening, listen
 from smartlb.proxy.worker import Worker
 from tests.eventually import eventually
@@ -182,6 +183,9 @@ class LiveRouter:
         try:
             for session in list(self.worker.udp_sessions):
                 session.drain()
+            for client in list(self.worker.clients):
+                if isinstance(client, Http2ClientConnection):
+                    client.drain(0.0)  # some clients keep such a connection for as long as they live
             self.sweep(ahead_s=2)
             await eventually(lambda: self.worker.idle and not any(self.in_flight))
         finally:

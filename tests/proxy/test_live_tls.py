@@ -51,7 +51,7 @@ async def test_requests_over_one_connection(live: Live, authority: Authority, ve
     origin = await live.origin()
     router = await live.router(origin, listener=listener(authority.issue("a", HOST)))
     tls = authority.client()
-    tls.set_alpn_protocols(["h2", "http/1.1"])
+    tls.set_alpn_protocols(["http/1.1"])
     tls.minimum_version = tls.maximum_version = version
     client = await live.client(router, tls, HOST)
     assert peer_of(client).selected_alpn_protocol() == "http/1.1"

@@ -171,10 +171,10 @@ class Http2ClientConnection(Connection):
         self.worker.clients.discard(self)
         super().connection_lost(exc)
 
-    def broken(self, reason: str) -> None:
-        """The client broke the protocol, or asked too much of it."""
+    def broken(self, reason: str, code: ErrorCodes | None) -> None:
+        """The client broke the protocol."""
         self.worker.record_refused(Outcome.BAD_REQUEST, 0, self._peer.address)
-        super().broken(reason)
+        super().broken(reason, code)
 
     def calm(self) -> None:
         """The client sends what costs more than it brings."""

@@ -43,8 +43,14 @@ _INITIAL_WINDOW: Final = 65_535
 """RFC 9113 section 6.9.2."""
 
 
-class _H2Connection(H2Connection):
+class GracefulH2Connection(H2Connection):
     """h2's, but a GOAWAY of the peer leaves open what is under way (RFC 9113 section 6.8)."""
+
+    @property
+    def awaits_too_much(self) -> bool:
+        """Whether the next frame is longer than allowed, which h2 sees only when it has all of it."""
+        begun = self.incoming_buffer._data
+        return len(begun) >= 3 and int.from_bytes(begun[:3], "big") > self.max_inbound_frame_size
 
     def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Frame], list[Event]]:
         event = ConnectionTerminated()
@@ -74,7 +80,7 @@ class Connection(asyncio.Protocol):
     def __init__(
         self, *, client_side: bool, settings: Mapping[int, int], control_frames: Allowance, resets: Allowance
     ) -> None:
-        self.h2 = _H2Connection(
+        self.h2 = GracefulH2Connection(
             H2Configuration(
                 client_side=client_side,
                 header_encoding=False,
@@ -131,18 +137,27 @@ class Connection(asyncio.Protocol):
                 handle = self._HANDLERS.get(type(event))
                 if handle is not None and not self.closed:
                     handle(self, event)
+            if not self.closed and self.h2.awaits_too_much:
+                self.broken("a frame is longer than it may be", ErrorCodes.FRAME_SIZE_ERROR)
         except ProtocolError as error:
             # h2 has a GOAWAY ready that names the error.
-            self.broken(f"the peer broke the protocol: {error}")
+            self.broken(f"the peer broke the protocol: {error}", None)
         except Exception:
             log.exception("internal error on an HTTP/2 connection")
             self.end(ErrorCodes.INTERNAL_ERROR)
         else:
             self.flush()
 
-    def broken(self, reason: str) -> None:
-        """The connection cannot go on; what h2 has ready is its last word."""
+    def broken(self, reason: str, code: ErrorCodes | None) -> None:
+        """The peer broke the protocol.
+
+        Args:
+            reason: how.
+            code: what it is told; None where h2 has told it.
+        """
         log.debug("an HTTP/2 connection ends: %s", reason)
+        if code is not None:
+            self.h2.close_connection(code)
         self._close()
 
     def calm(self) -> None:
