@@ -25,6 +25,7 @@ from benchmarks.rig.processes import BenchmarkError, Server
 from benchmarks.rig.reachable import await_listener
 from benchmarks.smuggling.backends import Backend, Recorder, backends
 from benchmarks.smuggling.corpus import CORPUS
+from benchmarks.smuggling.http2 import CASES, Http2Result, run_http2
 from benchmarks.smuggling.running import Result, Verdict, run
 
 ROUTER: Mapping[str, Any] = {
@@ -72,17 +73,18 @@ async def router(backend: str) -> AsyncIterator[str]:
             yield await asyncio.to_thread(await_listener, server, partial(peer.address, site))
 
 
-async def through(backend: Backend) -> tuple[dict[str, list[Result]], list[str]]:
+async def through(backend: Backend) -> tuple[dict[str, list[Result]], list[str], list[Http2Result]]:
     """Run the corpus before one backend.
 
     Returns:
-        The results by group, and what `run` says of requests that nobody sent.
+        The results by group, what `run` says of requests that nobody sent, and the results of HTTP/2.
     """
     recorder = Recorder()
     async with backend(recorder) as address, router(address) as front:
         results, strays = await run(front, recorder, [case for cases in CORPUS.values() for case in cases])
+        http2 = await run_http2(front, recorder)
     rest = iter(results)
-    return {group: [next(rest) for _ in cases] for group, cases in CORPUS.items()}, strays
+    return {group: [next(rest) for _ in cases] for group, cases in CORPUS.items()}, strays, http2
 
 
 def table(found: Mapping[str, Mapping[str, Sequence[Result]]]) -> Table:
@@ -118,15 +120,18 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="OUT", help="write every case with what became of it")
     arguments = parser.parse_args()
     found, wrong = {}, []
+    http2: dict[str, list[Http2Result]] = {}
     try:
         for name, backend in backends().items():
-            found[name], strays = asyncio.run(through(backend))
+            found[name], strays, http2[name] = asyncio.run(through(backend))
             wrong += [f"{name}: {stray}" for stray in strays]
+            wrong += [f"{name}: HTTP/2: {one.case.name}: {one.problem}" for one in http2[name] if one.problem]
     except BenchmarkError as error:
         sys.exit(f"{parser.prog}: {error}")
     wrong = complaints(found) + wrong
     console = Console(width=None if sys.stdout.isatty() else 130)
     console.print(table(found))
+    console.print(f"HTTP/2: {len(CASES)} cases before each backend")
     for line in wrong:
         console.print(f"[red]{escape(line)}[/red]")
     if arguments.json:
@@ -135,6 +140,7 @@ def main() -> None:
                 backend: {group: [one.as_json() for one in results] for group, results in groups.items()}
                 for backend, groups in found.items()
             },
+            "http2": {backend: [one.as_json() for one in results] for backend, results in http2.items()},
             "wrong": wrong,
         }
         arguments.json.write_text(json.dumps(report, indent=1) + "\n")

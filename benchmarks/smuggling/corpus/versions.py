@@ -45,7 +45,4 @@ CASES = [
     Case("HTTPS", versioned(b" HTTPS/1.1"), GRAMMAR, (BAD,)),
     Case("another protocol", versioned(b" ICY/1.1"), GRAMMAR, (BAD,)),
     Case("RTSP", versioned(b" RTSP/1.0"), GRAMMAR, (BAD,)),
-    Case("the preface of HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", MAJOR, (
-        refuse(400, 501, 505),
-    )),
 ]  # fmt: skip
