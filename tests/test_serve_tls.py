@@ -77,7 +77,7 @@ async def test_tls_on_both_sides(tmp_path: Path, authority: Authority) -> None:
                     router, authority, version, "-alpn", "h2,http/1.1", "-verify_hostname", "a.example"
                 )
                 assert "Verification: OK" in seen
-                assert "ALPN protocol: http/1.1" in seen
+                assert "ALPN protocol: h2" in seen
                 assert "session ticket" not in seen.lower()
 
             # A renewal: new connections see it, a connection that is there stays.
