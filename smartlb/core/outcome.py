@@ -30,20 +30,21 @@ class Outcome(IntEnum):
     METHOD_REFUSED = 7
     RATE_LIMITED = 8
 
-    # The router's doing: nowhere to send the request.
+    # The router's doing: nowhere to send the request, or no need to wait for it.
     NO_BACKEND = 9
     QUEUE_FULL = 10
     QUEUE_TIMEOUT = 11
     INTERNAL = 12
+    HEDGE_LOST = 13  # another attempt at the same request answered first
 
     # The backend's doing.
-    CONNECT_FAILED = 13
-    CONNECT_TIMEOUT = 14
-    RESET = 15
-    MALFORMED = 16
-    RESPONSE_TIMEOUT = 17
-    REQUEST_TIMEOUT = 18
-    TRUNCATED = 19
+    CONNECT_FAILED = 14
+    CONNECT_TIMEOUT = 15
+    RESET = 16
+    MALFORMED = 17
+    RESPONSE_TIMEOUT = 18
+    REQUEST_TIMEOUT = 19
+    TRUNCATED = 20
 
     @property
     def label(self) -> str:

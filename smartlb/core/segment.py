@@ -38,6 +38,9 @@ class Gauge(IntEnum):
     AFFINITY_LOST = 15  # picks of another one, because that one was away
     MIRRORED = 16  # copies of requests
     MIRROR_DROPPED = 17  # not made because too many were under way
+    HEDGES = 18  # second attempts while the first one was under way
+    HEDGES_WON = 19  # that answered first
+    HEDGES_REFUSED = 20  # not made because a budget was used up
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,7 @@ def test_blame_follows_the_groups() -> None:
         Outcome.QUEUE_FULL,
         Outcome.QUEUE_TIMEOUT,
         Outcome.INTERNAL,
+        Outcome.HEDGE_LOST,
     }
     assert by_blame[Blame.BACKEND] == {outcome for outcome in Outcome if outcome >= FIRST_BACKEND_FAULT}
 
