@@ -30,12 +30,12 @@ class Outcome(IntEnum):
     METHOD_REFUSED = 7
     RATE_LIMITED = 8
 
-    # The router's doing: nowhere to send the request, or no need to wait for it.
+    # The router's doing: nowhere to send the request.
     NO_BACKEND = 9
     QUEUE_FULL = 10
     QUEUE_TIMEOUT = 11
     INTERNAL = 12
-    HEDGE_LOST = 13  # another attempt at the same request answered first
+    HEDGE_LOST = 13  # nobody's: another attempt at the same request answered first
 
     # The backend's doing.
     CONNECT_FAILED = 14
@@ -54,7 +54,7 @@ class Outcome(IntEnum):
     @property
     def blame(self) -> Blame:
         """Whose doing this outcome is."""
-        if self is Outcome.COMPLETE:
+        if self in (Outcome.COMPLETE, Outcome.HEDGE_LOST):
             return Blame.NOBODY
         if self < Outcome.NO_BACKEND:
             return Blame.CLIENT

@@ -233,3 +233,21 @@ async def test_nothing_is_hedged_before_enough_is_known(live: Live) -> None:
     assert quick.asked == 0
     slow.go[0].set()
     assert (await client.response()).body == b"slow"
+
+
+async def test_with_predictions_it_counts_how_long_a_request_takes_beside_them(live: Live) -> None:
+    scripts = Held(ok(b"a")), Held(ok(b"b"))
+    _origins, router, client = await _warm(live, *scripts, policy="learned")
+    router.publish(1, [1.0, 1.0])
+    for _ in range(100):
+        await client.ask(WARM)
+    await router.records(100)
+    router.publish(2, [1.0, 1.0])
+    await client.send(GET)
+    await eventually(lambda: all(script.asked for script in scripts))
+    assert router.in_flight == [1, 1]
+    for script in scripts:
+        script.go[0].set()
+    assert (await client.response()).status == 200
+    await router.records(2)
+    assert _all_is_over(router)
