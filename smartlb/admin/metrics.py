@@ -73,6 +73,13 @@ _WORKER_GAUGES: dict[Gauge, tuple[type[CounterMetricFamily | GaugeMetricFamily],
         "affinity_lost",
         "Attempts at requests that were bound to a backend that could not have them.",
     ),
+    Gauge.HEDGES: (CounterMetricFamily, "hedges", "Second attempts at requests while the first one was under way."),
+    Gauge.HEDGES_WON: (CounterMetricFamily, "hedges_won", "Hedges that answered before the first attempt did."),
+    Gauge.HEDGES_REFUSED: (
+        CounterMetricFamily,
+        "hedges_refused",
+        "Hedges not sent because the budget of their pool was used up.",
+    ),
     Gauge.MIRRORED: (CounterMetricFamily, "mirrored", "Copies of requests made for mirrors."),
     Gauge.MIRROR_DROPPED: (
         CounterMetricFamily,

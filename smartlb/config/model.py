@@ -431,6 +431,24 @@ class Retries(Section):
         return self
 
 
+class Hedging(Section):
+    """A second attempt at another backend while the first takes longer than nearly all do; the first answer counts."""
+
+    quantile: float = Field(
+        default=0.95,
+        ge=0.5,
+        lt=1,
+        description="Of the time to a response's first byte, relative to what the learner predicts where the pool is "
+        "learned; after that, the request is hedged.",
+    )
+    min_delay_s: Seconds = Field(default=0.01, description="The least wait before a hedge, whatever the quantile.")
+    max_in_flight: int = Field(
+        default=16,
+        ge=1,
+        description="Requests with two attempts under way, at most, per worker; the budget of `retries` holds as well.",
+    )
+
+
 class IdleConnections(Section):
     """Connections to backends that are kept open between requests."""
 
@@ -539,6 +557,9 @@ class Pool(Section):
     timeouts: Timeouts = Field(default=Timeouts(), description="How long backends may take.")
     queue: Queue = Field(default=Queue(), description="Waiting for a backend with room.")
     retries: Retries = Field(default=Retries(), description="Sending a request to another backend.")
+    hedging: Hedging | None = Field(
+        default=None, description="A second attempt at what takes too long; none where not given."
+    )
     idle_connections: IdleConnections = Field(default=IdleConnections(), description="Reuse of connections.")
     send_proxy_protocol: Literal["v1", "v2"] | None = Field(
         default=None,

@@ -35,15 +35,16 @@ class Outcome(IntEnum):
     QUEUE_FULL = 10
     QUEUE_TIMEOUT = 11
     INTERNAL = 12
+    HEDGE_LOST = 13  # nobody's: another attempt at the same request answered first
 
     # The backend's doing.
-    CONNECT_FAILED = 13
-    CONNECT_TIMEOUT = 14
-    RESET = 15
-    MALFORMED = 16
-    RESPONSE_TIMEOUT = 17
-    REQUEST_TIMEOUT = 18
-    TRUNCATED = 19
+    CONNECT_FAILED = 14
+    CONNECT_TIMEOUT = 15
+    RESET = 16
+    MALFORMED = 17
+    RESPONSE_TIMEOUT = 18
+    REQUEST_TIMEOUT = 19
+    TRUNCATED = 20
 
     @property
     def label(self) -> str:
@@ -53,7 +54,7 @@ class Outcome(IntEnum):
     @property
     def blame(self) -> Blame:
         """Whose doing this outcome is."""
-        if self is Outcome.COMPLETE:
+        if self in (Outcome.COMPLETE, Outcome.HEDGE_LOST):
             return Blame.NOBODY
         if self < Outcome.NO_BACKEND:
             return Blame.CLIENT

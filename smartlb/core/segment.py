@@ -40,6 +40,9 @@ class Gauge(IntEnum):
     MIRROR_DROPPED = 17  # not made because too many were under way
     HTTP2_CONNECTIONS = 18  # of clients, open now
     HTTP2_CALMED = 19  # of clients, closed because they reset streams or sent control frames too often
+    HEDGES = 20  # second attempts while the first one was under way
+    HEDGES_WON = 21  # that answered first
+    HEDGES_REFUSED = 22  # not made because a budget was used up
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,10 @@ def sift(records: Records, backends: int, classes: int, latency: Latency) -> tup
     outcome: Any = records["outcome"]
     # A route may complete a request without a backend.
     completed = (outcome == Outcome.COMPLETE) & (records["backend"] != NO_BACKEND)
-    records = records[completed | (outcome >= FIRST_BACKEND_FAULT)]
+    # A first attempt that was overtaken by its hedge would have taken longer yet. Without it, a backend whose slow
+    # answers are overtaken would look as fast as its quick ones. Of a hedge that lost, nothing is known.
+    overtaken = (outcome == Outcome.HEDGE_LOST) & (records["attempt"] == 1)
+    records = records[completed | overtaken | (outcome >= FIRST_BACKEND_FAULT)]
     known = (records["backend"] < backends) & (records["request_class"] < classes)
     taken_s = _taken_s(records, latency)
     # Written so that NaN is impossible too. A failure teaches no latency, so it needs none.
@@ -122,7 +125,7 @@ def tally(records: Records, classes: int, longest_s: Matrix, latency: Latency) -
 def _taken_s(records: Records, latency: Latency) -> Matrix:
     first_byte_s = np.asarray(records["first_byte_s"], np.float64)
     if latency == "first_byte":
-        return first_byte_s
+        return np.where(records["outcome"] == Outcome.HEDGE_LOST, records["total_s"], first_byte_s)
     # How long a tunnel lasts is its client's choice.
     return np.where(records["status"] == SWITCHING_PROTOCOLS, first_byte_s, records["total_s"])
 

@@ -396,6 +396,10 @@ class ClientConnection(asyncio.Protocol):
         if self.exchange is not None:
             self.deadline_s = min(self.exchange.deadline_s, now_s + self.worker.idle_s)
 
+    def carried_by(self, exchange: Exchange) -> None:
+        """Another exchange goes on with the request: its first attempt failed or was overtaken."""
+        self.exchange = exchange
+
     # Answers
 
     def answer(self, outcome: Outcome, message: str, *, keep_alive: bool, body: bool = True) -> None:

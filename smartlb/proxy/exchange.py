@@ -1,8 +1,9 @@
 """One request and its response, from the arrival of the request to its telemetry record."""
 
+from copy import copy
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from smartlb.core.outcome import COMPLETE, FIRST_BACKEND_FAULT, Outcome, failed
 from smartlb.core.telemetry import NO_BACKEND
@@ -38,18 +39,23 @@ class Exchange:
         deadline_s: when the whole exchange must be over.
         keep_alive: whether the client's connection stays open afterwards.
         failed_as: the status that a failure counts as which the response's own status does not show; 0 for none.
+        may_hedge: whether another attempt may be made beside this one.
     """
+
+    may_hedge: ClassVar[bool] = True
 
     __slots__ = (
         "_attempt",
         "_connection",
         "_dispatched_s",
+        "_expected_s",
         "_in_flight",
         "_key",
         "_over",
         "_patient",
         "_position",
         "_replay",
+        "_rival",
         "_status",
         "_tried",
         "_unsent",
@@ -112,6 +118,8 @@ class Exchange:
         self._replay: bytes | None = None
         self._over = False
         self._patient = False
+        self._rival: Exchange | None = None
+        self._expected_s = 0.0
 
     # The request
 
@@ -204,6 +212,8 @@ class Exchange:
             self._unsent = None
         if self.request_complete:
             self._expect_response(now_s)
+            if self.pool.hedging is not None:
+                self._watch()
         else:
             self.client.expect_body(now_s)
             self.client.adjust_reading()
@@ -219,6 +229,9 @@ class Exchange:
         if self._over:
             return
         now_s = monotonic()
+        if self._rival is not None:
+            self._concede(self._rival, outcome, 0, now_s)
+            return
         if self.may_retry(outcome):
             self.retry(outcome, 0, now_s)
             return
@@ -252,6 +265,9 @@ class Exchange:
         if self._over:
             return
         self._connection = None
+        if self._rival is not None:
+            self._concede(self._rival, outcome, 0, monotonic())
+            return
         if not self.response_started and self.may_retry(outcome):
             self.retry(outcome, 0, monotonic())
             return
@@ -277,7 +293,11 @@ class Exchange:
             cause: how the attempt ended: an `Outcome`, or the status of a response that was not relayed.
         """
         pool, retries = self.pool, self.pool.retries
-        if cause not in retries.causes or self._attempt >= retries.max_attempts:
+        if cause not in retries.causes:
+            return False
+        if self._rival is not None:
+            return True  # which is under way already
+        if len(self._tried) + 1 >= retries.max_attempts:
             return False
         sent = cause not in NOTHING_SENT
         if sent and not self._repeatable:
@@ -294,6 +314,9 @@ class Exchange:
             status: of the response that is not relayed, or 0.
             now_s: monotonic time.
         """
+        if self._rival is not None:
+            self._concede(self._rival, outcome, status, now_s)
+            return
         self._connection = None
         self._tried = (*self._tried, self._position)
         if self._unsent is None:
@@ -302,10 +325,78 @@ class Exchange:
         self.failed_as = 0
         self.first_byte_s = 0.0
         self._patient = False
-        self._attempt += 1
+        self._attempt = len(self._tried) + 1
         self.pool.retries.begin()
         # Chosen only now: the place just given free may have let a waiting request in.
         self._dispatch(now_s)
+
+    # A hedge: two exchanges for one request, each the other's rival, until one of them answers or fails
+
+    def _watch(self) -> None:
+        """Have a hedge sent if the response takes too long, once for a request."""
+        hedging = self.pool.hedging
+        if hedging is None or not self.may_hedge or self._attempt > 1 or self._expected_s or not self._repeatable:
+            return
+        pool = self.pool
+        self._expected_s = expected_s = hedging.expected_s(
+            pool.view, pool.predicts, self.request_class, self._position, self._in_flight
+        )
+        if expected_s:
+            hedging.watch(self, expected_s)
+
+    def hedge(self) -> None:
+        """Ask another backend as well, where the request still waits for its first answer and the budgets allow it."""
+        pool, hedging = self.pool, self.pool.hedging
+        if self._over or self.first_byte_s or self._attempt > 1 or self._connection is None or hedging is None:
+            return
+        if pool.waiting or not pool.has_room_besides((*self._tried, self._position)):
+            return
+        if not hedging.affordable(pool.retries.has_budget(pool.under_way)):
+            return
+        now_s = monotonic()
+        position = pool.choose(self.request_class, self._key, now_s, (*self._tried, self._position))
+        if position < 0:
+            return
+        hedging.sent += 1
+        hedging.active += 1
+        pool.retries.active += 1
+        rival = copy(self)
+        rival._connection = None
+        rival._unsent = self._replay
+        rival._attempt = 2
+        rival._expected_s = 0.0
+        rival._patient = False
+        rival._rival, self._rival = self, rival
+        rival._send_to(position, now_s)
+
+    def _part(self, rival: "Exchange") -> None:
+        self._rival = rival._rival = None
+        if self.pool.hedging is not None:
+            self.pool.hedging.active -= 1
+
+    def _win(self, rival: "Exchange") -> None:
+        """This one answers; the other is given up, and its backend's connection with it."""
+        self._part(rival)
+        client = self.client
+        client.carried_by(self)
+        if not self._expected_s and self.pool.hedging is not None:
+            self.pool.hedging.won += 1
+        if client.write_paused:
+            self.pause_response()
+        rival._abandon(Outcome.HEDGE_LOST, 0)
+
+    def _concede(self, rival: "Exchange", outcome: int, status: int, now_s: float) -> None:
+        """This one has failed; the other goes on alone."""
+        self._part(rival)
+        self._connection = None
+        self._over = True
+        rival._tried = (*rival._tried, self._position)
+        self.client.carried_by(rival)
+        if rival._connection is not None:
+            rival._expect_response(rival._dispatched_s)
+        else:
+            self.client.deadline_s = self.deadline_s
+        self._settle(outcome, status, now_s)
 
     # The response
 
@@ -320,6 +411,8 @@ class Exchange:
 
     def start_response(self, raw: bytes, status: int, length: int) -> bytes:
         """The head to send to the client, for a response as `parse_response` gives it."""
+        if self._rival is not None:
+            self._win(self._rival)
         self.response_started = True
         self._status = status
         self.client.deadline_s = self.deadline_s
@@ -390,6 +483,10 @@ class Exchange:
             self.client.deadline_s = min(self.deadline_s, self.client.deadline_s + more_s)
         else:
             outcome = Outcome.REQUEST_TIMEOUT if late else Outcome.RESPONSE_TIMEOUT
+            if late and self._rival is not None:
+                rival = self._rival
+                self._part(rival)
+                rival._abandon(Outcome.HEDGE_LOST, 0)
             reason = (
                 f"no complete response within {self.pool.request_s:g} s"
                 if late
@@ -409,6 +506,10 @@ class Exchange:
     def _abandon(self, outcome: Outcome, status: int) -> None:
         if self._over:
             return
+        rival = self._rival
+        if rival is not None:
+            self._part(rival)
+            rival._abandon(outcome, 0)
         connection = self._connection
         self._connection = None
         if connection is not None:
@@ -459,7 +560,13 @@ class Exchange:
         if position < 0:
             return
         self._position = NOBODY
-        if pool.observe is not None and (outcome == COMPLETE or outcome >= FIRST_BACKEND_FAULT):
+        overtaken = False
+        if self._expected_s and pool.hedging is not None and self._attempt == 1:
+            overtaken = outcome == Outcome.HEDGE_LOST
+            if outcome == COMPLETE or overtaken:
+                pool.hedging.measured(((first_byte_s or now_s) - dispatched_s) / self._expected_s)
+        # An attempt that was overtaken took at least that long; of a hedge that lost, this says nothing.
+        if pool.observe is not None and (outcome == COMPLETE or outcome >= FIRST_BACKEND_FAULT or overtaken):
             self.observe(position, outcome, status, now_s)
         pool.ended(position)
 

@@ -65,6 +65,10 @@ class Shadow:
         """The copy came to nothing; its record says so."""
         self._mirror.forget(self)
 
+    def carried_by(self, exchange: Exchange) -> None:
+        """Another exchange goes on with the copy."""
+        self._mirror.replace(self, exchange)
+
     def exchange_over(self, _keep_alive: bool, _now_s: float) -> None:
         """The response has come, and is gone."""
         self._mirror.forget(self)
@@ -129,6 +133,10 @@ class Mirror:
         except Exception:
             log.exception("internal error while mirroring a request to pool %s", pool.name)
             self.forget(shadow)
+
+    def replace(self, shadow: Shadow, exchange: Exchange) -> None:
+        """Another exchange goes on with a copy."""
+        self._under_way[shadow] = exchange
 
     def forget(self, shadow: Shadow) -> None:
         """A copy is over."""

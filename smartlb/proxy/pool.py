@@ -25,6 +25,7 @@ from smartlb.core.snapshot import Snapshot
 from smartlb.policies.policy import Members, Policy
 from smartlb.policies.registry import POLICIES
 from smartlb.proxy.backend import BackendConnection
+from smartlb.proxy.hedging import Hedging
 from smartlb.proxy.http2.backend import Http2Backends
 from smartlb.proxy.proxy_protocol import Endpoints, encode
 from smartlb.proxy.retries import Retries
@@ -123,6 +124,7 @@ class Pool:
         view: what the policy may look at.
         on_fallback: whether a learned pool is served by `FALLBACK` now.
         retries: which there may be, and how many there are.
+        hedging: likewise; None where nothing is hedged.
         connects: connections opened to backends, successfully or not, so far.
         waiting: what waits for room, by priority and then as it came.
         key: of what in a request the policy wants a hash: ``none``, ``client_ip`` or ``url``.
@@ -169,6 +171,7 @@ class Pool:
         "attempt_s",
         "connects",
         "first",
+        "hedging",
         "key",
         "memory",
         "name",
@@ -250,6 +253,7 @@ class Pool:
         self.connects = 0
         self.affinity_kept = self.affinity_lost = 0
         self.retries = Retries(settings.retries)
+        self.hedging = Hedging(settings.hedging, loop) if settings.hedging is not None else None
         self.upgrades = frozenset(protocol.lower().encode() for protocol in settings.upgrades)
 
     # Choosing
@@ -433,6 +437,11 @@ class Pool:
         self._own[position] -= 1
         if self.waiting:
             self.serve_waiting()
+
+    @property
+    def predicts(self) -> bool:
+        """Whether the view has what the learner predicts."""
+        return self._snapshot is not None
 
     @property
     def under_way(self) -> int:

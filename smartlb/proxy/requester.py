@@ -7,6 +7,7 @@ from smartlb.core.outcome import Outcome
 from smartlb.proxy.proxy_protocol import Endpoints
 
 if TYPE_CHECKING:
+    from smartlb.proxy.exchange import Exchange
     from smartlb.proxy.worker import Worker
 
 
@@ -53,6 +54,9 @@ class Requester(Protocol):
 
     def answer(self, outcome: Outcome, message: str, *, keep_alive: bool, body: bool = True) -> None:
         """Answer from the router itself."""
+
+    def carried_by(self, exchange: "Exchange") -> None:
+        """Another exchange goes on with the request."""
 
     def exchange_over(self, keep_alive: bool, now_s: float) -> None:
         """The response has been written whole."""

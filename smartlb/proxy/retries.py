@@ -22,7 +22,7 @@ class Retries:
         causes: what may be followed by another attempt: each an `Outcome` or a status, which have no number in common.
         max_attempts: at one request, the first included.
         non_idempotent: whether any method may be repeated.
-        active: retries under way.
+        active: retries under way, and hedges, which share the budget.
         begun: so far.
         refused: how many were not made because the budget was used up, so far.
     """
@@ -48,10 +48,14 @@ class Retries:
 
     def affordable(self, under_way: int) -> bool:
         """Whether the budget has room for one more while `under_way` requests are; counts where it has not."""
-        if self.active < max(self._budget_min, self._budget_share * under_way):
+        if self.has_budget(under_way):
             return True
         self.refused += 1
         return False
+
+    def has_budget(self, under_way: int) -> bool:
+        """Whether the budget has room for one more while `under_way` requests are."""
+        return self.active < max(self._budget_min, self._budget_share * under_way)
 
     def begin(self) -> None:
         """Count a retry in."""

@@ -26,6 +26,8 @@ class UpgradeExchange(Exchange):
 
     __slots__ = ("_client_end", "_idle_s", "_tunnel_outcome", "offer")
 
+    may_hedge = False  # a tunnel must not be opened twice
+
     def __init__(self, offer: Offer, *request: Any) -> None:
         super().__init__(*request)
         self.offer = offer

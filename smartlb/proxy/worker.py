@@ -403,6 +403,10 @@ class Worker:
         gauges[Gauge.AFFINITY_KEPT] = sum(pool.affinity_kept for pool in self._pools.values())
         gauges[Gauge.AFFINITY_LOST] = sum(pool.affinity_lost for pool in self._pools.values())
         gauges[Gauge.MIRRORED] = sum(mirror.made for mirror in self._mirrors)
+        hedging = [pool.hedging for pool in self._pools.values() if pool.hedging is not None]
+        gauges[Gauge.HEDGES] = sum(hedges.sent for hedges in hedging)
+        gauges[Gauge.HEDGES_WON] = sum(hedges.won for hedges in hedging)
+        gauges[Gauge.HEDGES_REFUSED] = sum(hedges.refused for hedges in hedging)
         gauges[Gauge.MIRROR_DROPPED] = sum(mirror.dropped for mirror in self._mirrors)
 
     def drain(self, idle_s: float = 0.0) -> None:

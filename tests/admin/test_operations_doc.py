@@ -86,7 +86,7 @@ def test_every_cause_is_documented_with_its_blame_and_status() -> None:
     expected = {
         outcome.label: (
             str(outcome.blame),
-            "" if outcome in (Outcome.CLIENT_GONE, Outcome.TRUNCATED) else str(status_of(outcome)),
+            "" if outcome in (Outcome.CLIENT_GONE, Outcome.HEDGE_LOST, Outcome.TRUNCATED) else str(status_of(outcome)),
         )
         for outcome in Outcome
         if outcome is not Outcome.COMPLETE

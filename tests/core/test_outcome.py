@@ -40,7 +40,7 @@ def test_only_the_backends_doing_is_a_failure(outcome: Outcome, status: int, exp
 
 def test_blame_follows_the_groups() -> None:
     by_blame = {blame: {outcome for outcome in Outcome if outcome.blame is blame} for blame in Blame}
-    assert by_blame[Blame.NOBODY] == {Outcome.COMPLETE}
+    assert by_blame[Blame.NOBODY] == {Outcome.COMPLETE, Outcome.HEDGE_LOST}
     assert by_blame[Blame.CLIENT] == {
         Outcome.CLIENT_GONE,
         Outcome.BAD_REQUEST,

@@ -75,6 +75,18 @@ def test_what_is_not_the_backends_doing_teaches_nothing(outcome: Outcome) -> Non
     assert not dropped
 
 
+def test_an_attempt_that_was_overtaken_took_at_least_as_long_as_it_was_waited_for() -> None:
+    overtaken = some_records(5, latency_s=0.2, outcome=Outcome.HEDGE_LOST, status=0)
+    overtaken["first_byte_s"] = np.nan
+    hedge = some_records(3, outcome=Outcome.HEDGE_LOST, status=0)
+    hedge["attempt"] = 2
+    batch, dropped = sifted(overtaken, hedge)
+    assert batch.requests.sum() == 5
+    assert not batch.failures.any()
+    assert batch.cells[0] == [pytest.approx(Cell(0, 0.0, 0.4, 5.0))]
+    assert not dropped
+
+
 @pytest.mark.parametrize(("backend", "request_class"), [(99, 0), (2, 0), (0, 2), (0, NO_ROUTE)])
 def test_unknown_backends_and_classes_are_dropped_and_counted(backend: int, request_class: int) -> None:
     batch, dropped = sifted(some_records(backend=backend, request_class=request_class, latency_s=np.nan))

@@ -6,8 +6,8 @@ from smartlb.core.outcome import Blame, Outcome
 from smartlb.proxy.responses import error_response, status_of
 from tests.proxy.oracle import assert_sound, read_response
 
-# A client that has gone or has a response, or part of one, gets no answer from the router.
-UNANSWERED = [Outcome.COMPLETE, Outcome.CLIENT_GONE, Outcome.TRUNCATED]
+# A client that has gone or has a response, or part of one, or is to get another, gets no answer from the router.
+UNANSWERED = [Outcome.COMPLETE, Outcome.CLIENT_GONE, Outcome.HEDGE_LOST, Outcome.TRUNCATED]
 ANSWERED = [outcome for outcome in Outcome if outcome not in UNANSWERED]
 
 
