@@ -31,12 +31,15 @@ def check(path: str) -> int:
     if any(remark.level >= logging.ERROR for remark in remarks):
         return 2
     pools = config.pools.values()
-    counts = (
+    counts = [
         _count(len(config.listeners), "listener"),
         _count(len(pools), "pool"),
         _count(sum(len(pool.backends) for pool in pools), "backend"),
         _count(len(config.routes), "route"),
-    )
+    ]
+    room = sum(pool.discovery.max_backends for pool in pools if pool.discovery is not None)
+    if room:
+        counts.append(f"room for {_count(room, 'backend')} by discovery")
     policies = ", ".join(sorted({pool.policy.name for pool in pools}))
     print(f"{path}: valid; {', '.join(counts)}; by {policies}")
     return 0

@@ -8,10 +8,14 @@ again at its next turn.
 import json
 import os
 from collections.abc import Iterable
+from time import sleep
 
 from smartlb.config.model import Backend
 from smartlb.config.numbering import VACANT, Member
 from smartlb.core.segment import Segment
+
+_TRIES = 1000
+_PAUSE_S = 0.001
 
 
 def publish(fd: int, segment: Segment, members: Iterable[Member]) -> None:
@@ -48,6 +52,14 @@ class MembershipReader:
         self._fd = fd
         self._segment = segment
         self._version = 0
+
+    def first(self) -> list[Member]:
+        """`news` for a process that begins: waits for a writer, as it must not believe that there are no backends."""
+        for _ in range(_TRIES):
+            if (members := self.news()) or self._fd < 0 or self._segment.membership_version[0] == 0:
+                return members
+            sleep(_PAUSE_S)
+        return []
 
     def news(self) -> list[Member]:
         """What is said of all positions for discovery, where that is new; empty otherwise, and while it is written."""

@@ -22,6 +22,10 @@ class Bar(StrEnum):
 class Eligibility:
     """Joins the four and tells the workers through the segment; the only writer of `Segment.eligible`.
 
+    Workers know from `smartlb.config.membership` which backends are there. Said here a second time, the two could not
+    be read at one moment: a pool that changes all its backends at once would seem empty in between. What is written of
+    a position therefore leaves out whether discovery finds its backend.
+
     Every backend may be picked at first. Where too few of a pool's backends are left, it panics: the others are more
     likely to be overloaded than down, or the checks wrong, and all but the drained ones are used (Envoy's panic
     threshold, https://www.envoyproxy.io/docs/envoy/latest/intro/arch_overview/upstream/load_balancing/panic_threshold).
@@ -40,7 +44,7 @@ class Eligibility:
         self._bars: list[dict[Bar, str]] = [
             {} if member.present else {Bar.GONE: "not discovered"} for member in numbering.backends
         ]
-        segment.eligible[:] = [not bars for bars in self._bars]
+        segment.eligible[:] = 1
         segment.eligibility_version += 1
 
     def set_health(self, index: int, healthy: bool, reason: str = "") -> None:
@@ -60,8 +64,9 @@ class Eligibility:
         self._set(index, Bar.GONE, gone, "not discovered")
 
     def forget(self, index: int) -> None:
-        """Another backend has the position of one that is gone; nothing is said of it but that, for now."""
+        """Another backend is to have the position of one that is gone; nothing is said of it but that, for now."""
         self._bars[index] = {Bar.GONE: "not discovered"}
+        self._publish(self._numbering.backends[index].pool)
 
     def take_over(self, bars: Mapping[int, Mapping[Bar, str]]) -> None:
         """Begin from what is said of backends already: for each index the bars, with their reasons."""
@@ -69,7 +74,7 @@ class Eligibility:
             {**bars.get(index, {}), **({Bar.GONE: own[Bar.GONE]} if Bar.GONE in own else {})}
             for index, own in enumerate(self._bars)
         ]
-        self._segment.eligible[:] = [not own for own in self._bars]
+        self._segment.eligible[:] = [self._works(index) for index in range(len(self._bars))]
         self._segment.eligibility_version += 1
 
     def bars(self, index: int) -> Mapping[Bar, str]:
@@ -78,7 +83,7 @@ class Eligibility:
 
     def eligible(self, index: int) -> bool:
         """Whether a backend may be picked."""
-        return bool(self._state(index))
+        return Bar.GONE not in self._bars[index] and self._works(index) > 0
 
     def panics(self, pool: str) -> bool:
         """Whether a pool uses backends that are unhealthy or ejected, for too few are left."""
@@ -94,33 +99,35 @@ class Eligibility:
 
     def count(self, pool: str) -> int:
         """How many backends of a pool may be picked."""
-        return sum(self._state(index) > 0 for index in self._numbering.pools[pool])
+        return sum(self.eligible(index) for index in self._numbering.pools[pool])
 
     def _set(self, index: int, bar: Bar, barred: bool, reason: str) -> None:
-        bars = self._bars[index]
+        bars, pool = self._bars[index], self._numbering.backends[index].pool
+        before = self.count(pool)
         if barred:
             bars[bar] = reason
         else:
             bars.pop(bar, None)
-        pool = self._numbering.backends[index].pool
         self._look_for_panic(pool)
-        members = self._numbering.pools[pool]
-        states = [self._state(member) for member in members]
-        own = self._segment.eligible[members.start : members.stop]
-        before = own.tolist()
-        if states == before:
-            return
-        own[:] = states
-        self._segment.eligibility_version += 1
-        self._log_pool(pool, sum(map(bool, before)), sum(map(bool, states)))
+        self._publish(pool)
+        if (left := self.count(pool)) != before:
+            self._log_pool(pool, before, left)
 
-    def _state(self, index: int) -> int:
+    def _publish(self, pool: str) -> None:
+        members = self._numbering.pools[pool]
+        states = [self._works(member) for member in members]
+        own = self._segment.eligible[members.start : members.stop]
+        if states != own.tolist():
+            own[:] = states
+            self._segment.eligibility_version += 1
+
+    def _works(self, index: int) -> int:
         """What `Segment.eligible` says of a backend."""
         bars = self._bars[index]
-        if not bars:
+        if not bars or bars.keys() == {Bar.GONE}:
             return 1
         panics = self._panics and self._numbering.backends[index].pool in self._panics
-        return 2 if panics and _wanted(bars) else 0
+        return 2 if panics and Bar.DRAINED not in bars else 0
 
     def _look_for_panic(self, pool: str) -> None:
         members = self._numbering.pools[pool]

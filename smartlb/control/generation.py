@@ -80,7 +80,8 @@ class Generation:
         if any(pool.discovery is not None for pool in config.pools.values()):
             handover = replace(handover, membership_fd=unlinked_file())
         self.membership = Membership(config, numbering, segment, handover.membership_fd)
-        self.membership.want(found or {})
+        if self.membership.want(found or {}):
+            self.membership.publish()
         self._readers = [segment.ring_reader(worker) for worker in range(config.workers)]
 
         self.log_socket: socket.socket | None = None
@@ -260,19 +261,23 @@ class Generation:
         """Free the positions of backends that are gone, likewise."""
         return self._seated(self.membership.rest()) if self.membership else []
 
-    def _seated(self, changed: Iterable[Member]) -> list[Member]:
-        new = []
-        for member in changed:
-            index = member.index
-            anew = member.present and self._tenancy.get(index) != member.tenancy
-            if anew:
-                self._tenancy[index] = member.tenancy
-                self.ejector.forget(index)
-                self.eligibility.forget(index)
-                new.append(member)
+    def _seated(self, changed: Sequence[Member]) -> list[Member]:
+        if not changed:
+            return []
+        new = [each for each in changed if each.present and self._tenancy.get(each.index) != each.tenancy]
+        fresh = {member.index for member in new}
+        for member in new:
+            self._tenancy[member.index] = member.tenancy
+            self.ejector.forget(member.index)
+            self.eligibility.forget(member.index)
+        # Workers use newcomers from here on, and nothing must be said of them that is of those before.
+        self.membership.publish()
+        # Those that are there first: with the others gone, the pool is not empty in between.
+        for member in sorted(changed, key=lambda each: not each.present):
+            anew = member.index in fresh
             self.health.seat(member, anew=anew)
-            self.eligibility.set_gone(index, not member.present)
-            if not member.vacant:
+            self.eligibility.set_gone(member.index, not member.present)
+            if not member.vacant and not self._over.is_set():  # those that drain beside the present one say nothing
                 what = "joins" if anew else "leaves" if member.leaving else "stays"
                 log.info(
                     "pool %s: backend %s at %s %s", member.pool, member.settings.label, member.settings.address, what

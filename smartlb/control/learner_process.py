@@ -87,7 +87,7 @@ def _run(config: Config, numbering: Numbering, segment: Segment, handover: Hando
     # A writer that died while it published left a version that a reader may have seen: go on beyond it.
     learner = make_learner(config, numbering, segment.snapshot.version)
     membership = MembershipReader(handover.membership_fd, segment)
-    numbering.seat(membership.news())
+    numbering.seat(membership.first())
     seat(learner, config, numbering)
     signals = _Signals()
     names = names_of(config, numbering)

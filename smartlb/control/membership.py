@@ -34,9 +34,7 @@ class Membership:
         self._first: dict[str, int] = {}
         for name, pool in config.pools.items():
             if pool.discovery is not None:
-                self._positions[name] = Positions(
-                    pool.discovery.max_backends, [backend.address for backend in pool.backends]
-                )
+                self._positions[name] = Positions(pool.discovery.max_backends, pool.backends)
                 self._first[name] = numbering.pools[name].start + len(pool.backends)
         self._complained: dict[str, int] = {}
 
@@ -45,29 +43,30 @@ class Membership:
         return bool(self._positions)
 
     def want(self, found: Found) -> list[Member]:
-        """Take in what was found; returns the members that have changed, which are published already."""
+        """Take in what was found; returns the members that have changed, which are to be published."""
         for name, backends in found.items():
             if name in self._positions:
                 self._positions[name].want(backends, monotonic())
         return self._seat()
 
     def rest(self) -> list[Member]:
-        """Free positions whose backends are gone; to be called now and then. Returns what has changed."""
+        """Free positions whose backends are gone; to be called now and then. Returns what has changed, likewise."""
         in_flight = self._segment.in_flight.sum(axis=0).tolist()
         for name, positions in self._positions.items():
             first = self._first[name]
             positions.rest(in_flight[first : first + len(positions.seats)], monotonic())
         return self._seat()
 
+    def publish(self) -> None:
+        """Tell the other processes."""
+        publish(self._fd, self._segment, [member for name in self._positions for member in self._members(name)])
+
     def unplaced(self, pool: str) -> int:
         """How many backends of a pool were found for which it has no room."""
         return len(self._positions[pool].unplaced) if pool in self._positions else 0
 
     def _seat(self) -> list[Member]:
-        members = [member for name in self._positions for member in self._members(name)]
-        changed = self._numbering.seat(members)
-        if changed:
-            publish(self._fd, self._segment, members)
+        changed = self._numbering.seat(member for name in self._positions for member in self._members(name))
         for name, positions in self._positions.items():
             self._complain(name, positions)
         return changed

@@ -386,7 +386,7 @@ class Pool:
         self._snapshot = snapshot if self._learned else None
         eligible = self._segment.eligible[self._slice].copy()
         if self.settings.discovery is not None:
-            # The two are not published at once: what is eligible may not be known here yet.
+            # The segment says nothing of whether there is a backend; see `smartlb.control.eligibility`.
             eligible *= np.array([member.present for member in self._members], dtype=np.uint8)
         self.view = self._make_view(eligible != 0)
         if self._eligible is not None:

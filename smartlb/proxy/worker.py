@@ -131,6 +131,7 @@ class Worker:
     ) -> None:
         numbering = Numbering(config)
         self._membership = MembershipReader(membership_fd, segment)
+        numbering.seat(self._membership.first())
         self.header_bytes = config.limits.header_bytes
         self.header_count = config.limits.header_count
         self.body_bytes = config.limits.body_bytes

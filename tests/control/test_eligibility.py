@@ -113,3 +113,26 @@ def test_pools_do_not_panic_unless_they_are_told_when(segment: Segment) -> None:
     for index in range(3):
         eligibility.set_health(index, False)
     assert segment.eligible.tolist() == [0, 0, 0]
+
+
+def test_workers_are_not_told_a_second_time_who_is_there(eligibility: Eligibility, segment: Segment) -> None:
+    eligibility.set_gone(0, True)
+    assert segment.eligible.tolist() == [1, 1, 1]
+    assert not eligibility.eligible(0)
+    assert eligibility.count("web") == 1
+    eligibility.set_health(0, False)
+    assert segment.eligible.tolist() == [0, 1, 1]
+    eligibility.forget(0)
+    assert segment.eligible.tolist() == [1, 1, 1]
+    assert not eligibility.eligible(0)
+    eligibility.set_gone(0, False)
+    assert eligibility.eligible(0)
+
+
+def test_backends_that_are_gone_are_not_counted_in_a_panic(segment: Segment) -> None:
+    eligibility = Eligibility(segment, Numbering(CONFIG), {"web": 0.6})
+    eligibility.set_gone(0, True)
+    assert not eligibility.panics("web")
+    eligibility.set_health(1, False)
+    assert eligibility.panics("web")
+    assert eligibility.count("web") == 1

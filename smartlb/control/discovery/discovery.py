@@ -95,6 +95,11 @@ class Discovery:
         for name in [*self._tasks]:
             if name in prepared.sources or name not in prepared.standings:
                 self._tasks.pop(name).cancel()
+        for name, standing in prepared.standings.items():
+            earlier = self.standings.get(name)
+            if earlier is not None and earlier is not standing and standing.answered_s is None:
+                # Since it was prepared, the admin API may have been told of others, or the earlier source found them.
+                standing.backends = earlier.backends
         self._earlier = {}
         self.standings = prepared.standings
         for name, source in prepared.sources.items():

@@ -10,6 +10,7 @@ import dns.asyncresolver
 import dns.exception
 import dns.name
 import dns.resolver
+from pydantic import ValidationError
 
 from smartlb.config.discovery import DnsDiscovery
 from smartlb.config.model import Backend
@@ -23,7 +24,8 @@ _LEAST_WEIGHT = 0.01
 class DnsSource:
     """What a name resolves to.
 
-    Of SRV records those of the lowest priority are taken; their targets are resolved by the same name server.
+    Of SRV records those of the lowest priority are taken; their targets are resolved by the same name server. A target
+    that does not exist is left out where another one does: hosts often go before the records that name them.
     """
 
     def __init__(self, settings: DnsDiscovery) -> None:
@@ -44,7 +46,7 @@ class DnsSource:
                 backends = await (self._addresses(resolver) if settings.record == "a" else self._services(resolver))
         except TimeoutError:
             raise NotFound(f"{settings.name}: no answer within {settings.timeout_s:g} s") from None
-        except (dns.exception.DNSException, OSError) as error:
+        except (dns.exception.DNSException, OSError, ValidationError) as error:
             raise NotFound(f"{settings.name}: {_reason(error)}") from None
         self._failures = 0
         self.again_s = max(settings.min_ttl_s, self._ttl_s)
@@ -77,13 +79,28 @@ class DnsSource:
         largest = max(record.weight for record in records)
         scale = 1.0 if largest <= _LARGEST_WEIGHT else 1.0 / _LARGEST_WEIGHT
         found: dict[str, Backend] = {}
-        hosts = await asyncio.gather(*(self._hosts(resolver, record.target) for record in records))
-        for record, own in zip(records, hosts, strict=True):
+        targets = await asyncio.gather(*(self._target(resolver, record.target) for record in records))
+        missing = [own for own in targets if isinstance(own, NotFound)]
+        if len(missing) == len(targets):
+            raise missing[0]
+        for record, own in zip(records, targets, strict=True):
+            if isinstance(own, NotFound):
+                continue
             weight = max(record.weight * scale, _LEAST_WEIGHT) if largest else 1.0
             for host in own:
                 address = _joined(host, record.port)
                 found.setdefault(address, Backend(address=address, weight=weight))
         return list(found.values())
+
+    async def _target(self, resolver: dns.asyncresolver.Resolver, name: dns.name.Name) -> list[str] | NotFound:
+        """The addresses of a host that SRV records name, or that it does not exist."""
+        try:
+            return await self._hosts(resolver, name)
+        except dns.resolver.NXDOMAIN as error:
+            # For how long it does not exist is not looked at: the SRV records say when to ask again.
+            return NotFound(f"{self._settings.name}: {_reason(error)}")
+        except NotFound as error:
+            return error
 
     async def _hosts(self, resolver: dns.asyncresolver.Resolver, name: dns.name.Name) -> list[str]:
         """The addresses of a host, in an order of their own, not that of the answer, which changes."""

@@ -1,12 +1,12 @@
 """Which position of its pool each backend has that discovery found. Pure: no clock, no I/O.
 
-A backend is known by its address. One that is found no more leaves: it keeps its position until nothing is in flight
-there and a time has passed, so that late records are not taken for its successor's. Where it is found again before
-that, it goes on as it was. HAProxy's server templates work likewise, https://docs.haproxy.org/3.0/configuration.html
-(`server-template`), but give a position anew at once.
+A backend is known by its address; a name that another one has is not given twice. One that is found no more leaves: it
+keeps its position until nothing is in flight there and a time has passed, so that late records are not taken for its
+successor's. Where it is found again before that, it goes on as it was. HAProxy's server templates work likewise,
+https://docs.haproxy.org/3.0/configuration.html (`server-template`), but give a position anew at once.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from smartlb.config.model import Backend
@@ -35,30 +35,38 @@ class Positions:
 
     Args:
         size: how many there are.
-        reserved: addresses of backends that the pool has anyway; they are not found a second time.
+        static: backends that the pool has anyway; they are not found a second time.
 
     Attributes:
         seats: the positions.
         unplaced: backends that are wanted and have no position.
     """
 
-    def __init__(self, size: int, reserved: Iterable[str] = ()) -> None:
+    def __init__(self, size: int, static: Sequence[Backend] = ()) -> None:
         self.seats: list[Seat] = [Seat()] * size
         self.unplaced: list[Backend] = []
-        self._reserved = frozenset(reserved)
+        self._static = {backend.address for backend in static}
+        self._static_names = {backend.label for backend in static}
 
     def want(self, backends: Sequence[Backend], now_s: float) -> None:
         """Say which backends there are now: those that are new join, and those that are missing leave."""
-        wanted = {backend.address: backend for backend in backends if backend.address not in self._reserved}
+        wanted = {
+            backend.address: _nameless(backend) if backend.label in self._static_names else backend
+            for backend in backends
+            if backend.address not in self._static
+        }
+        names = {backend.label for backend in wanted.values()}
         for at, seat in enumerate(self.seats):
             if seat.backend is None:
                 continue
             backend = wanted.pop(seat.backend.address, None)
             if backend is not None:
                 self.seats[at] = replace(seat, backend=backend, left_s=None)
-            elif seat.left_s is None:
-                # A backend at another address may have its name now; it is known by its own address until it is gone.
-                self.seats[at] = replace(seat, backend=seat.backend.model_copy(update={"name": None}), left_s=now_s)
+            else:
+                # One that leaves is called as before, so that its last requests are counted and logged under its name,
+                # until another one has that.
+                leaving = _nameless(seat.backend) if seat.backend.label in names else seat.backend
+                self.seats[at] = replace(seat, backend=leaving, left_s=now_s if seat.left_s is None else seat.left_s)
         self.unplaced = list(wanted.values())
         self._place()
 
@@ -81,3 +89,8 @@ class Positions:
         for (tenancy, at), backend in placed:
             self.seats[at] = Seat(backend, tenancy + 1)
         self.unplaced = self.unplaced[len(placed) :]
+
+
+def _nameless(backend: Backend) -> Backend:
+    """The same one, known by its address."""
+    return backend.model_copy(update={"name": None})

@@ -17,6 +17,7 @@ class NameServer(asyncio.DatagramProtocol):
     Attributes:
         zone: records by name and type, such as ``("web.test.", "A")``.
         ttl_s: of all of them.
+        fails: names for which it answers SERVFAIL.
         questions: how many came.
     """
 
@@ -25,6 +26,7 @@ class NameServer(asyncio.DatagramProtocol):
         self.ttl_s = 0
         self.rcode = dns.rcode.NOERROR
         self.silent = False
+        self.fails: set[str] = set()
         self.questions = 0
         self.address = ""
 
@@ -44,6 +46,8 @@ class NameServer(asyncio.DatagramProtocol):
         name = question.name.to_text()
         if self.rcode != dns.rcode.NOERROR:
             answer.set_rcode(self.rcode)
+        elif name in self.fails:
+            answer.set_rcode(dns.rcode.SERVFAIL)
         elif not any(known == name for known, _ in self.zone):
             answer.set_rcode(dns.rcode.NXDOMAIN)
         elif records := self.zone.get((name, kind)):

@@ -48,6 +48,31 @@ async def test_services_of_the_lowest_priority_have_ports_and_weights() -> None:
         assert await found(of) == []
 
 
+async def test_a_target_that_does_not_exist_is_left_out_and_one_that_cannot_be_asked_for_is_not() -> None:
+    async with name_server() as server:
+        server.zone = {
+            ("web.test.", "SRV"): ["0 1 81 a.test.", "0 1 82 gone.test.", "0 1 83 empty.test."],
+            ("a.test.", "A"): ["10.0.0.1"],
+            ("empty.test.", "TXT"): ["x"],
+        }
+        of = source(server, record="srv", timeout_s=1.0)
+        assert await found(of) == [("10.0.0.1:81", 1.0)]
+        server.fails.add("gone.test.")
+        with pytest.raises(NotFound):
+            await of.look()
+        server.fails.clear()
+        del server.zone["a.test.", "A"]
+        with pytest.raises(NotFound, match="NXDOMAIN"):
+            await of.look()
+
+
+async def test_records_that_are_no_backends_are_a_failure() -> None:
+    async with name_server() as server:
+        server.zone = {("web.test.", "SRV"): ["0 1 0 a.test."], ("a.test.", "A"): ["10.0.0.1"]}
+        with pytest.raises(NotFound, match="address"):
+            await source(server, record="srv").look()
+
+
 @pytest.mark.parametrize(("ttl_s", "again_s"), [(0, 0.5), (20, 20.0), (3600, 60.0)])
 async def test_the_ttl_says_when_to_ask_again_within_bounds(ttl_s: int, again_s: float) -> None:
     async with name_server() as server:

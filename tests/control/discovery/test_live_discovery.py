@@ -160,6 +160,9 @@ async def test_no_request_fails_while_backends_join_and_leave(tmp_path: Path, po
             for _ in range(12):
                 write(path, named(at, "a", *rng.sample(NAMES[1:], rng.randint(0, 3))))
                 await asyncio.sleep(0.12)
+            for turn in range(10):  # all of them at once
+                write(path, named(at, *(NAMES[:2] if turn % 2 else NAMES[2:])))
+                await asyncio.sleep(0.08)
             over.set()
             await running
             assert failures == [], router.log

@@ -10,27 +10,34 @@ SIZE = 4
 
 steps = st.lists(
     st.one_of(
-        st.sets(st.integers(1, 7), max_size=6),
+        st.dictionaries(st.integers(1, 7), st.sampled_from(["a", "b", "c", "d", "static", None]), max_size=6),
         st.tuples(st.floats(0.0, 15.0), st.lists(st.integers(0, 1), min_size=SIZE, max_size=SIZE)),
     ),
     max_size=30,
 )
 
 
-def backend(number: int) -> Backend:
-    return Backend(address=f"10.0.0.{number}:80")
+def backend(number: int, name: str | None = None) -> Backend:
+    return Backend(name=name, address=f"10.0.0.{number}:80")
+
+
+def unlike(names: dict[int, str | None]) -> dict[int, str | None]:
+    """What a source says: no name twice."""
+    given = set[str]()
+    return {at: name for at, name in names.items() if name is None or not (name in given or given.add(name))}  # type: ignore[func-returns-value]
 
 
 @settings(deadline=None, max_examples=300)
 @given(steps)
-def test_positions_are_kept_rested_and_counted(steps: list[set[int] | tuple[float, list[int]]]) -> None:
-    positions, now_s, wanted = Positions(SIZE, ["10.0.0.7:80"]), 0.0, set[int]()
+def test_positions_are_kept_rested_and_counted(steps: list[dict[int, str | None] | tuple[float, list[int]]]) -> None:
+    positions, now_s, wanted = Positions(SIZE, [backend(7, "static")]), 0.0, set[int]()
     for step in steps:
         before = list(positions.seats)
         in_flight = [0] * SIZE
-        if isinstance(step, set):
-            wanted = step - {7}
-            positions.want([backend(number) for number in step], now_s)
+        if isinstance(step, dict):
+            found = unlike(step)
+            wanted = set(found) - {7}
+            positions.want([backend(number, name) for number, name in found.items()], now_s)
         else:
             passed_s, in_flight = step
             now_s += passed_s
@@ -39,6 +46,8 @@ def test_positions_are_kept_rested_and_counted(steps: list[set[int] | tuple[floa
         assert len(seats) == SIZE
         addresses = [seat.backend.address for seat in seats if seat.backend]
         assert len(addresses) == len(set(addresses)), "no backend has two positions"
+        labels = ["static", *(seat.backend.label for seat in seats if seat.backend)]
+        assert len(labels) == len(set(labels)), "no name is there twice"
         present = {seat.backend.address for seat in seats if seat.backend and seat.left_s is None}
         unplaced = {each.address for each in positions.unplaced}
         assert present | unplaced == {backend(number).address for number in wanted}
@@ -69,6 +78,19 @@ def test_a_name_that_has_moved_is_not_there_twice() -> None:
     positions.want([Backend(name="a", address="10.0.0.1:80")], 0.0)
     positions.want([Backend(name="a", address="10.0.0.2:80")], 1.0)
     assert [seat.backend.label for seat in positions.seats if seat.backend] == ["10.0.0.1:80", "a"]
+
+
+def test_one_that_leaves_is_called_as_before() -> None:
+    positions = Positions(2)
+    positions.want([backend(1, "a")], 0.0)
+    positions.want([], 1.0)
+    assert [seat.backend.label for seat in positions.seats if seat.backend] == ["a"]
+
+
+def test_a_name_of_the_configuration_is_not_given_again() -> None:
+    positions = Positions(1, [backend(7, "static")])
+    positions.want([backend(1, "static")], 0.0)
+    assert [seat.backend.label for seat in positions.seats if seat.backend] == ["10.0.0.1:80"]
 
 
 def test_changes_at_an_address_keep_the_position() -> None:

@@ -1,0 +1,55 @@
+"""What the sources of a configuration have found goes on in the next one."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from smartlb.config.model import Backend, Config
+from smartlb.control.discovery.discovery import Discovery, NotChanged
+from tests.served import configuration
+
+
+def config(discovery: dict[str, Any]) -> Config:
+    return Config.model_validate(configuration([], {"discovery": discovery}))
+
+
+def backend(number: int) -> Backend:
+    return Backend(address=f"10.0.0.{number}:80")
+
+
+@pytest.mark.parametrize("then", [{"api": {}}, {"api": {}, "max_backends": 3}])
+async def test_what_is_added_while_a_reload_goes_on_is_not_lost(then: dict[str, Any]) -> None:
+    discovery = Discovery(lambda _found: None)
+    discovery.follow(await discovery.prepare(config({"api": {}})))
+    discovery.add("web", backend(1), [])
+    prepared = await discovery.prepare(config(then))
+    discovery.add("web", backend(2), [])
+    discovery.follow(prepared)
+    assert discovery.found() == {"web": [backend(1), backend(2)]}
+    discovery.stop()
+
+
+async def test_what_a_new_source_has_found_is_not_undone_by_the_earlier_one(tmp_path: Path) -> None:
+    path = tmp_path / "web.json"
+    path.write_text('["10.0.0.3:80"]')
+    discovery = Discovery(lambda _found: None)
+    discovery.follow(await discovery.prepare(config({"api": {}})))
+    discovery.add("web", backend(1), [])
+    prepared = await discovery.prepare(config({"file": {"path": str(path)}}))
+    discovery.add("web", backend(2), [])
+    discovery.follow(prepared)
+    assert discovery.found() == {"web": [backend(3)]}
+    with pytest.raises(NotChanged, match="takes no backends from the admin API"):
+        discovery.add("web", backend(2), [])
+    discovery.stop()
+
+
+async def test_a_reload_that_is_refused_changes_nothing() -> None:
+    discovery = Discovery(lambda _found: None)
+    discovery.follow(await discovery.prepare(config({"api": {}})))
+    discovery.add("web", backend(1), [])
+    await discovery.prepare(config({"api": {}, "max_backends": 1}))
+    discovery.add("web", backend(2), [])
+    assert discovery.found() == {"web": [backend(1), backend(2)]}
+    discovery.stop()
