@@ -129,7 +129,9 @@ async def test_a_deadline_of_the_client_ends_the_call_at_the_backend(live: Live,
         with pytest.raises(aio.AioRpcError) as error:
             await channel.unary_unary("/echo/hang")(b"", timeout=0.3)
         assert error.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-        assert (await router.record())["outcome"] == Outcome.CLIENT_GONE
+        record = await router.record()
+        # The server knows of the deadline too, and may be the first to act on it.
+        assert (record["outcome"], record["status"]) in ((Outcome.CLIENT_GONE, 0), (Outcome.COMPLETE, 504))
         assert router.in_flight == [0]
         assert await channel.unary_unary("/echo/unary")(b"a", timeout=10) == b"a"
 
