@@ -250,15 +250,22 @@ class Exchange:
         self._dispatched_s = monotonic()
         self._connect()
 
-    def unseen(self) -> None:
-        """The backend has said that it has not looked at the request."""
+    def unseen(self, *, again: bool) -> None:
+        """The backend has said that it has not looked at the request.
+
+        Args:
+            again: whether another connection to it may help.
+        """
         if self._replay is None:
             self.broken(Outcome.RESET, "the backend refused the request, and not all of it is here to be sent again")
             return
         self._connection = None
         self._unsent = self._replay
-        self._dispatched_s = monotonic()
-        self._connect()
+        if again:
+            self._dispatched_s = monotonic()
+            self._connect()
+        else:
+            self.connect_failed(self._position, Outcome.CONNECT_FAILED, "it refused the request")
 
     def broken(self, outcome: Outcome, reason: str) -> None:
         """The exchange with the backend failed."""

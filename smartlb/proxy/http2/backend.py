@@ -141,7 +141,7 @@ class Http2BackendConnection(Connection):
     def _on_reset(self, event: StreamReset) -> None:
         stream = self.streams.get(event.stream_id)
         if stream is not None and event.error_code == ErrorCodes.REFUSED_STREAM:
-            self._unseen(stream)
+            self._unseen(stream, again=False)
         super()._on_reset(event)
 
     def _on_goaway(self, event: ConnectionTerminated) -> None:
@@ -150,16 +150,17 @@ class Http2BackendConnection(Connection):
         last = cast(int, event.last_stream_id)
         for stream in list(self.streams.values()):
             if stream.number > last:
-                self._unseen(stream)
+                # A connection that says so of its first request would do it again.
+                self._unseen(stream, again=cast(BackendConnection, stream.protocol).reused)
                 stream.lost()
         if not self.streams:
             self.end(ErrorCodes.NO_ERROR)
 
-    def _unseen(self, stream: Stream) -> None:
+    def _unseen(self, stream: Stream, *, again: bool) -> None:
         backend = cast(BackendConnection, stream.protocol)
         exchange, backend.exchange = backend.exchange, None
         if exchange is not None:
-            exchange.unseen()
+            exchange.unseen(again=again)
 
     _HANDLERS: ClassVar = {
         **Connection._HANDLERS,
