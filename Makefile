@@ -26,13 +26,17 @@ lint: $(VENV)/dev  ## Lint and type-check.
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-bench: $(VENV)/dev  ## The benchmarks: picks, simulator, abusive clients, TLS, and the proxy beside those that are installed.
+bench: $(VENV)/dev  ## All benchmarks, beside the proxies that are installed (an hour and a half).
 	@mkdir -p bench-results
 	@$(BIN)/python -m benchmarks.pick --json bench-results/pick.json
 	@$(BIN)/python -m benchmarks.simulator --json bench-results/simulator.json
 	@$(BIN)/python -m benchmarks.reality --json bench-results/reality.json
 	@$(BIN)/python -m benchmarks.abuse --json bench-results/abuse.json
 	@$(BIN)/python -m benchmarks.tls --json bench-results/tls.json
+	@$(BIN)/python -m benchmarks.tcp --json bench-results/tcp.json
+	@$(BIN)/python -m benchmarks.http2 --json bench-results/http2.json
+	@$(BIN)/python -m benchmarks.learning --json bench-results/learning.json
+	@$(BIN)/python -m benchmarks.live --json bench-results/live.json
 	@$(BIN)/python -m benchmarks.proxy --json bench-results/proxy.json $(ARGS)
 
 chaos: $(VENV)/dev  ## Kill, stop, reset and reload everything under load: what is lost (90 s).

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from rich.console import Console
 
@@ -61,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=int, default=4, help="of load per proxy and round (default: 4)")
     parser.add_argument("--connections", type=int, default=64, help="of the load generator (default: 64)")
     parser.add_argument("--shape", choices=list(SHAPES), default="small", help="of requests (default: small)")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="also write the figures to this file")
     chosen = parser.parse_args(arguments)
     console = Console(stderr=True)
     programs = {name: program for name, peer in PEERS.items() if (program := peer.find()) is not None}
@@ -84,7 +86,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.print(str(error), style="red", markup=False)
         return 1
     results = [Result(name, PEERS[name].version(programs[name]), shape.name, found) for name, found in rounds.items()]
-    Console(width=None if sys.stdout.isatty() else 120).print(table([result.as_json() for result in results]))
+    rows = [result.as_json() for result in results]
+    Console(width=None if sys.stdout.isatty() else 120).print(table(rows))
+    if chosen.json:
+        chosen.json.parent.mkdir(parents=True, exist_ok=True)
+        chosen.json.write_text(json.dumps(rows, indent=2) + "\n")
     return 0
 
 
