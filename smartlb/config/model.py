@@ -12,6 +12,7 @@ from smartlb.config.discovery import Discovery
 from smartlb.config.section import Section as Section
 from smartlb.config.traffic import (
     Affinity,
+    Compression,
     Mirror,
     RateLimit,
     Redirect,
@@ -236,14 +237,17 @@ class Route(Section):
     )
     remove_response_headers: ResponseHeaderNames = Field(default=[], description="Headers that clients do not get.")
 
+    compression: Compression | None = Field(default=None, description="Compression of responses; none where not given.")
     mirror: Mirror | None = Field(default=None, description="Copies for another pool; none where not given.")
 
     @model_validator(mode="after")
     def _one_destination(self) -> "Route":
         if sum(each is not None for each in (self.pool, self.split, self.redirect, self.respond)) != 1:
             raise ValueError("a route needs one, and only one, of `pool`, `split`, `redirect` and `respond`")
-        if (self.redirect or self.respond) and (self.edits or self.mirror):
-            raise ValueError("`rewrite`, `mirror` and changes of headers are for requests that go to a pool")
+        if (self.redirect or self.respond) and (self.edits or self.mirror or self.compression):
+            raise ValueError(
+                "`rewrite`, `mirror`, `compression` and changes of headers are for requests that go to a pool"
+            )
         if self.mirror and self.mirror.pool in (self.pool, *(self.split or ())):
             raise ValueError(f"`mirror` needs a pool of its own; {self.mirror.pool!r} has the route's requests")
         if self.rewrite and self.match.path_prefix is None:

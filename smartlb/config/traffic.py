@@ -23,6 +23,8 @@ _CONNECTION = frozenset(
 )
 """Headers of one connection (RFC 9110 section 7.6.1), or that say where a message ends: the router's own affair."""
 
+ContentType = Annotated[str, Form(r"[a-z]+/(?:\*|[a-z0-9][a-z0-9.+-]*)", "TYPE/SUBTYPE or TYPE/* in lower case")]
+
 _PLACEHOLDERS = ("{host}", "{path}", "{query}")
 
 
@@ -91,6 +93,32 @@ RequestHeaderNames = Annotated[list[HeaderName], AfterValidator(_removable_from_
 
 ResponseHeaderNames = Annotated[list[HeaderName], AfterValidator(_removable)]
 """Headers that may be removed from responses."""
+
+
+class Compression(Section):
+    """Responses are compressed for clients that take it."""
+
+    encodings: list[Literal["zstd", "br", "gzip"]] = Field(
+        default=["zstd", "br", "gzip"], min_length=1, description="Which may be used, the preferred first."
+    )
+    content_types: list[ContentType] = Field(
+        default=[
+            "text/*",
+            "application/json",
+            "application/javascript",
+            "application/xml",
+            "application/wasm",
+            "image/svg+xml",
+        ],
+        min_length=1,
+        description="Types of content that are compressed; TYPE/* for all of a kind.",
+    )
+    min_bytes: int = Field(
+        default=1_024, ge=0, description="Least length; a response that does not say its own is long enough."
+    )
+    gzip_level: int = Field(default=5, ge=1, le=9, description="Higher is smaller and slower.")
+    br_level: int = Field(default=4, ge=0, le=11, description="Likewise.")
+    zstd_level: int = Field(default=3, ge=1, le=19, description="Likewise.")
 
 
 class Redirect(Section):

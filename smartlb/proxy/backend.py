@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from smartlb.core.outcome import COMPLETE, Outcome
 from smartlb.proxy.chunked import BadChunk, ChunkedBody
+from smartlb.proxy.compression import chunk
 from smartlb.proxy.http1 import CHUNKED, UNTIL_CLOSE, MalformedResponse, SwitchedProtocols, parse_response
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ class BackendConnection(asyncio.Protocol):
         self._keep_alive = keep_alive
         self._left = length
         if length == CHUNKED:
-            self._chunked = ChunkedBody(unframed=exchange.http10)
+            self._chunked = ChunkedBody(unframed=exchange.http10 or exchange.encoder is not None)
         self._in_body = True
         self._body(exchange, data, head, end)
 
@@ -174,6 +175,8 @@ class BackendConnection(asyncio.Protocol):
     def _write(self, exchange: "Exchange", head: bytes, data: bytes, at: int) -> None:
         """Send the client `head` and ``data[at:]``."""
         transport = exchange.client.transport
+        if exchange.encoder is not None:
+            data, at = chunk(exchange.encoder.encode(data[at:])) if at < len(data) else b"", 0
         size = len(data) - at
         if size >= _COPY_BELOW:
             transport.writelines((head, memoryview(data)[at:]))

@@ -15,6 +15,7 @@ from smartlb.proxy.retries import NOTHING_SENT
 
 if TYPE_CHECKING:
     from smartlb.proxy.backend import BackendConnection
+    from smartlb.proxy.compression import Encoder
     from smartlb.proxy.requester import Requester
 
 _NEVER = float("nan")
@@ -40,9 +41,11 @@ class Exchange:
         keep_alive: whether the client's connection stays open afterwards.
         failed_as: the status that a failure counts as which the response's own status does not show; 0 for none.
         may_hedge: whether another attempt may be made beside this one.
+        encoder: compresses the body of the response, where that is done.
     """
 
     may_hedge: ClassVar[bool] = True
+    encoder: "Encoder | None" = None
 
     __slots__ = (
         "_attempt",

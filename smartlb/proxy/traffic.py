@@ -7,14 +7,17 @@ from typing import Any
 from smartlb.config.model import Pool as Settings
 from smartlb.config.model import Route
 from smartlb.proxy.answers import FixedResponse, Redirection
+from smartlb.proxy.compression import Compression, Encoder, chunk
 from smartlb.proxy.exchange import Exchange
 from smartlb.proxy.forwarding import Peer
-from smartlb.proxy.http1 import HeaderBlock
+from smartlb.proxy.http1 import CHUNKED, HeaderBlock, header_value
 from smartlb.proxy.mirror import Mirror
 from smartlb.proxy.pool import Pool
 from smartlb.proxy.rate_limit import RateLimit
 from smartlb.proxy.rewriting import HeaderEdits, PrefixRewrite
 from smartlb.proxy.split import Split
+
+_accept_encoding = header_value("accept-encoding")
 
 
 def needs_control(route: Route, pools: Mapping[str, Settings]) -> bool:
@@ -24,6 +27,7 @@ def needs_control(route: Route, pools: Mapping[str, Settings]) -> bool:
         or route.edits
         or route.rate_limit is not None
         or route.mirror is not None
+        or route.compression is not None
         or pools[route.pool].affinity is not None
     )
 
@@ -41,6 +45,7 @@ class RouteTraffic:
         response_edits: changes to the heads of responses.
         limit: how many requests a client may send, where there is one.
         mirror: makes copies of requests, where the route has them made.
+        compression: of responses, where there is any.
     """
 
     __slots__ = (
@@ -50,6 +55,7 @@ class RouteTraffic:
         "_split",
         "_split_by_client",
         "answer",
+        "compression",
         "limit",
         "mirror",
         "response_edits",
@@ -73,6 +79,7 @@ class RouteTraffic:
         self.response_edits = HeaderEdits(route.set_response_headers, route.remove_response_headers)
 
         self.limit = RateLimit(route.rate_limit) if route.rate_limit is not None else None
+        self.compression = Compression(route.compression) if route.compression is not None else None
         self.mirror = Mirror(route.mirror, pools, random) if route.mirror is not None else None
 
     def pool(self, peer: Peer, target: bytes, block: HeaderBlock) -> Pool:
@@ -94,7 +101,7 @@ class RouteTraffic:
 class ControlledExchange(Exchange):
     """An exchange on such a route."""
 
-    __slots__ = ("_block", "_copy", "_peer", "_traffic")
+    __slots__ = ("_block", "_copy", "_peer", "_traffic", "encoder")
 
     def __init__(self, traffic: RouteTraffic, peer: Peer, block: HeaderBlock, *rest: Any) -> None:
         super().__init__(*rest)
@@ -102,6 +109,7 @@ class ControlledExchange(Exchange):
         self._peer = peer
         self._block = block
         self._copy: bytes | None = None
+        self.encoder: Encoder | None = None
 
     def start(self, data: bytes) -> None:
         """As for any exchange, with a copy of the request for the mirror."""
@@ -132,4 +140,16 @@ class ControlledExchange(Exchange):
         if edits:
             raw = edits.apply(raw)
         raw += self.pool.response_line(self._key, self._position)
+        compression = self._traffic.compression
+        if compression is not None and not self.http10:
+            accepted = _accept_encoding(self._block)
+            raw, self.encoder = compression.applied(raw, status, length, self.method, accepted)
+            if self.encoder is not None:
+                length = CHUNKED
         return super().start_response(raw, status, length)
+
+    def response_complete(self, now_s: float) -> None:
+        """As for any exchange, with the end of what was compressed."""
+        if self.encoder is not None:
+            self.client.transport.write(chunk(self.encoder.end()) + b"0\r\n\r\n")
+        super().response_complete(now_s)

@@ -1,0 +1,153 @@
+"""Responses made smaller on their way to clients that take it, by gzip, Brotli or Zstandard.
+
+RFC 9110: negotiation in section 12.5.3, what may not be changed in 7.7, validators in 8.8.1. The libraries do the
+compressing. A body of unknown length may be a stream that somebody waits for, so each of its pieces is passed on whole.
+"""
+
+import re
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Protocol
+
+import brotli
+import zstandard
+
+from smartlb.config.traffic import Compression as Settings
+from smartlb.proxy.http1 import without_header
+
+_CODING = re.compile(rb"[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*(?:;[ \t]*[qQ]=([01](?:\.[0-9]{0,3})?))?[ \t]*")
+_VARY_ALL: Final = re.compile(rb"\r\n(?i:vary):[^\r\n]*(?:\*|accept-encoding)", re.IGNORECASE)
+_STRONG_TAG: Final = re.compile(rb"(\r\n(?i:etag):[ \t]*)\"")
+
+
+class Encoder(Protocol):
+    """Compresses one body."""
+
+    def encode(self, data: bytes) -> bytes:
+        """What can be sent after this piece."""
+
+    def end(self) -> bytes:
+        """The rest."""
+
+
+class _Gzip:
+    def __init__(self, level: int, whole: bool) -> None:
+        self._stream = zlib.compressobj(level, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+        self._whole = whole
+
+    def encode(self, data: bytes) -> bytes:
+        out = self._stream.compress(data)
+        return out if self._whole else out + self._stream.flush(zlib.Z_SYNC_FLUSH)
+
+    def end(self) -> bytes:
+        return self._stream.flush()
+
+
+class _Brotli:
+    def __init__(self, level: int, whole: bool) -> None:
+        self._stream = brotli.Compressor(quality=level)
+        self._whole = whole
+
+    def encode(self, data: bytes) -> bytes:
+        out: bytes = self._stream.process(data)
+        return out if self._whole else out + self._stream.flush()
+
+    def end(self) -> bytes:
+        out: bytes = self._stream.finish()
+        return out
+
+
+class _Zstd:
+    def __init__(self, level: int, whole: bool) -> None:
+        self._stream = zstandard.ZstdCompressor(level=level).compressobj()
+        self._whole = whole
+
+    def encode(self, data: bytes) -> bytes:
+        out = self._stream.compress(data)
+        return out if self._whole else out + self._stream.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+
+    def end(self) -> bytes:
+        return self._stream.flush()
+
+
+_ENCODERS: Final[Mapping[bytes, Callable[[int, bool], Encoder]]] = {b"gzip": _Gzip, b"br": _Brotli, b"zstd": _Zstd}
+
+
+class Compression:
+    """What one route compresses.
+
+    Args:
+        settings: of the configuration.
+    """
+
+    __slots__ = ("_encodings", "_levels", "_min_bytes", "_types")
+
+    def __init__(self, settings: Settings) -> None:
+        self._encodings = [name.encode() for name in settings.encodings]
+        self._levels = {b"gzip": settings.gzip_level, b"br": settings.br_level, b"zstd": settings.zstd_level}
+        self._min_bytes = settings.min_bytes
+        exact = [re.escape(each) for each in settings.content_types if not each.endswith("/*")]
+        families = [re.escape(each[:-1]) + "[^;,\r\n]+" for each in settings.content_types if each.endswith("/*")]
+        self._types = re.compile(
+            rb"\r\n(?i:content-type:[ \t]*(?:%s)[ \t]*(?:;|\r\n))" % "|".join((*exact, *families)).encode()
+        )
+
+    def applied(
+        self, raw: bytes, status: int, length: int, method: bytes, accepted: bytes
+    ) -> tuple[bytes, Encoder | None]:
+        """The head to send, and what compresses the body that follows; None where it stays as it is.
+
+        Args:
+            raw: the response's head without the empty line.
+            status: of the response.
+            length: of its body; negative where it is not known.
+            method: of the request.
+            accepted: the request's Accept-Encoding.
+        """
+        if not self._may_change(raw, status, length):
+            return raw, None
+        if not _VARY_ALL.search(raw):
+            raw += b"vary: accept-encoding\r\n"
+        encoding = chosen(accepted, self._encodings)
+        if encoding is None or method == b"HEAD":
+            return raw, None
+        for name in (b"content-length", b"accept-ranges", b"content-md5", b"transfer-encoding"):
+            raw = without_header(raw, name)
+        raw = _STRONG_TAG.sub(rb'\1W/"', raw)
+        raw += b"content-encoding: %s\r\ntransfer-encoding: chunked\r\n" % encoding
+        return raw, _ENCODERS[encoding](self._levels[encoding], length >= 0)
+
+    def _may_change(self, raw: bytes, status: int, length: int) -> bool:
+        if status in (204, 206, 304) or status < 200 or 0 <= length < self._min_bytes:
+            return False
+        head = raw.lower()
+        return (
+            self._types.search(raw) is not None
+            and b"\r\ncontent-encoding:" not in head
+            and b"\r\ncontent-range:" not in head
+            and not re.search(rb"\r\ncache-control:[^\r\n]*no-transform", head)
+        )
+
+
+def chosen(accepted: bytes, offered: Sequence[bytes]) -> bytes | None:
+    """The encoding that the client likes best, of those it likes equally the first; None for none.
+
+    Args:
+        accepted: an Accept-Encoding header.
+        offered: encodings, the preferred first.
+    """
+    weights: dict[bytes, float] = {}
+    for item in accepted.lower().split(b","):
+        found = _CODING.fullmatch(item)
+        if found is not None:
+            weights[found[1]] = float(found[2] or 1.0)
+    other = weights.get(b"*", 0.0)
+    best = max(offered, key=lambda name: weights.get(name, other))
+    weight = weights.get(best, other)
+    # Not to be compressed is always acceptable, but where the client says how much it likes that, it counts.
+    return best if weight > 0.0 and weight >= weights.get(b"identity", 0.0) else None
+
+
+def chunk(data: bytes) -> bytes:
+    """A chunk, or nothing for nothing."""
+    return b"%x\r\n%s\r\n" % (len(data), data) if data else b""
