@@ -20,6 +20,19 @@ _VARY_ALL: Final = re.compile(rb"\r\n(?i:vary):[^\r\n]*(?:\*|accept-encoding)", 
 _STRONG_TAG: Final = re.compile(rb"(\r\n(?i:etag):[ \t]*)\"")
 
 
+_OF_THE_PLAIN_BODY: Final = (
+    b"content-length",
+    b"transfer-encoding",
+    b"trailer",
+    b"accept-ranges",
+    b"content-md5",
+    b"digest",
+    b"content-digest",
+    b"repr-digest",
+)
+"""Headers that do not hold for what is sent instead."""
+
+
 class Encoder(Protocol):
     """Compresses one body."""
 
@@ -111,7 +124,7 @@ class Compression:
         encoding = chosen(accepted, self._encodings)
         if encoding is None or method == b"HEAD":
             return raw, None
-        for name in (b"content-length", b"accept-ranges", b"content-md5", b"transfer-encoding"):
+        for name in _OF_THE_PLAIN_BODY:
             raw = without_header(raw, name)
         raw = _STRONG_TAG.sub(rb'\1W/"', raw)
         raw += b"content-encoding: %s\r\ntransfer-encoding: chunked\r\n" % encoding
