@@ -216,8 +216,7 @@ class Generation:
         """Let go of what the processes were given; to be called once they have ended."""
         given = self._handover
         for fd in replace(given, listen_fds=()).fds:
-            if fd >= 0:
-                os.close(fd)
+            os.close(fd)
         if self.log_socket is not None:
             self.log_socket.close()
 

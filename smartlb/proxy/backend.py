@@ -6,8 +6,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, cast
 
 from smartlb.core.outcome import COMPLETE, Outcome
-from smartlb.proxy.chunked import BadChunk, ChunkedBody
-from smartlb.proxy.compression import chunk
+from smartlb.proxy.chunked import BadChunk, ChunkedBody, chunk
 from smartlb.proxy.http1 import CHUNKED, UNTIL_CLOSE, MalformedResponse, SwitchedProtocols, parse_response
 
 if TYPE_CHECKING:

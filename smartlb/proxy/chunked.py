@@ -41,6 +41,11 @@ _NOT_IN_TRAILERS = frozenset(
 _CLAIMS = (b"x-client-cert-", b"x-forwarded-")
 
 
+def chunk(content: bytes) -> bytes:
+    """A chunk with this content; nothing for nothing, as an empty chunk would end the body."""
+    return b"%x\r\n%s\r\n" % (len(content), content) if content else b""
+
+
 class BadChunk(Exception):
     """A body that breaks the chunked coding; the message says how."""
 

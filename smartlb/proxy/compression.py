@@ -7,83 +7,77 @@ compressing. A body of unknown length may be a stream that somebody waits for, s
 import re
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Protocol
+from functools import partial
+from typing import Final
 
 import brotli
 import zstandard
 
 from smartlb.config.traffic import Compression as Settings
-from smartlb.proxy.http1 import without_header
+from smartlb.proxy.http1 import without_headers
 
 _CODING = re.compile(rb"[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*(?:;[ \t]*[qQ]=([01](?:\.[0-9]{0,3})?))?[ \t]*")
 _VARY_ALL: Final = re.compile(rb"\r\n(?i:vary):[^\r\n]*(?:\*|accept-encoding)", re.IGNORECASE)
 _STRONG_TAG: Final = re.compile(rb"(\r\n(?i:etag):[ \t]*)\"")
 
 
-_OF_THE_PLAIN_BODY: Final = (
-    b"content-length",
-    b"transfer-encoding",
-    b"trailer",
-    b"accept-ranges",
-    b"content-md5",
-    b"digest",
-    b"content-digest",
-    b"repr-digest",
+_OF_THE_PLAIN_BODY: Final = frozenset(
+    (
+        b"content-length",
+        b"transfer-encoding",
+        b"trailer",
+        b"accept-ranges",
+        b"content-md5",
+        b"digest",
+        b"content-digest",
+        b"repr-digest",
+    )
 )
 """Headers that do not hold for what is sent instead."""
 
 
-class Encoder(Protocol):
-    """Compresses one body."""
+class Encoder:
+    """Compresses one body.
+
+    Args:
+        compress: takes in a piece; gives what can be sent already.
+        flush: gives what is held back, so that the other side has all pieces whole.
+        finish: gives the end.
+        whole: whether the body's length is known, so that nobody waits for its pieces.
+    """
+
+    __slots__ = ("_compress", "_flush", "_whole", "end")
+
+    def __init__(
+        self, compress: Callable[[bytes], bytes], flush: Callable[[], bytes], finish: Callable[[], bytes], whole: bool
+    ) -> None:
+        self._compress = compress
+        self._flush = flush
+        self._whole = whole
+        self.end = finish
 
     def encode(self, data: bytes) -> bytes:
         """What can be sent after this piece."""
-
-    def end(self) -> bytes:
-        """The rest."""
-
-
-class _Gzip:
-    def __init__(self, level: int, whole: bool) -> None:
-        self._stream = zlib.compressobj(level, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
-        self._whole = whole
-
-    def encode(self, data: bytes) -> bytes:
-        out = self._stream.compress(data)
-        return out if self._whole else out + self._stream.flush(zlib.Z_SYNC_FLUSH)
-
-    def end(self) -> bytes:
-        return self._stream.flush()
+        out = self._compress(data)
+        return out if self._whole else out + self._flush()
 
 
-class _Brotli:
-    def __init__(self, level: int, whole: bool) -> None:
-        self._stream = brotli.Compressor(quality=level)
-        self._whole = whole
-
-    def encode(self, data: bytes) -> bytes:
-        out: bytes = self._stream.process(data)
-        return out if self._whole else out + self._stream.flush()
-
-    def end(self) -> bytes:
-        out: bytes = self._stream.finish()
-        return out
+def _gzip(level: int, whole: bool) -> Encoder:
+    stream = zlib.compressobj(level, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+    return Encoder(stream.compress, partial(stream.flush, zlib.Z_SYNC_FLUSH), stream.flush, whole)
 
 
-class _Zstd:
-    def __init__(self, level: int, whole: bool) -> None:
-        self._stream = zstandard.ZstdCompressor(level=level).compressobj()
-        self._whole = whole
-
-    def encode(self, data: bytes) -> bytes:
-        out = self._stream.compress(data)
-        return out if self._whole else out + self._stream.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
-
-    def end(self) -> bytes:
-        return self._stream.flush()
+def _brotli(level: int, whole: bool) -> Encoder:
+    stream = brotli.Compressor(quality=level)
+    return Encoder(stream.process, stream.flush, stream.finish, whole)
 
 
-_ENCODERS: Final[Mapping[bytes, Callable[[int, bool], Encoder]]] = {b"gzip": _Gzip, b"br": _Brotli, b"zstd": _Zstd}
+def _zstd(level: int, whole: bool) -> Encoder:
+    stream = zstandard.ZstdCompressor(level=level).compressobj()
+    return Encoder(stream.compress, partial(stream.flush, zstandard.COMPRESSOBJ_FLUSH_BLOCK), stream.flush, whole)
+
+
+_ENCODERS: Final[Mapping[bytes, Callable[[int, bool], Encoder]]] = {b"gzip": _gzip, b"br": _brotli, b"zstd": _zstd}
 
 
 class Compression:
@@ -124,9 +118,7 @@ class Compression:
         encoding = chosen(accepted, self._encodings)
         if encoding is None or method == b"HEAD":
             return raw, None
-        for name in _OF_THE_PLAIN_BODY:
-            raw = without_header(raw, name)
-        raw = _STRONG_TAG.sub(rb'\1W/"', raw)
+        raw = _STRONG_TAG.sub(rb'\1W/"', without_headers(raw, _OF_THE_PLAIN_BODY))
         raw += b"content-encoding: %s\r\ntransfer-encoding: chunked\r\n" % encoding
         return raw, _ENCODERS[encoding](self._levels[encoding], length >= 0)
 
@@ -159,8 +151,3 @@ def chosen(accepted: bytes, offered: Sequence[bytes]) -> bytes | None:
     weight = weights.get(best, other)
     # Not to be compressed is always acceptable, but where the client says how much it likes that, it counts.
     return best if weight > 0.0 and weight >= weights.get(b"identity", 0.0) else None
-
-
-def chunk(data: bytes) -> bytes:
-    """A chunk, or nothing for nothing."""
-    return b"%x\r\n%s\r\n" % (len(data), data) if data else b""

@@ -249,6 +249,11 @@ class Exchange:
             self.broken(Outcome.RESET, "the backend closed the connection, and the request may not be sent twice")
             return
         self.client.worker.stale_retries += 1
+        self._reconnect()
+
+    def _reconnect(self) -> None:
+        """Send the request to the same backend, over a new connection."""
+        self._connection = None
         self._unsent = self._replay
         self._dispatched_s = monotonic()
         self._connect()
@@ -261,13 +266,10 @@ class Exchange:
         """
         if self._replay is None:
             self.broken(Outcome.RESET, "the backend refused the request, and not all of it is here to be sent again")
-            return
-        self._connection = None
-        self._unsent = self._replay
-        if again:
-            self._dispatched_s = monotonic()
-            self._connect()
+        elif again:
+            self._reconnect()
         else:
+            self._connection = None
             self.connect_failed(self._position, Outcome.CONNECT_FAILED, "it refused the request")
 
     def broken(self, outcome: Outcome, reason: str) -> None:

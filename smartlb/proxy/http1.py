@@ -266,7 +266,7 @@ def _connection(head: bytes, value: bytes, keep_alive: bool) -> tuple[bytes, boo
     options = {option.strip(b" \t") for option in value.split(b",")}
     nominated = options - _NOT_NOMINATED
     if nominated:
-        head = _without(head, nominated)
+        head = without_headers(head, nominated)
     # RFC 9112 section 9.3: close wins.
     return head, b"close" not in options and (keep_alive or b"keep-alive" in options)
 
@@ -278,10 +278,11 @@ def _nominates(connection: bytes) -> bool:
 
 def without_header(head: bytes, name: bytes) -> bytes:
     """A head without the lines of one header; `name` is lower case."""
-    return _without(head, {name})
+    return without_headers(head, {name})
 
 
-def _without(head: bytes, names: Set[bytes]) -> bytes:
+def without_headers(head: bytes, names: Set[bytes]) -> bytes:
+    """A head without the lines of some headers; `names` are lower case."""
     start, *lines = head.split(b"\r\n")
     return b"\r\n".join([start, *(line for line in lines if line.partition(b":")[0].lower() not in names)])
 
@@ -357,7 +358,7 @@ def _read_response(raw: bytes, method: bytes) -> tuple[bytes, int, int, bool]:
     if status < 200 or status == 204 or status == 304 or method == b"HEAD":
         if length != UNTIL_CLOSE and (status < 200 or status == 204):
             # RFC 9112 section 6.3: there is no body, whatever the head says; a backend may send one all the same.
-            raw = _without(raw, _FRAMING)
+            raw = without_headers(raw, _FRAMING)
             keep_alive = keep_alive and length == 0
         length = 0
     head = b"HTTP/1.1" + raw[8:-2] if http10 else raw[:-2]

@@ -7,7 +7,8 @@ from typing import Any
 from smartlb.config.model import Pool as Settings
 from smartlb.config.model import Route
 from smartlb.proxy.answers import FixedResponse, Redirection
-from smartlb.proxy.compression import Compression, Encoder, chunk
+from smartlb.proxy.chunked import chunk
+from smartlb.proxy.compression import Compression, Encoder
 from smartlb.proxy.exchange import Exchange
 from smartlb.proxy.forwarding import Peer
 from smartlb.proxy.http1 import CHUNKED, HeaderBlock, header_value

@@ -13,7 +13,7 @@ from typing import Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from smartlb.proxy.http1 import HeaderBlock, MalformedResponse, without_header
+from smartlb.proxy.http1 import HeaderBlock, MalformedResponse, without_headers
 
 WEBSOCKET: Final = b"websocket"
 
@@ -68,9 +68,7 @@ class Offer:
             raise MalformedResponse(f"the 101 does not switch to {self.protocol.decode()} alone")
         if self._key and _values(raw, b"sec-websocket-accept") != [_accept_of(self._key)]:
             raise MalformedResponse("the 101's Sec-WebSocket-Accept does not fit the Sec-WebSocket-Key")
-        head = raw[:-4]
-        for name in (*_HOP_BY_HOP, b"content-length"):
-            head = without_header(head, name)
+        head = without_headers(raw[:-4], {*_HOP_BY_HOP, b"content-length"})
         return head + self.lines + b"\r\n\r\n"
 
 

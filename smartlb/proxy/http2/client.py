@@ -32,7 +32,7 @@ _EVERY_STREAM: Final = 2**31 - 1
 _LAST_STREAMS_S: Final = 1.0
 """How long after such an announcement streams may still come: the client may have opened them before it heard."""
 
-NOBODY_TRUSTED: Final = TrustedNetworks(())
+_NOBODY: Final = TrustedNetworks(())
 
 _PER_FIELD: Final = 32
 """What HPACK counts for each field besides its name and value (RFC 7541 section 4.1)."""
@@ -67,7 +67,7 @@ class StreamClient(ClientConnection):
     __slots__ = ()
 
     def __init__(self, worker: "Worker", peer: Peer, claimed: Endpoints | None) -> None:
-        super().__init__(worker, NOBODY_TRUSTED, claimed=claimed)
+        super().__init__(worker, _NOBODY, claimed=claimed)
         self._peer = peer
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

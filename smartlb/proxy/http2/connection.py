@@ -274,9 +274,6 @@ class Connection(asyncio.Protocol):
     def _on_control(self, _event: Event) -> None:
         self._allow(self._control_frames)
 
-    def _on_goaway(self, _event: ConnectionTerminated) -> None:
-        """The peer opens no more streams; what is under way goes on."""
-
     _HANDLERS: ClassVar[dict[type[Event], Callable[[Any, Any], None]]] = {
         DataReceived: _on_data,
         TrailersReceived: _on_trailers,
@@ -287,5 +284,4 @@ class Connection(asyncio.Protocol):
         PingReceived: _on_control,
         PriorityUpdated: _on_control,
         UnknownFrameReceived: _on_control,
-        ConnectionTerminated: _on_goaway,
     }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from h2.errors import ErrorCodes
 from h2.exceptions import StreamClosedError
 
-from smartlb.proxy.chunked import ChunkedBody
+from smartlb.proxy.chunked import ChunkedBody, chunk
 from smartlb.proxy.http1 import CHUNKED, UNTIL_CLOSE
 from smartlb.proxy.http2.heads import trailers_to_http2
 
@@ -158,9 +158,7 @@ class Stream(asyncio.Transport):
 
     def deliver_body(self, content: bytes, size: int) -> None:
         """Hand on content of a DATA frame."""
-        if self.chunks and content:
-            content = b"%x\r\n%s\r\n" % (len(content), content)
-        self.deliver(content, size)
+        self.deliver(chunk(content) if self.chunks else content, size)
 
     def deliver_end(self, trailers: bytes = b"") -> None:
         """Nothing more will come; `trailers` are lines with their CRLF."""
