@@ -148,7 +148,7 @@ class HandshakeServer:
             if self._proxies and address not in self._trusted:
                 self._refuse(connection, address, "it is not in the listener's trusted_proxies")
                 continue
-            limited = "" if address in self._trusted else address
+            limited = address if address and address not in self._trusted else None
             if not worker.admits(limited):
                 connection.close()
             else:

@@ -142,8 +142,8 @@ class Worker:
         self._most_connections = config.limits.connections
         self._most_sessions = config.limits.udp_sessions
         per_client = config.limits.connections_per_client
-        self._client_limit = ClientLimit(per_client) if per_client is not None else None
-        self._handshake_limit = ClientLimit(per_client) if per_client is not None else None
+        self._client_limit = ClientLimit(per_client)
+        self._handshake_limit = ClientLimit(per_client)
         self.routing = Routing(config)
         self.clients: set[ClientConnection | Http2ClientConnection] = set()
         self.tcp_sessions: set[TcpSession] = set()
@@ -188,16 +188,20 @@ class Worker:
         self._log_entries: list[tuple[Any, ...]] = []
         self._log_lines_dropped = 0
 
-    def admit(self, client: ClientConnection) -> bool:
-        """Count a connection in; False when there are too many."""
-        if len(self.clients) + len(self.tcp_sessions) >= self._most_connections:
+    def _has_room(self, limit: ClientLimit, address: str | None, besides: int = 0) -> bool:
+        """Whether one more connection may come from an address; counts where not."""
+        connections = len(self.clients) + len(self.tcp_sessions) + besides
+        if connections >= self._most_connections or limit.full(address):
             self._refused += 1
             return False
-        if self._client_limit is not None and not client.trusted:
-            if self._client_limit.full(client.address):
-                self._refused += 1
-                return False
-            self._client_limit.opened(client.address)
+        return True
+
+    def admit(self, client: ClientConnection) -> bool:
+        """Count a connection in; False when there are too many."""
+        address = _limited(client)
+        if not self._has_room(self._client_limit, address):
+            return False
+        self._client_limit.opened(address)
         self.clients.add(client)
         return True
 
@@ -205,19 +209,13 @@ class Worker:
         """Count a connection out; again does nothing."""
         if client in self.clients:
             self.clients.remove(client)
-            if self._client_limit is not None and not client.trusted:
-                self._client_limit.closed(client.address)
+            self._client_limit.closed(_limited(client))
 
     def admit_tcp(self, session: TcpSession) -> bool:
         """Count a connection of a tcp listener in; False when there are too many."""
-        if len(self.clients) + len(self.tcp_sessions) >= self._most_connections:
-            self._refused += 1
+        if not self._has_room(self._client_limit, session.address):
             return False
-        if self._client_limit is not None:
-            if self._client_limit.full(session.address):
-                self._refused += 1
-                return False
-            self._client_limit.opened(session.address)
+        self._client_limit.opened(session.address)
         self.tcp_sessions.add(session)
         return True
 
@@ -225,8 +223,7 @@ class Worker:
         """Count a connection of a tcp listener out; again does nothing."""
         if session in self.tcp_sessions:
             self.tcp_sessions.remove(session)
-            if self._client_limit is not None:
-                self._client_limit.closed(session.address)
+            self._client_limit.closed(session.address)
 
     def admit_udp(self, session: UdpSession) -> bool:
         """Count a UDP session in; False when there are too many, or the worker drains."""
@@ -236,31 +233,26 @@ class Worker:
         self.udp_sessions.add(session)
         return True
 
-    def admits(self, address: str) -> bool:
+    def admits(self, address: str | None) -> bool:
         """Whether a connection may begin its handshake; False when there are too many.
 
         Args:
-            address: of the client; empty where it is not limited.
+            address: of the client; None where it is not limited.
         """
-        too_many = len(self.clients) + len(self.tcp_sessions) + len(self.handshakes) >= self._most_connections
-        if too_many or (self._handshake_limit is not None and address and self._handshake_limit.full(address)):
-            self._refused += 1
-            return False
-        return True
+        return self._has_room(self._handshake_limit, address, len(self.handshakes))
 
-    def shake_hands(self, task: asyncio.Task[None], address: str) -> None:
+    def shake_hands(self, task: asyncio.Task[None], address: str | None) -> None:
         """Count a handshake in until its task is done.
 
         Args:
             task: that does it.
-            address: of the client; empty where it is not limited.
+            address: of the client; None where it is not limited.
         """
         self.handshakes.add(task)
         task.add_done_callback(self.handshakes.discard)
-        if self._handshake_limit is not None and address:
-            limit = self._handshake_limit
-            limit.opened(address)
-            task.add_done_callback(lambda _: limit.closed(address))
+        limit = self._handshake_limit
+        limit.opened(address)
+        task.add_done_callback(lambda _: limit.closed(address))
 
     def pool(self, name: str) -> Pool:
         """A pool by its name."""
@@ -434,6 +426,11 @@ class Worker:
         if self._snapshot is not None:
             self._stale_after_s = float("inf")
         self.drain(idle_s)
+
+
+def _limited(client: ClientConnection | Http2ClientConnection) -> str | None:
+    """The address that a connection counts for; none where it is a proxy's, which has many clients."""
+    return None if client.trusted else client.address
 
 
 async def _run(handover: Handover) -> None:
