@@ -13,15 +13,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from benchmarks.peers import envoy, haproxy, nginx, smartlb
 from benchmarks.peers.peer import Peer, Site
 from benchmarks.rig.backends import backends
-from benchmarks.rig.measuring import Bench, cpu_between, rotated
-from benchmarks.rig.processes import BenchmarkError, Server, free_address, pin, prepare_child, process_tree
-from benchmarks.rig.processes import command_line as command_of
-from benchmarks.rig.reachable import await_listener
+from benchmarks.rig.measuring import WARM_UP_S, Bench, rotated, running
+from benchmarks.rig.processes import BenchmarkError, prepare_child, process_tree
 from benchmarks.rig.report import spread
 from benchmarks.rig.shapes import SHAPES
 from smartlb.arguments import whole_number
@@ -84,34 +81,24 @@ def measure(peer: Peer, program: Sequence[str], h2load: str, bench: Bench) -> Ro
     Raises:
         BenchmarkError: it does not start, or a request fails.
     """
-    with TemporaryDirectory(prefix=f"smartlb-http2-{peer.name}-") as name:
-        site = Site(Path(name), free_address(), bench.backends)
-        for file, content in peer.files(site).items():
-            Path(name, file).write_text(content)
-        first_core = bench.load_core if peer.worker else bench.proxy_core
-        with Server([*program, *peer.arguments(site)], site.folder, first_core, peer.environ(site)) as server:
-            address = await_listener(server, lambda: peer.address(site))
-            workers = {pid for pid in process_tree(server.pid) if peer.worker in command_of(pid)}
-            for pid in workers if bench.proxy_core is not None else ():
-                pin(pid, bench.proxy_core or 0)
+    with running(peer, program, bench) as contender:
 
-            def load(seconds: float) -> str:
-                at_once = ["-c", str(bench.connections), "-m", str(_STREAMS), "-t", "1"]
-                done = subprocess.run(
-                    [h2load, "-D", str(round(seconds)), *at_once, f"http://{address}{SHAPES['small'].path}"],
-                    capture_output=True,
-                    text=True,
-                    timeout=seconds + 30,
-                    preexec_fn=prepare_child(bench.load_core),
-                    check=False,
-                )
-                return done.stdout + done.stderr
+        def load(seconds: float) -> str:
+            at_once = ["-c", str(bench.connections), "-m", str(_STREAMS), "-t", "1"]
+            done = subprocess.run(
+                [h2load, "-D", str(round(seconds)), *at_once, f"http://{contender.address}{SHAPES['small'].path}"],
+                capture_output=True,
+                text=True,
+                timeout=seconds + 30,
+                preexec_fn=prepare_child(bench.load_core),
+                check=False,
+            )
+            return done.stdout + done.stderr
 
-            load(1)
-            before = process_tree(server.pid)
-            per_s, count = parse_h2load(load(bench.seconds))
-            used = cpu_between(before, process_tree(server.pid))
-    return Round(per_s, sum(used[pid] for pid in workers) / count * 1e6)
+        load(WARM_UP_S)
+        before = process_tree(contender.server.pid)
+        per_s, count = parse_h2load(load(bench.seconds))
+        return Round(per_s, contender.worker_s(before) / count * 1e6)
 
 
 def report(rounds: dict[str, list[Round]]) -> tuple[list[str], list[dict[str, object]]]:

@@ -23,10 +23,8 @@ from benchmarks.peers import haproxy, nginx, smartlb
 from benchmarks.peers.peer import Peer, Site
 from benchmarks.rig import certificate, wrk
 from benchmarks.rig.backends import backends
-from benchmarks.rig.measuring import Bench, Measurement, cpu_between, measure, rotated
-from benchmarks.rig.processes import BenchmarkError, Server, free_address, pin, prepare_child, process_tree
-from benchmarks.rig.processes import command_line as command_of
-from benchmarks.rig.reachable import await_listener
+from benchmarks.rig.measuring import Bench, Measurement, measure, rotated, running
+from benchmarks.rig.processes import BenchmarkError, prepare_child, process_tree
 from benchmarks.rig.report import Result, spread, table
 from benchmarks.rig.shapes import SHAPES
 from smartlb.arguments import whole_number
@@ -110,39 +108,30 @@ def shake_hands(peer: Peer, program: Sequence[str], bench: Bench) -> Handshakes:
     openssl = shutil.which("openssl")
     if openssl is None:
         raise BenchmarkError("openssl is not installed: apt-get install openssl")
-    with TemporaryDirectory(prefix=f"smartlb-tls-{peer.name}-") as name:
-        site = Site(Path(name), free_address(), bench.backends)
-        for file, content in peer.files(site).items():
-            Path(name, file).write_text(content)
-        first_core = bench.load_core if peer.worker else bench.proxy_core
-        with Server([*program, *peer.arguments(site)], site.folder, first_core, peer.environ(site)) as server:
-            address = await_listener(server, lambda: peer.address(site))
-            workers = {pid for pid in process_tree(server.pid) if peer.worker in command_of(pid)}
-            for pid in workers if bench.proxy_core is not None else ():
-                pin(pid, bench.proxy_core or 0)
-            before = process_tree(server.pid)
-            command = [openssl, "s_time", "-connect", address, "-new", "-time", str(round(bench.seconds))]
-            clients = [
-                subprocess.Popen(
-                    command,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    text=True,
-                    preexec_fn=prepare_child(bench.load_core),
-                )
-                for _ in range(_CLIENTS)
-            ]
-            try:
-                said = [client.communicate(timeout=bench.seconds + 20)[0] for client in clients]
-            except subprocess.TimeoutExpired:
-                raise BenchmarkError("openssl s_time did not end") from None
-            finally:
-                for client in clients:
-                    client.kill()
-                    client.wait()
-            used = cpu_between(before, process_tree(server.pid))
-    counts = [parse_s_time(each)[0] for each in said]
-    return Handshakes(sum(counts) / bench.seconds, sum(used[pid] for pid in workers) / sum(counts) * 1e6)
+    with running(peer, program, bench) as contender:
+        before = process_tree(contender.server.pid)
+        command = [openssl, "s_time", "-connect", contender.address, "-new", "-time", str(round(bench.seconds))]
+        clients = [
+            subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                preexec_fn=prepare_child(bench.load_core),
+            )
+            for _ in range(_CLIENTS)
+        ]
+        try:
+            said = [client.communicate(timeout=bench.seconds + 20)[0] for client in clients]
+        except subprocess.TimeoutExpired:
+            raise BenchmarkError("openssl s_time did not end") from None
+        finally:
+            for client in clients:
+                client.kill()
+                client.wait()
+        worker_s = contender.worker_s(before)
+    count = sum(parse_s_time(each)[0] for each in said)
+    return Handshakes(count / bench.seconds, worker_s / count * 1e6)
 
 
 def _report(rows: dict[str, list[Handshakes]]) -> tuple[list[str], list[dict[str, object]]]:

@@ -1,6 +1,7 @@
 """One proxy, one shape, once: start it, check it, warm it up, load it, see what that cost."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -94,11 +95,42 @@ def cpu_between(before: dict[int, Usage], after: dict[int, Usage]) -> dict[int, 
     return {pid: usage.cpu_s - (before[pid].cpu_s if pid in before else 0.0) for pid, usage in after.items()}
 
 
-def measure(peer: Peer, program: Sequence[str], shape: Shape, bench: Bench) -> Measurement:
-    """Run `peer` for one measurement.
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A proxy that serves.
+
+    Attributes:
+        server: its first process.
+        address: where it listens.
+        folder: for files.
+        workers: the processes that carry traffic.
+    """
+
+    server: Server
+    address: str
+    folder: Path
+    workers: set[int]
+
+    def worker_s(self, before: dict[int, Usage]) -> float:
+        """CPU seconds that its workers used since a look at its processes."""
+        used = cpu_between(before, process_tree(self.server.pid))
+        return sum(used[pid] for pid in self.workers)
+
+
+@contextmanager
+def running(
+    peer: Peer, program: Sequence[str], bench: Bench, check: Callable[[str], None] = lambda _: None
+) -> Iterator[Contender]:
+    """Start a contender, and stop it in the end.
+
+    Args:
+        peer: what it is.
+        program: where it is.
+        bench: its backends and cores.
+        check: of the address, before its workers are looked for.
 
     Raises:
-        BenchmarkError: it does not start, answers wrongly, or ends while it is measured.
+        BenchmarkError: it does not start, or has no worker.
     """
     with TemporaryDirectory(prefix=f"smartlb-bench-{peer.name}-") as name:
         folder = Path(name)
@@ -109,27 +141,38 @@ def measure(peer: Peer, program: Sequence[str], shape: Shape, bench: Bench) -> M
         first_core = bench.load_core if peer.worker else bench.proxy_core
         with Server([*program, *peer.arguments(site)], folder, first_core, peer.environ(site)) as server:
             address = await_listener(server, lambda: peer.address(site))
-            check_response(address, shape)
+            check(address)
             workers = _workers(peer, process_tree(server.pid))
             if bench.proxy_core is not None:
                 for pid in workers:
                     pin(pid, bench.proxy_core)
-            _apply_load(bench, shape, address, WARM_UP_S, folder)
-            before = process_tree(server.pid)
-            load = _apply_load(bench, shape, address, bench.seconds, folder)
-            after = process_tree(server.pid)
-            if _workers(peer, after) != workers:
-                raise BenchmarkError("replaced a worker while it was measured")
-            used = cpu_between(before, after)
-            return Measurement(
-                requests_per_s=load.requests / load.seconds,
-                p50_ms=load.p50_ms,
-                p99_ms=load.p99_ms,
-                cpu_us_per_request=sum(used[pid] for pid in workers) / load.requests * 1e6,
-                cpu_us_per_request_all=sum(used.values()) / load.requests * 1e6,
-                rss_mb=sum(resident_mb(pid) for pid in workers),
-                errors=load.errors,
-            )
+            yield Contender(server, address, folder, workers)
+
+
+def measure(peer: Peer, program: Sequence[str], shape: Shape, bench: Bench) -> Measurement:
+    """Run `peer` for one measurement.
+
+    Raises:
+        BenchmarkError: it does not start, answers wrongly, or ends while it is measured.
+    """
+    with running(peer, program, bench, lambda address: check_response(address, shape)) as contender:
+        server, address, folder = contender.server, contender.address, contender.folder
+        _apply_load(bench, shape, address, WARM_UP_S, folder)
+        before = process_tree(server.pid)
+        load = _apply_load(bench, shape, address, bench.seconds, folder)
+        after = process_tree(server.pid)
+        if _workers(peer, after) != contender.workers:
+            raise BenchmarkError("replaced a worker while it was measured")
+        used = cpu_between(before, after)
+        return Measurement(
+            requests_per_s=load.requests / load.seconds,
+            p50_ms=load.p50_ms,
+            p99_ms=load.p99_ms,
+            cpu_us_per_request=sum(used[pid] for pid in contender.workers) / load.requests * 1e6,
+            cpu_us_per_request_all=sum(used.values()) / load.requests * 1e6,
+            rss_mb=sum(resident_mb(pid) for pid in contender.workers),
+            errors=load.errors,
+        )
 
 
 def rotated(names: Sequence[str], round_number: int) -> list[str]:
