@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from smartlb.learning.model import DriftDetector, ErrorModel, LatencyModel
+from smartlb.learning.page_hinkley import NoDrift, PageHinkley
 
 
 def _bayesian_linear() -> LatencyModel:
@@ -49,11 +50,8 @@ def _logistic() -> ErrorModel:
 
 
 def _page_hinkley() -> DriftDetector:
-    from river.drift import PageHinkley
-
-    # In standard deviations of a tick's surprise. alpha=1: with river's fading sums the allowance would fade too.
-    detector: DriftDetector = PageHinkley(min_instances=3, delta=0.6, threshold=6.5, alpha=1.0)
-    return detector
+    # In standard deviations of a tick's surprise.
+    return PageHinkley(min_instances=3, delta=0.6, threshold=6.5)
 
 
 def _adwin() -> DriftDetector:
@@ -61,14 +59,6 @@ def _adwin() -> DriftDetector:
 
     untyped: Any = drift
     detector: DriftDetector = untyped.ADWIN(delta=0.002, clock=1, min_window_length=3, grace_period=6)
-    return detector
-
-
-def _none() -> DriftDetector:
-    from river import drift
-
-    untyped: Any = drift
-    detector: DriftDetector = untyped.NoDrift()
     return detector
 
 
@@ -87,6 +77,6 @@ ERROR_MODELS: dict[str, Callable[[], ErrorModel]] = {"ewm_rate": _ewm_rate, "log
 DRIFT_DETECTORS: dict[str, Callable[[], DriftDetector]] = {
     "page_hinkley": _page_hinkley,
     "adwin": _adwin,
-    "none": _none,
+    "none": NoDrift,
 }
-"""Changes of a backend; three each: for its latency, its errors and its stalls."""
+"""Changes of a backend."""

@@ -7,10 +7,14 @@ from math import isfinite
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from river.drift import PageHinkley as RiversPageHinkley
 from sklearn.linear_model import LinearRegression
 
 from smartlb.learning.drift import WIDEST
-from smartlb.learning.model import features
+from smartlb.learning.model import DriftDetector, features
+from smartlb.learning.page_hinkley import PageHinkley
 from smartlb.learning.registry import DRIFT_DETECTORS, ERROR_MODELS, LATENCY_MODELS
 
 LINES = ("bayesian_linear", "linear", "linear_quantile")
@@ -19,6 +23,20 @@ ATTENTIVE = [name for name in DRIFT_DETECTORS if name != "none"]
 
 def test_the_registry_is_light() -> None:
     code = "import sys, smartlb.learning.registry; sys.exit('river' in sys.modules or 'pandas' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_what_a_router_learns_with_by_default_is_without_a_data_scientists_libraries() -> None:
+    code = """
+import sys
+from smartlb.learning.learner import LearnerSettings
+from smartlb.learning.registry import DRIFT_DETECTORS, ERROR_MODELS, LATENCY_MODELS
+
+settings = LearnerSettings()
+LATENCY_MODELS[settings.latency_model](), ERROR_MODELS[settings.error_model]()
+DRIFT_DETECTORS[settings.drift_detector]()
+sys.exit('river' not in sys.modules or bool({'pandas', 'sklearn'} & set(sys.modules)))
+"""
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -140,6 +158,21 @@ def test_a_detector_seldom_cries_wolf(name: str) -> None:
             detector.update(rng.gauss(0.0, 1.0))
             alarms += detector.drift_detected
     assert alarms <= 4
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(-3.0, 3.0), st.lists(st.floats(-1.0, 1.0), min_size=1, max_size=30)), min_size=1, max_size=6
+    )
+)
+def test_page_hinkley_is_rivers(levels: list[tuple[float, list[float]]]) -> None:
+    ours = PageHinkley(min_instances=3, delta=0.6, threshold=6.5)
+    theirs: DriftDetector = RiversPageHinkley(min_instances=3, delta=0.6, threshold=6.5, alpha=1.0)
+    for level, noise in levels:
+        for each in noise:
+            ours.update(level + each)
+            theirs.update(level + each)
+            assert ours.drift_detected == theirs.drift_detected
 
 
 def test_no_detector_finds_nothing() -> None:
