@@ -64,7 +64,7 @@ class CookieAffinity:
         self._positions = {identity: at for at, identity in enumerate(self._ids) if names[at]}
         name = (settings.name or "smartlb").encode()
         self._find = re.compile(
-            rb"\r\n(?i:cookie):(?:[^\r\n]*;)?[ \t]*%s=([A-Za-z0-9_-]{12})\.([0-9]{1,12})\.([A-Za-z0-9_=-]{44})[;\r \t]"
+            rb"\r\n(?i:cookie):(?:[^\r\n]*;)?[ \t]*%s=([A-Za-z0-9_-]{12})\.([0-9]{1,12})\.([A-Za-z0-9_-]{43})[;\r \t]"
             % re.escape(name)
         ).search
         self._line = b"set-cookie: %s=%%s; Path=/; HttpOnly; SameSite=Lax%s%s\r\n" % (
@@ -75,7 +75,8 @@ class CookieAffinity:
 
     def _signature(self, identity: bytes, expires: bytes) -> bytes:
         signed = b"cookie\0%s\0%s\0%s" % (self._pool, identity, expires)
-        return urlsafe_b64encode(digest(self._secret, signed, "sha256"))
+        # Without the padding: some clients put a value with = in quotes when they send it back.
+        return urlsafe_b64encode(digest(self._secret, signed, "sha256")).rstrip(b"=")
 
     def key(self, _peer: Peer, _target: bytes, block: HeaderBlock) -> int:
         """What the cookie says; 0 where there is none that holds."""

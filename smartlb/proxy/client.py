@@ -271,7 +271,7 @@ class ClientConnection(asyncio.Protocol):
             self._no_route(block.keep_alive and not block.http10, method, target)
             return end
         pool = worker.route_pools.get(route)
-        if pool is None:
+        if pool is None or block.upgrade:
             return self._begin_controlled(worker.route_traffic[route], data, end, method, target, block, route, now_s)
         if not block.outgoing:
             self._peer.complete(block, pool.name)
@@ -279,11 +279,7 @@ class ClientConnection(asyncio.Protocol):
         request_id = block.request_id or worker.next_request_id()
         start = b"%s %s HTTP/1.1%s%s\r\n\r\n" % (method, target, block.outgoing, request_id)
         key = 0 if pool.key == "none" else self._peer.key(pool.key, target, block)
-        begin: Callable[..., Exchange] = Exchange
-        if block.upgrade and (offer := offer_of(method, block, pool.upgrades)) is not None:
-            begin = partial(UpgradeExchange, offer)
-            start = start[:-4] + offer.lines + b"\r\n\r\n"
-        self.exchange = exchange = begin(
+        self.exchange = exchange = Exchange(
             self,
             pool,
             method,
@@ -312,7 +308,7 @@ class ClientConnection(asyncio.Protocol):
         route: int,
         now_s: float,
     ) -> int:
-        """`_begin` for a route that does more than hand its requests to its pool."""
+        """`_begin` for a route that does more than hand its requests to its pool, and for one that asks for more."""
         worker, peer = self.worker, self._peer
         if traffic.limit is not None:
             wait_s = traffic.limit.take(traffic.limit.key(peer, target, block), now_s)
@@ -328,7 +324,11 @@ class ClientConnection(asyncio.Protocol):
         self._last_method, self._last_block = method, block
         request_id = block.request_id or worker.next_request_id()
         start = traffic.head(method, target, block.outgoing, request_id)
-        self.exchange = exchange = ControlledExchange(
+        begin: Callable[..., Exchange] = ControlledExchange
+        if block.upgrade and (offer := offer_of(method, block, pool.upgrades)) is not None:
+            begin = partial(UpgradeExchange, offer)
+            start = start[:-4] + offer.lines + b"\r\n\r\n"
+        self.exchange = exchange = begin(
             traffic,
             peer,
             block,

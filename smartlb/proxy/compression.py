@@ -18,8 +18,14 @@ from smartlb.proxy.http1 import without_headers
 
 _CODING = re.compile(rb"[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*(?:;[ \t]*[qQ]=([01](?:\.[0-9]{0,3})?))?[ \t]*")
 _VARY_ALL: Final = re.compile(rb"\r\n(?i:vary):[^\r\n]*(?:\*|accept-encoding)", re.IGNORECASE)
+_LENGTH: Final = re.compile(rb"\r\n(?i:content-length):[ \t]*([0-9]+)")
 _STRONG_TAG: Final = re.compile(rb"(\r\n(?i:etag):[ \t]*)\"")
 
+
+# A compressor's tables are as large as its window lets them be. These keep each below 3.5 MB at every level, at a
+# cost of up to 6 % in size.
+_BROTLI_WINDOW: Final = 16  # as an exponent of 2
+_ZSTD_SIZE: Final = 131_072  # parameters are those for sources of this size, longer ones too
 
 _OF_THE_PLAIN_BODY: Final = frozenset(
     (
@@ -68,12 +74,13 @@ def _gzip(level: int, whole: bool) -> Encoder:
 
 
 def _brotli(level: int, whole: bool) -> Encoder:
-    stream = brotli.Compressor(quality=level)
+    stream = brotli.Compressor(quality=level, lgwin=_BROTLI_WINDOW)
     return Encoder(stream.process, stream.flush, stream.finish, whole)
 
 
 def _zstd(level: int, whole: bool) -> Encoder:
-    stream = zstandard.ZstdCompressor(level=level).compressobj()
+    parameters = zstandard.ZstdCompressionParameters.from_level(level, source_size=_ZSTD_SIZE)
+    stream = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
     return Encoder(stream.compress, partial(stream.flush, zstandard.COMPRESSOBJ_FLUSH_BLOCK), stream.flush, whole)
 
 
@@ -111,23 +118,33 @@ class Compression:
             method: of the request.
             accepted: the request's Accept-Encoding.
         """
+        bodiless = method == b"HEAD" or status == 304
+        if bodiless:
+            # What counts is the response that a GET would have had.
+            said = _LENGTH.search(raw)
+            length = int(said[1]) if said and status != 304 else -1
         if not self._may_change(raw, status, length):
             return raw, None
         if not _VARY_ALL.search(raw):
             raw += b"vary: accept-encoding\r\n"
         encoding = chosen(accepted, self._encodings)
-        if encoding is None or method == b"HEAD":
+        if encoding is None:
             return raw, None
-        raw = _STRONG_TAG.sub(rb'\1W/"', without_headers(raw, _OF_THE_PLAIN_BODY))
-        raw += b"content-encoding: %s\r\ntransfer-encoding: chunked\r\n" % encoding
+        raw = _STRONG_TAG.sub(rb'\1W/"', raw)
+        if status == 304:
+            return raw, None
+        raw = without_headers(raw, _OF_THE_PLAIN_BODY) + b"content-encoding: %s\r\n" % encoding
+        if bodiless:
+            return raw, None
+        raw += b"transfer-encoding: chunked\r\n"
         return raw, _ENCODERS[encoding](self._levels[encoding], length >= 0)
 
     def _may_change(self, raw: bytes, status: int, length: int) -> bool:
-        if status in (204, 206, 304) or status < 200 or 0 <= length < self._min_bytes:
+        if status in (204, 206) or status < 200 or 0 <= length < self._min_bytes:
             return False
         head = raw.lower()
         return (
-            self._types.search(raw) is not None
+            (self._types.search(raw) is not None or (status == 304 and b"\r\ncontent-type:" not in head))
             and b"\r\ncontent-encoding:" not in head
             and b"\r\ncontent-range:" not in head
             and not re.search(rb"\r\ncache-control:[^\r\n]*no-transform", head)

@@ -40,11 +40,11 @@ class Exchange:
         deadline_s: when the whole exchange must be over.
         keep_alive: whether the client's connection stays open afterwards.
         failed_as: the status that a failure counts as which the response's own status does not show; 0 for none.
-        may_hedge: whether another attempt may be made beside this one.
+        may_copy: whether the request may go to another backend beside this one, as a hedge or to a mirror.
         encoder: compresses the body of the response, where that is done.
     """
 
-    may_hedge: ClassVar[bool] = True
+    may_copy: ClassVar[bool] = True
     encoder: "Encoder | None" = None
 
     __slots__ = (
@@ -334,7 +334,8 @@ class Exchange:
         if self._unsent is None:
             self._unsent = self._replay
         self._settle(outcome, status, now_s)
-        self.failed_as = 0
+        self._dispatched_s = now_s
+        self._in_flight = self.failed_as = 0
         self.first_byte_s = 0.0
         self._patient = False
         self._attempt = len(self._tried) + 1
@@ -347,7 +348,7 @@ class Exchange:
     def _watch(self) -> None:
         """Have a hedge sent if the response takes too long, once for a request."""
         hedging = self.pool.hedging
-        if hedging is None or not self.may_hedge or self._attempt > 1 or self._expected_s or not self._repeatable:
+        if hedging is None or not self.may_copy or self._attempt > 1 or self._expected_s or not self._repeatable:
             return
         pool = self.pool
         self._expected_s = expected_s = hedging.expected_s(

@@ -289,13 +289,27 @@ def without_headers(head: bytes, names: Set[bytes]) -> bytes:
 
 def header_value(name: str) -> Callable[[HeaderBlock], bytes]:
     """A function that finds the value of one header, the first where there are several; empty where there is none."""
-    line = re.compile(rb"\r\n(?i:%s):[ \t]*+([^\r\n]*+)" % re.escape(name.encode()))
+    find = _lines_of(name).search
 
     def value(block: HeaderBlock) -> bytes:
-        found = line.search(block.headers)
+        found = find(block.headers)
         return found[1].rstrip(b" \t") if found else b""
 
     return value
+
+
+def header_list(name: str) -> Callable[[HeaderBlock], bytes]:
+    """A function that finds the value of a header that is a list, joined where it takes several lines."""
+    find_all = _lines_of(name).findall
+
+    def value(block: HeaderBlock) -> bytes:
+        return b",".join(find_all(block.headers))
+
+    return value
+
+
+def _lines_of(name: str) -> re.Pattern[bytes]:
+    return re.compile(rb"\r\n(?i:%s):[ \t]*+([^\r\n]*+)" % re.escape(name.encode()))
 
 
 def parse_response(raw: bytes, method: bytes) -> tuple[bytes, int, int, bool]:

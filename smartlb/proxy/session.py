@@ -149,6 +149,7 @@ class Session:
             again = self._pool.has_room_besides(self._tried)
         self._settle(outcome, now_s)
         if again:
+            self._dispatched_s, self._in_flight = now_s, 0
             # Chosen anew: the place just given free may have let one that waited in.
             self._attempt += 1
             self._dispatch(now_s)

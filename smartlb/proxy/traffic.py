@@ -11,14 +11,14 @@ from smartlb.proxy.chunked import chunk
 from smartlb.proxy.compression import Compression, Encoder
 from smartlb.proxy.exchange import Exchange
 from smartlb.proxy.forwarding import Peer
-from smartlb.proxy.http1 import CHUNKED, HeaderBlock, header_value
+from smartlb.proxy.http1 import CHUNKED, HeaderBlock, header_list
 from smartlb.proxy.mirror import Mirror
 from smartlb.proxy.pool import Pool
 from smartlb.proxy.rate_limit import RateLimit
 from smartlb.proxy.rewriting import HeaderEdits, PrefixRewrite
 from smartlb.proxy.split import Split
 
-_accept_encoding = header_value("accept-encoding")
+_accept_encoding = header_list("accept-encoding")
 
 
 def needs_control(route: Route, pools: Mapping[str, Settings]) -> bool:
@@ -100,7 +100,7 @@ class RouteTraffic:
 
 
 class ControlledExchange(Exchange):
-    """An exchange on such a route."""
+    """An exchange on a route as such."""
 
     __slots__ = ("_block", "_copy", "_peer", "_traffic", "encoder")
 
@@ -116,7 +116,7 @@ class ControlledExchange(Exchange):
         """As for any exchange, with a copy of the request for the mirror."""
         super().start(data)
         mirror = self._traffic.mirror
-        if mirror is not None and mirror.wants():
+        if mirror is not None and self.may_copy and mirror.wants():
             self._copy = b""
             self._add_to_copy(mirror, data)
 
@@ -135,12 +135,16 @@ class ControlledExchange(Exchange):
         else:
             self._copy = copy + data
 
-    def start_response(self, raw: bytes, status: int, length: int) -> bytes:
-        """As for any exchange, with the changes of the route."""
+    def edited(self, raw: bytes) -> bytes:
+        """The head of a response with the changes of the route, and what affinity adds."""
         edits = self._traffic.response_edits
         if edits:
             raw = edits.apply(raw)
-        raw += self.pool.response_line(self._key, self._position)
+        return raw + self.pool.response_line(self._key, self._position)
+
+    def start_response(self, raw: bytes, status: int, length: int) -> bytes:
+        """As for any exchange, with the changes of the route."""
+        raw = self.edited(raw)
         compression = self._traffic.compression
         if compression is not None and not self.http10:
             accepted = _accept_encoding(self._block)
@@ -152,5 +156,6 @@ class ControlledExchange(Exchange):
     def response_complete(self, now_s: float) -> None:
         """As for any exchange, with the end of what was compressed."""
         if self.encoder is not None:
+            self._connection = None  # it is not to be paused any more, however slowly the client takes the end
             self.client.transport.write(chunk(self.encoder.end()) + b"0\r\n\r\n")
         super().response_complete(now_s)

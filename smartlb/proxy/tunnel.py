@@ -5,7 +5,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
 from smartlb.core.outcome import COMPLETE, SWITCHING_PROTOCOLS, Outcome
-from smartlb.proxy.exchange import Exchange
+from smartlb.proxy.traffic import ControlledExchange
 from smartlb.proxy.upgrade import Offer
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from smartlb.proxy.client import ClientConnection
 
 
-class UpgradeExchange(Exchange):
+class UpgradeExchange(ControlledExchange):
     """Like any exchange until the backend's answer; after a 101, bytes go both ways until both connections have ended.
 
     The client's connection ends with this exchange in any case. What a client sends after its request and before the
@@ -26,7 +26,7 @@ class UpgradeExchange(Exchange):
 
     __slots__ = ("_client_end", "_idle_s", "_tunnel_outcome", "offer")
 
-    may_hedge = False  # a tunnel must not be opened twice
+    may_copy = False  # a tunnel must not be opened twice
 
     def __init__(self, offer: Offer, *request: Any) -> None:
         super().__init__(*request)
@@ -38,7 +38,7 @@ class UpgradeExchange(Exchange):
 
     def switch(self, connection: "BackendConnection", raw: bytes, data: bytes) -> None:
         """Open the tunnel, if the 101 in `raw` is the answer to the offer; `data` came after it."""
-        head = self.offer.accepted(raw)
+        head = self.edited(self.offer.accepted(raw)) + b"\r\n"
         client = cast("ClientConnection", self.client)
         self.response_started = True
         self._status = SWITCHING_PROTOCOLS

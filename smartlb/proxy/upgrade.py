@@ -49,7 +49,7 @@ class Offer:
             raw: the response's head, empty line included.
 
         Returns:
-            The head to forward, empty line included.
+            The head to forward, without the empty line.
 
         Raises:
             MalformedResponse: it is not the answer to this offer.
@@ -69,7 +69,7 @@ class Offer:
         if self._key and _values(raw, b"sec-websocket-accept") != [_accept_of(self._key)]:
             raise MalformedResponse("the 101's Sec-WebSocket-Accept does not fit the Sec-WebSocket-Key")
         head = without_headers(raw[:-4], {*_HOP_BY_HOP, b"content-length"})
-        return head + self.lines + b"\r\n\r\n"
+        return head + self.lines + b"\r\n"
 
 
 def offer_of(method: bytes, block: HeaderBlock, allowed: Set[bytes]) -> Offer | None:

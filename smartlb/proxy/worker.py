@@ -58,7 +58,7 @@ class Worker:
         keep_alive_s: how long a connection may be idle between requests; `idle_s` until it drains.
         routing: routes and request classes.
         route_pools: the pool of each route that hands its requests there and does no more.
-        route_traffic: what every other route does.
+        route_traffic: what each route does.
         route_priorities: of each route.
         clients: open connections of http listeners.
         tcp_sessions: those of tcp listeners.
@@ -167,9 +167,7 @@ class Worker:
             if route.pool is not None and not needs_control(route, config.pools)
         }
         self.route_traffic = {
-            number: RouteTraffic(route, self._pools, random)
-            for number, route in enumerate(config.routes)
-            if number not in self.route_pools
+            number: RouteTraffic(route, self._pools, random) for number, route in enumerate(config.routes)
         }
         self._mirrors = [traffic.mirror for traffic in self.route_traffic.values() if traffic.mirror is not None]
         self.route_priorities = [route.priority for route in config.routes]

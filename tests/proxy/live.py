@@ -239,6 +239,16 @@ class Live:
         self.clients.append(client)
         return client
 
+    async def slow_client(self, router: LiveRouter) -> Client:
+        """A client that takes little before it is read from."""
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", router.port))
+        client = Client(*await asyncio.open_connection(sock=sock, limit=4_096))
+        self.clients.append(client)
+        return client
+
     async def pair(self, script: Script = answering, **settings: Any) -> tuple[Origin, LiveRouter, Client]:
         """An origin, a router before it and a client."""
         origin = await self.origin(script)

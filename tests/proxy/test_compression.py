@@ -1,10 +1,21 @@
+import gzip
+import random
+from collections.abc import Callable
+
+import brotli
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
 from smartlb.config.traffic import Compression as Settings
 from smartlb.proxy.compression import Compression, chosen
 
+DECODE: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.decompress,
+    "br": brotli.decompress,
+    "zstd": lambda data: zstandard.ZstdDecompressor().decompressobj().decompress(data),
+}
 ALL = [b"zstd", b"br", b"gzip"]
 
 
@@ -79,7 +90,6 @@ def test_vary_is_said_where_it_could_have_been_done() -> None:
         applied(JSON, b"Cache-Control: public, no-transform"),
         applied(JSON, b"Content-Range: bytes 0-1/5"),
         applied(JSON, status=206),
-        applied(JSON, status=304),
         applied(JSON, status=204),
     ],
 )
@@ -96,4 +106,34 @@ def test_types_that_are_compressed(kind: bytes) -> None:
 
 def test_a_body_of_unknown_length_is_long_enough() -> None:
     assert applied(JSON, length=-1)[1]
-    assert not applied(JSON, method=b"HEAD")[1]
+
+
+@pytest.mark.parametrize("length", [None, 5_000])
+def test_head_says_what_get_would_say(length: int | None) -> None:
+    said = (b"Content-Length: %d" % length,) if length is not None else ()
+    head, done = applied(JSON, *said, length=0, method=b"HEAD")
+    assert not done
+    assert head == b"HTTP/1.1 200 X\r\n" + JSON + b"\r\nvary: accept-encoding\r\ncontent-encoding: gzip\r\n"
+
+
+def test_head_of_a_short_body_is_left_as_it_is() -> None:
+    assert b"encoding" not in applied(JSON, b"Content-Length: 100", length=0, method=b"HEAD")[0]
+
+
+def test_a_304_varies_as_the_response_did_that_the_client_has() -> None:
+    head, done = applied(b'ETag: "a"', length=0, status=304)
+    assert not done
+    assert head == b'HTTP/1.1 304 X\r\nETag: W/"a"\r\nvary: accept-encoding\r\n'
+    assert b"vary" not in applied(b"Content-Type: image/png", length=0, status=304)[0]
+
+
+@pytest.mark.parametrize(("name", "levels"), [("zstd", range(1, 20)), ("br", range(12)), ("gzip", range(1, 10))])
+def test_every_level_gives_back_what_it_took(name: str, levels: range) -> None:
+    rng = random.Random(7)
+    pieces = [bytes(rng.choices(b"abc ", k=rng.randrange(60_000))) for _ in range(4)]
+    for level in levels:
+        settings = Settings.model_validate({"encodings": [name], f"{name}_level": level})
+        encoder = Compression(settings).applied(b"X\r\n%s\r\n" % JSON, 200, -1, b"GET", name.encode())[1]
+        assert encoder is not None
+        sent = b"".join([*(encoder.encode(piece) for piece in pieces), encoder.end()])
+        assert DECODE[name](sent) == b"".join(pieces)

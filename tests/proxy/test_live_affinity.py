@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from smartlb.core.outcome import Outcome
@@ -57,6 +58,15 @@ async def test_a_cookie_brings_a_client_back(live: Live) -> None:
     assert (router.gauge(Gauge.AFFINITY_KEPT), router.gauge(Gauge.AFFINITY_LOST)) == (4, 0)
 
 
+async def test_cookie_jars_bring_clients_back(live: Live) -> None:
+    router = await _router(live, kind="cookie")
+    url = f"http://127.0.0.1:{router.port}/"
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
+        served = [await (await session.get(url)).text() for _ in range(4)]
+    assert len(set(served)) == 1
+    assert router.gauge(Gauge.AFFINITY_KEPT) == 3
+
+
 @pytest.mark.parametrize("change", ["backend", "expiry", "signature", "other secret", "other pool"])
 async def test_a_cookie_that_is_not_ours_binds_to_nothing(live: Live, change: str) -> None:
     router = await _router(live, kind="cookie")
@@ -67,7 +77,7 @@ async def test_a_cookie_that_is_not_ours_binds_to_nothing(live: Live, change: st
     forged = {
         "backend": f"{other.split('.')[0]}.{expires}.{signature}",
         "expiry": f"{identity}.9{expires}.{signature}",
-        "signature": f"{identity}.{expires}.{'A' * 43}=",
+        "signature": f"{identity}.{expires}.{'A' * 43}",
     }
     if change in forged:
         value = forged[change]

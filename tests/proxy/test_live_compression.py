@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import random
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import pytest
 import zstandard
 
 from smartlb.core.outcome import Outcome
+from tests.eventually import eventually
 from tests.proxy.http2_client import Http2Client
 from tests.proxy.live import Live, request
 from tests.proxy.origin import Link, Script, answering, saying
@@ -57,7 +59,8 @@ async def test_a_head_has_no_body(live: Live) -> None:
     _origin, _router, client = await live.pair(saying(head), routes=ROUTES)
     for _ in range(2):
         answer = await client.ask(request("HEAD", "/", "accept-encoding: gzip"))
-        assert (answer.body, answer.header(b"content-encoding")) == (b"", None)
+        assert (answer.body, answer.header(b"content-encoding")) == (b"", b"gzip")
+        assert answer.header(b"content-length") is None
 
 
 async def test_an_old_client_gets_it_as_it_is(live: Live) -> None:
@@ -98,6 +101,29 @@ async def test_a_response_that_breaks_off_is_not_ended(live: Live) -> None:
     assert (await router.record())["outcome"] == Outcome.TRUNCATED
 
 
+@pytest.mark.parametrize("encoding", DECODE)
+async def test_a_large_body_for_a_slow_reader(live: Live, encoding: str) -> None:
+    noise = random.Random(1).randbytes(3_000_000)
+    head = b"HTTP/1.1 200 OK\r\n%scontent-length: %d\r\n\r\n" % (TYPE, len(noise))
+    router = await live.router(await live.origin(saying(head, noise)), routes=ROUTES)
+    client = await live.slow_client(router)
+    await client.send(request("GET", "/", f"accept-encoding: {encoding}"))
+    (at_router,) = router.worker.clients
+    await eventually(lambda: at_router.write_paused)
+    assert at_router.transport.get_write_buffer_size() < 1_000_000
+    answer = await client.response()
+    assert DECODE[encoding](answer.body) == noise
+    assert (await router.record())["response_bytes"] == len(noise)
+    assert (await client.ask(request())).body == noise, "the backend's connection is good for another request"
+    await router.record()
+
+
+async def test_several_lines_of_what_is_accepted(live: Live) -> None:
+    _origin, _router, client = await live.pair(saying(WHOLE), routes=ROUTES)
+    answer = await client.ask(request("GET", "/", "accept-encoding: deflate", "accept-encoding: br"))
+    assert answer.header(b"content-encoding") == b"br"
+
+
 async def test_over_http2(live: Live) -> None:
     origin = await live.origin(saying(WHOLE))
     router = await live.router(origin, routes=ROUTES)
@@ -120,9 +146,11 @@ async def test_a_retried_request_is_compressed_once(live: Live) -> None:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@pytest.mark.parametrize("encoding", [[], ["gzip"], ["br"]], ids=str)
 @pytest.mark.parametrize("script", [saying(WHOLE), saying(CHUNKED)])
-async def test_curl_reads_it(live: Live, script: Script) -> None:
-    router = await live.router(await live.origin(script), routes=ROUTES)
+async def test_curl_reads_it(live: Live, script: Script, encoding: list[str]) -> None:
+    routes = [{"name": "all", "pool": "web", "compression": {"encodings": encoding} if encoding else {}}]
+    router = await live.router(await live.origin(script), routes=routes)
     command = ["curl", "-s", "--compressed", "-m", "10", f"http://127.0.0.1:{router.port}/"]
     done = await asyncio.to_thread(subprocess.run, command, capture_output=True, check=True)
     assert done.stdout == TEXT

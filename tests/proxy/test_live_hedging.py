@@ -1,6 +1,7 @@
 """Requests that take longer than nearly all do, and are asked for at a second backend as well."""
 
 import asyncio
+import gzip
 from typing import Any
 
 import pytest
@@ -40,11 +41,13 @@ class Held:
             end.cancel()
 
 
-async def _warm(live: Live, *scripts: Held, **pool: Any) -> tuple[list[Origin], LiveRouter, Client]:
+async def _warm(
+    live: Live, *scripts: Held, config: dict[str, Any] | None = None, **pool: Any
+) -> tuple[list[Origin], LiveRouter, Client]:
     """Backends that have answered quickly so far, and a client; its next request goes to the first."""
     origins = [await live.origin(script) for script in scripts]
     settings = {"hedging": {"min_delay_s": 0.05}, **pool}
-    router = await live.router(*origins, pool=settings)
+    router = await live.router(*origins, pool=settings, **(config or {}))
     client = await live.client(router)
     for _ in range(50 * len(scripts)):
         assert (await client.ask(WARM)).body == b"ok"
@@ -74,6 +77,24 @@ async def test_a_slow_backend_is_overtaken(live: Live) -> None:
     slow.go[0].set()
     for _ in range(4):
         assert (await client.ask(WARM)).body == b"ok", "the answer that came too late is nobody's"
+
+
+async def test_a_hedge_on_a_route_that_does_more(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AFFINITY_SECRET", "0123456789abcdef")
+    text = b"a text that repeats itself " * 200
+    plain = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n\r\n%s" % (len(text), text)
+    slow, quick = Held(plain), Held(plain)
+    quick.go[0].set()
+    route = {"name": "all", "pool": "web", "compression": {}, "set_response_headers": {"x-served": "yes"}}
+    affinity = {"kind": "cookie", "secret_env": "AFFINITY_SECRET"}
+    _origins, router, client = await _warm(live, slow, quick, config={"routes": [route]}, affinity=affinity)
+    answer = await client.ask(request("GET", "/", "accept-encoding: gzip"))
+    assert gzip.decompress(answer.body) == text
+    assert answer.header(b"x-served") == b"yes"
+    assert (answer.header(b"set-cookie") or b"").startswith(b"smartlb=")
+    records = sorted(await router.records(2), key=lambda record: int(record["attempt"]))
+    assert [record["outcome"] for record in records] == [Outcome.HEDGE_LOST, Outcome.COMPLETE]
+    assert not any(router.in_flight)
 
 
 async def test_the_first_attempt_may_still_answer_first(live: Live) -> None:

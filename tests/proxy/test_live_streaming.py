@@ -2,13 +2,12 @@
 
 import asyncio
 import hashlib
-import socket
 
 import pytest
 
 from smartlb.core.outcome import Outcome
 from tests.eventually import eventually
-from tests.proxy.live import Client, Live, LiveRouter, request
+from tests.proxy.live import Live, request
 from tests.proxy.origin import Link, answering, ok
 
 SIZE = 20_000_000
@@ -100,7 +99,7 @@ async def test_a_client_that_does_not_read_stops_the_backend(live: Live) -> None
 
     origin = await live.origin(script)
     router = await live.router(origin)
-    client = await slow_client(live, router)
+    client = await live.slow_client(router)
     await client.send(request())
     await eventually(lambda: sent[0] > 0)
     await stalled(sent)
@@ -122,7 +121,7 @@ async def test_a_response_until_close_for_a_client_that_reads_late(live: Live) -
 
     origin = await live.origin(script)
     router = await live.router(origin)
-    client = await slow_client(live, router)
+    client = await live.slow_client(router)
     await client.send(request())
     await eventually(lambda: any(client.write_paused for client in router.worker.clients))
     await client.reader.readuntil(b"\r\n\r\n")
@@ -173,7 +172,7 @@ async def test_a_client_that_never_reads_cannot_pile_up_responses(live: Live) ->
 
     origin = await live.origin(script)
     router = await live.router(origin)
-    client = await slow_client(live, router)
+    client = await live.slow_client(router)
     for number in range(60):
         await client.send(request("GET", f"/{number}"))
         await asyncio.sleep(0.002)
@@ -197,20 +196,9 @@ async def test_a_client_that_leaves_while_it_is_waited_for(live: Live) -> None:
 
     origin.script = script
     router = await live.router(origin)
-    client = await slow_client(live, router)
+    client = await live.slow_client(router)
     await client.send(request())
     await eventually(lambda: any(c.write_paused for c in router.worker.clients))
     client.reset()
     await ended.wait()
     assert (await router.record())["outcome"] is Outcome.CLIENT_GONE
-
-
-async def slow_client(live: Live, router: LiveRouter) -> Client:
-    """A client that takes little before it is read from."""
-    sock = socket.socket()
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
-    sock.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", router.port))
-    client = Client(*await asyncio.open_connection(sock=sock, limit=4_096))
-    live.clients.append(client)
-    return client

@@ -1,6 +1,8 @@
 """WebSocket and other upgrades: tunnels once the backend has agreed, ordinary exchanges where it has not."""
 
 import asyncio
+import gzip
+import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -237,6 +239,75 @@ async def test_an_upgrade_goes_to_another_backend_where_the_first_is_gone(live: 
     await client.close()
     assert await router.outcomes(2) == [Outcome.CONNECT_FAILED, Outcome.COMPLETE]
     assert router.worker.route_pools[0].retries.active == 0
+
+
+# On routes that do more than hand requests to their pool
+
+
+async def test_a_handshake_is_rewritten_and_its_headers_edited(live: Live) -> None:
+    route = {
+        "name": "chat",
+        "match": {"path_prefix": "/chat"},
+        "rewrite": {"prefix": "/v2/rooms"},
+        "set_request_headers": {"x-tenant": "a"},
+        "remove_response_headers": ["server"],
+        "set_response_headers": {"x-served": "yes"},
+        "split": {"web": 1},
+    }
+    agreed = AGREED[:-2] + b"Server: x\r\n\r\n"
+    origin, router, client = await live.pair(then(agreed, go_on=echo), routes=[route])
+    head = (await opened(client)).lower()
+    assert b"\r\nx-served: yes\r\n" in head
+    assert b"\r\nserver:" not in head
+    assert head.count(b"\r\nupgrade: websocket\r\n") == 1
+    forwarded = origin.requests[0]
+    assert forwarded.start == b"GET /v2/rooms HTTP/1.1"
+    assert forwarded.header(b"x-tenant") == b"a"
+    assert forwarded.header(b"upgrade") == b"websocket"
+    await client.send(b"ping")
+    assert await received(client, 4) == b"ping"
+    await client.close()
+    assert (await router.record())["status"] == 101
+
+
+async def test_a_tunnel_goes_where_affinity_says(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AFFINITY_SECRET", "0123456789abcdef")
+    origins = [await live.origin(then(AGREED + b"%d" % number)) for number in range(3)]
+    pool = {"affinity": {"kind": "cookie", "secret_env": "AFFINITY_SECRET"}}
+    router = await live.router(*origins, pool=pool)
+    client = await live.client(router)
+    found = re.search(rb"\r\nset-cookie: ([^;]+);", await opened(client))
+    assert found
+    bound = await received(client, 1)
+    for _ in range(4):
+        client = await live.client(router)
+        head = await opened(client, HANDSHAKE[:-2] + b"Cookie: %s\r\n\r\n" % found[1])
+        assert b"set-cookie" not in head
+        assert await received(client, 1) == bound
+
+
+async def test_a_tunnel_is_not_mirrored_and_a_refused_one_is_compressed(live: Live) -> None:
+    text = b"no chat here " * 500
+    refusal = b"HTTP/1.1 403 X\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n\r\n%s" % (len(text), text)
+    copies = await live.origin()
+    origin = await live.origin(then(refusal))
+    router = await live.router(
+        origin,
+        pools={"web": {"backends": [origin.address]}, "shadow": {"backends": [copies.address]}},
+        routes=[{"name": "all", "pool": "web", "mirror": {"pool": "shadow"}, "compression": {}}],
+    )
+    client = await live.client(router)
+    answer = await client.ask(HANDSHAKE[:-2] + b"Accept-Encoding: gzip\r\n\r\n")
+    assert (answer.status, gzip.decompress(answer.body)) == (403, text)
+    assert (await router.record())["status"] == 403
+    assert copies.requests == []
+
+
+async def test_handshakes_count_for_the_rate_limit(live: Live) -> None:
+    routes = [{"name": "all", "pool": "web", "rate_limit": {"requests_per_s": 0.001, "burst": 1}}]
+    _origin, router, client = await live.pair(then(AGREED), routes=routes)
+    await opened(client)
+    assert (await (await live.client(router)).ask(HANDSHAKE)).status == 429
 
 
 # Not opened
