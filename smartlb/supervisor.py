@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import os
@@ -88,6 +89,7 @@ class Supervisor:
         self._admin_socket = admin.sockets[0] if admin else bind(config.admin.bind, shared=False)
         drop(config.user, config.group)
         self._access_logs: dict[Generation, AccessLog] = {}
+        self._log_batch = memoryview(bytearray(_LARGEST_BATCH))  # once: a new one each time would tear the heap
         self._running: dict[Generation, asyncio.Task[None]] = {}
         self._lost = 0
         self._starting: list[Generation] = []
@@ -288,6 +290,8 @@ class Supervisor:
             prepared = await self._discovery.prepare(config)
             generation = Generation(config, listening, await self._present.memory(), prepared.found())
             undo.callback(self._dismiss, generation)
+            if self._stop.is_set():
+                raise NotReady("the router stops")  # and does not know of this generation to stop it
             self._open_access_log(generation)
             generation.follow(self._present)
             self._starting.append(generation)
@@ -435,9 +439,16 @@ class Supervisor:
             if monotonic() >= rest_at_s:
                 rest_at_s = monotonic() + _REST_EVERY_S
                 self._rest()
-            for generation in [each for each in self._draining if self._running[each].done()]:
-                self._let_go(generation)
+            if self._let_go_of_ended():
+                gc.collect()  # generations hold much, and are in cycles: the collector would come by after hours
             await asyncio.sleep(_PUMP_S)
+
+    def _let_go_of_ended(self) -> bool:
+        """Let go of generations that have drained; False where there is none."""
+        ended = [each for each in self._draining if self._running[each].done()]
+        for generation in ended:
+            self._let_go(generation)
+        return bool(ended)
 
     def _pump_once(self) -> None:
         now_s = monotonic()
@@ -512,7 +523,8 @@ class Supervisor:
         assert generation.log_socket is not None
         with contextlib.suppress(BlockingIOError):
             while True:
-                access_log.write_batch(generation.log_socket.recv(_LARGEST_BATCH), generation.numbering)
+                size = generation.log_socket.recv_into(self._log_batch)
+                access_log.write_batch(bytes(self._log_batch[:size]), generation.numbering)
 
 
 def _found_before(fd: int) -> dict[str, list[Backend]]:

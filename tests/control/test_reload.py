@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -128,6 +129,24 @@ async def test_sighup_reloads(tmp_path: Path) -> None:
             router.process.send_signal(signal.SIGHUP)
             await eventually(lambda: "reloaded: generation 2 serves" in router.log, within_s=30)
             assert await ask(router) == ["b"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+async def test_nothing_is_left_of_earlier_generations(tmp_path: Path) -> None:
+    async with Fleet.of("a") as fleet:
+        config = configuration(fleet.backends, {"policy": "round_robin"}, workers=1)
+        async with serving(config, tmp_path) as router:
+            process = Path(f"/proc/{router.process.pid}")
+
+            def held() -> tuple[int, int]:
+                """Shared memory that is mapped, and open files."""
+                maps = (process / "maps").read_text().count("memfd:smartlb")
+                return maps, len(list((process / "fd").iterdir()))
+
+            before = held()
+            for _ in range(3):
+                await router.reload(config)
+            await eventually(lambda: held() == before, within_s=30)
 
 
 async def test_an_address_that_is_taken_changes_nothing(tmp_path: Path) -> None:
