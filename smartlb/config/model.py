@@ -6,7 +6,7 @@ Every field has a description: the JSON schema and docs/configuration.md are mad
 import os
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from smartlb.config.discovery import Discovery
 from smartlb.config.section import Section as Section
@@ -307,13 +307,18 @@ class Backend(Section):
 
 
 class HealthCheck(Section):
-    """Active checks of each backend at an interval: a GET, or a connection alone."""
+    """Active checks of each backend at an interval: a GET, a call of gRPC, or a connection alone."""
 
-    kind: Literal["http", "tcp"] = Field(
-        default="http", description="http asks for `path`; tcp only connects, for backends that do not speak HTTP."
+    kind: Literal["http", "grpc", "tcp"] = Field(
+        default="http",
+        description="http asks for `path`; grpc calls grpc.health.v1; tcp only connects, for backends that do not "
+        "speak HTTP.",
     )
     path: RequestTarget = Field(default="/", description="What to ask for.")
     host: Authority | None = Field(default=None, description="Host header; the backend's address where not given.")
+    service: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.]{0,127}$")] = Field(
+        default="", description="That kind grpc asks about, such as shop.Orders; the server as a whole where empty."
+    )
     interval_s: Seconds = Field(default=2.0, description="Time between checks of one backend.")
     timeout_s: Seconds = Field(default=1.0, description="A slower answer is a failure.")
     rise: int = Field(default=2, ge=1, description="Successes in a row that make a failed backend healthy.")
@@ -324,13 +329,15 @@ class HealthCheck(Section):
 
     @model_validator(mode="after")
     def _only_http_asks(self) -> "HealthCheck":
-        given = self.model_fields_set & {"path", "host", "expected_status"}
-        if self.kind == "tcp" and given - {key for key, value in _ASKED.items() if getattr(self, key) == value}:
-            raise ValueError(f"a check of kind tcp only connects, so leave out `{min(given)}`")
+        for key in sorted(_ASKED.keys() - _ASKED_BY[self.kind]):
+            if getattr(self, key) != _ASKED[key]:
+                raise ValueError(f"a check of kind {self.kind} {_DOES[self.kind]}, so leave out `{key}`")
         return self
 
 
-_ASKED = {key: HealthCheck.model_fields[key].default for key in ("path", "host", "expected_status")}
+_ASKED = {key: HealthCheck.model_fields[key].default for key in ("path", "host", "expected_status", "service")}
+_ASKED_BY = {"http": {"path", "host", "expected_status"}, "grpc": {"host", "service"}, "tcp": set[str]()}
+_DOES = {"http": "asks for a path", "grpc": "makes a call", "tcp": "only connects"}
 
 
 class SuccessRate(Section):
@@ -592,8 +599,11 @@ class Pool(Section):
             raise ValueError(
                 "`send_proxy_protocol` needs a connection for each client, and `protocol: http2` shares them"
             )
-        if self.protocol == "http2" and self.health_check is not None and self.health_check.kind == "http":
-            raise ValueError("checks of kind http speak HTTP/1.1; with `protocol: http2` use kind: tcp")
+        kind = self.health_check.kind if self.health_check is not None else "tcp"
+        if self.protocol == "http2" and kind == "http":
+            raise ValueError("checks of kind http speak HTTP/1.1; with `protocol: http2` use kind: grpc or tcp")
+        if self.protocol != "http2" and kind == "grpc":
+            raise ValueError("checks of kind grpc speak HTTP/2, so they need `protocol: http2`")
         return self
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""Active health checks: a GET or a connection at an interval, and when a run of answers changes a backend's state."""
+"""Active health checks: a GET, a gRPC call or a connection at an interval, and which runs of answers change a state."""
 
 import asyncio
 import logging
@@ -14,7 +14,7 @@ from smartlb import __version__
 from smartlb.config.certificates import reason_of, reloading_backend_context
 from smartlb.config.model import Config, HealthCheck
 from smartlb.config.numbering import Member, Numbering
-from smartlb.control import raw_check
+from smartlb.control import grpc_check, raw_check
 from smartlb.control.rise_fall import Health, RiseFall
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class HealthChecker:
             for name, pool in config.pools.items()
         }
         self._tls = {
-            name: (reloading_backend_context(pool.tls), pool.tls.server_name)
+            name: (reloading_backend_context(pool.tls, http2=pool.protocol == "http2"), pool.tls.server_name)
             for name, pool in config.pools.items()
             if pool.tls is not None
         }
@@ -130,7 +130,7 @@ class HealthChecker:
         """One check: whether it passed, and what happened in words."""
         address, header = member.settings.address, self._headers[member.pool]
         context, server_name = None, None
-        if check.kind == "http" and member.pool in self._tls:
+        if check.kind != "tcp" and member.pool in self._tls:
             reloading, server_name = self._tls[member.pool]
             reloading.refresh(asyncio.get_running_loop().time())
             context = reloading.value
@@ -140,6 +140,9 @@ class HealthChecker:
             if check.kind == "tcp":
                 await raw_check.connect(address, check, header)
                 return True, "accepts connections"
+            if check.kind == "grpc":
+                await grpc_check.ask(address, check, context, server_name)
+                return True, "serves"
             if header:
                 return _judge(await raw_check.ask(address, check, header, context, server_name), check)
         except raw_check.CheckFailed as failure:

@@ -33,7 +33,7 @@ async def connect(address: str, check: HealthCheck, header: bytes = b"") -> None
     """
     try:
         async with asyncio.timeout(check.timeout_s):
-            _, writer = await _open(address)
+            _, writer = await open_connection(address)
     except TimeoutError:
         raise CheckFailed(f"no connection to {address} within {check.timeout_s:g} s") from None
     writer.write(header)
@@ -66,7 +66,7 @@ async def ask(
     )
     try:
         async with asyncio.timeout(check.timeout_s):
-            reader, writer = await _open(address)
+            reader, writer = await open_connection(address)
             try:
                 writer.write(header)
                 if tls is not None:
@@ -89,7 +89,13 @@ async def ask(
     return int(found[1])
 
 
-async def _open(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def open_connection(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect to a backend at HOST:PORT.
+
+    Raises:
+        CheckFailed: it refuses, or has no address.
+        TimeoutError: the system gave up.
+    """
     host, _, port = address.rpartition(":")
     try:
         return await asyncio.open_connection(host.strip("[]"), int(port))

@@ -113,8 +113,21 @@ def test_policies_and_options_that_are_for_requests() -> None:
     ]
 
 
-def test_a_check_that_only_connects_asks_for_nothing() -> None:
-    pools = {"web": {"backends": ["a:1"], "health_check": {"kind": "tcp", "path": "/health"}}}
-    assert problems(TCP, pools=pools) == [
-        "pools.web.health_check: a check of kind tcp only connects, so leave out `path`"
-    ]
+@pytest.mark.parametrize(
+    ("check", "problem"),
+    [
+        ({"kind": "tcp", "path": "/health"}, "a check of kind tcp only connects, so leave out `path`"),
+        ({"kind": "grpc", "path": "/health"}, "a check of kind grpc makes a call, so leave out `path`"),
+        ({"kind": "http", "service": "a.B"}, "a check of kind http asks for a path, so leave out `service`"),
+    ],
+)
+def test_a_check_has_what_its_kind_asks_by(check: dict[str, str], problem: str) -> None:
+    pools = {"web": {"backends": ["a:1"], "health_check": check}}
+    assert problems(TCP, pools=pools) == [f"pools.web.health_check: {problem}"]
+
+
+@pytest.mark.parametrize(("protocol", "kind"), [("http1", "grpc"), ("http2", "http")])
+def test_a_check_speaks_what_its_pool_speaks(protocol: str, kind: str) -> None:
+    pools = {"web": {"backends": ["a:1"], "protocol": protocol, "health_check": {"kind": kind}}}
+    (problem,) = problems(TCP, pools=pools)
+    assert problem.startswith(f"pools.web: checks of kind {kind} speak HTTP/")

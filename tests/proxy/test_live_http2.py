@@ -47,6 +47,44 @@ async def test_a_request_and_its_answer(live: Live) -> None:
     assert (record["outcome"], record["status"], record["response_bytes"]) == (Outcome.COMPLETE, 200, 5)
 
 
+@pytest.mark.parametrize(
+    ("length", "pieces", "trailers"),
+    [
+        (b"10", [b"12345"], False),
+        (b"2", [b"12345"], False),
+        (b"5", [b"12345", b"GET /smuggled HTTP/1.1\r\nhost: b\r\n\r\n"], False),
+        (b"10", [b"12345"], True),
+        (b"5", [], True),
+    ],
+)
+async def test_a_body_of_another_length_than_announced_ends_its_stream_alone(
+    live: Live, length: bytes, pieces: list[bytes], trailers: bool
+) -> None:
+    gate = asyncio.Event()
+
+    async def script(link: Link) -> None:
+        message = await link.request()
+        assert b"smuggled" not in message.start
+        await gate.wait()
+        await link.send(ok(b"fine"))
+
+    _origin, router, client = await pair(live, script)
+    other = await client.begin()
+    number = await client.begin(b"POST", b"/", (b"content-length", length), end=False)
+    for at, piece in enumerate(pieces):
+        client.h2.send_data(number, piece, end_stream=not trailers and at == len(pieces) - 1)
+    if trailers:
+        client.h2.send_headers(number, [(b"x-end", b"1")], end_stream=True)
+    await client.flush()
+    assert (await client.answer(number)).reset == ErrorCodes.PROTOCOL_ERROR
+    gate.set()
+    assert (await client.answer(other)).body == b"fine"
+    assert (await client.ask()).body == b"fine"
+    assert not client.closed
+    outcomes = await router.outcomes(4)
+    assert sorted(outcomes) == sorted([Outcome.CLIENT_GONE, Outcome.BAD_REQUEST, Outcome.COMPLETE, Outcome.COMPLETE])
+
+
 async def test_streams_go_side_by_side(live: Live) -> None:
     gate = asyncio.Event()
 

@@ -124,6 +124,33 @@ async def test_a_malformed_response_is_none(live: Live, headers: list[tuple[byte
     assert (await client.ask(request())).start.startswith(b"HTTP/1.1 502 ")
 
 
+@pytest.mark.parametrize("case", ["none", "less", "more", "less before trailers"])
+async def test_a_body_of_another_length_than_announced_ends_its_exchange_alone(live: Live, case: str) -> None:
+    async def answer(peer: Http2Link, number: int) -> None:
+        if number > 1:
+            await peer.ok(number)
+            return
+        peer.h2.send_headers(number, [(b":status", b"200"), (b"content-length", b"3")], end_stream=case == "none")
+        if case != "none":
+            peer.h2.send_data(number, b"12345" if case == "more" else b"1", end_stream="trailers" not in case)
+        if "trailers" in case:
+            peer.h2.send_headers(number, [(b"x-end", b"1")], end_stream=True)
+        await peer.flush()
+
+    origin = await live.origin(speaking(answer))
+    router = await live.router(origin, pool={"protocol": "http2", "retries": {"retry_on": []}})
+    client = await live.client(router)
+    await client.send(request())
+    if case == "none":
+        assert (await client.response()).status == 502
+    else:
+        await client.cut()
+    assert (await (await live.client(router)).ask(request())).body == b"ok"
+    assert len(origin.links) == 1
+    broken = (await router.outcomes(2))[0]
+    assert broken in (Outcome.RESET, Outcome.TRUNCATED)
+
+
 async def test_idle_connections_are_closed(live: Live) -> None:
     origin = await live.origin(speaking(Http2Link.ok))
     router = await live.router(origin, pool={"protocol": "http2"})

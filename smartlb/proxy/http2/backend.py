@@ -122,7 +122,7 @@ class Http2BackendConnection(Connection):
             self.malformed(stream.number, str(error))
             return
         self._grade(stream, headers)
-        stream.chunks = head.chunked
+        stream.chunks, stream.missing = head.chunked, head.length
         stream.deliver(head.raw)
 
     def _on_trailers(self, event: TrailersReceived) -> None:

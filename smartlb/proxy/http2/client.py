@@ -204,7 +204,7 @@ class Http2ClientConnection(Connection):
             self.malformed(number, str(error))
             return
         stream = self.streams[number] = ResponseStream(self, number, method)
-        stream.chunks = head.chunked
+        stream.chunks, stream.missing = head.chunked, head.length
         stream.protocol = client = StreamClient(self.worker, self._peer, self._claimed)
         client.connection_made(stream)
         stream.received = complete

@@ -23,9 +23,9 @@ from h2.events import (
     UnknownFrameReceived,
     WindowUpdated,
 )
-from h2.exceptions import ProtocolError, StreamClosedError
+from h2.exceptions import InvalidBodyLengthError, ProtocolError, StreamClosedError
 from h2.settings import SettingCodes, Settings
-from hyperframe.frame import Frame, GoAwayFrame
+from hyperframe.frame import DataFrame, Frame, GoAwayFrame
 
 from smartlb.proxy.http2.allowance import Allowance
 from smartlb.proxy.http2.heads import Malformed, trailers_from_http2
@@ -39,12 +39,30 @@ STREAM_WINDOW: Final = 131_072
 _CONNECTION_WINDOW: Final = 1 << 20
 """Opened again with each frame that comes: a stream that is slow has its own window to fill, not all others'."""
 
+_WRONG_LENGTH: Final = "its body is not as long as its content-length says"
+
 _INITIAL_WINDOW: Final = 65_535
 """RFC 9113 section 6.9.2."""
 
 
+class BodyLengthWrong(Event):
+    """A body is not as long as its content-length says.
+
+    Attributes:
+        stream_id: of its stream.
+        flow_controlled_length: of the frame that showed it.
+    """
+
+    def __init__(self, stream_id: int, flow_controlled_length: int) -> None:
+        self.stream_id = stream_id
+        self.flow_controlled_length = flow_controlled_length
+
+
 class GracefulH2Connection(H2Connection):
-    """h2's, but a GOAWAY of the peer leaves open what is under way (RFC 9113 section 6.8)."""
+    """h2's, but some errors of the peer leave open what is under way.
+
+    These are a GOAWAY (RFC 9113 section 6.8), and a body of another length than announced (section 8.1.1).
+    """
 
     @property
     def awaits_too_much(self) -> bool:
@@ -56,6 +74,12 @@ class GracefulH2Connection(H2Connection):
         event = ConnectionTerminated()
         event.error_code, event.last_stream_id = frame.error_code, frame.last_stream_id
         return [], [event]
+
+    def _receive_data_frame(self, frame: DataFrame) -> tuple[list[Frame], list[Event]]:
+        try:
+            return super()._receive_data_frame(frame)
+        except InvalidBodyLengthError:
+            return [], [BodyLengthWrong(frame.stream_id, frame.flow_controlled_length)]
 
 
 class Connection(asyncio.Protocol):
@@ -224,17 +248,27 @@ class Connection(asyncio.Protocol):
         size = event.flow_controlled_length
         if not event.data and event.stream_ended is None and not self._allow(self._control_frames):
             return
-        self._window_taken += size
-        if self._window_taken >= _CONNECTION_WINDOW // 4:
-            self.h2.increment_flow_control_window(self._window_taken)
-            self._window_taken = 0
+        self._open_connection_window(size)
         stream = self.streams.get(event.stream_id)
         if stream is not None:
             stream.deliver_body(event.data, size)
 
+    def _open_connection_window(self, size: int) -> None:
+        self._window_taken += size
+        if self._window_taken >= _CONNECTION_WINDOW // 4:
+            self.h2.increment_flow_control_window(self._window_taken)
+            self._window_taken = 0
+
+    def _on_wrong_length(self, event: BodyLengthWrong) -> None:
+        self._open_connection_window(event.flow_controlled_length)
+        self.malformed(event.stream_id, _WRONG_LENGTH)
+
     def _on_trailers(self, event: TrailersReceived) -> None:
         stream = self.streams.get(event.stream_id)
         if stream is None:
+            return
+        if stream.missing:  # which h2 looks at only where DATA ends the stream
+            self.malformed(event.stream_id, _WRONG_LENGTH)
             return
         try:
             stream.deliver_end(trailers_from_http2(cast(Any, event.headers)))
@@ -276,6 +310,7 @@ class Connection(asyncio.Protocol):
 
     _HANDLERS: ClassVar[dict[type[Event], Callable[[Any, Any], None]]] = {
         DataReceived: _on_data,
+        BodyLengthWrong: _on_wrong_length,
         TrailersReceived: _on_trailers,
         StreamEnded: _on_end,
         StreamReset: _on_reset,

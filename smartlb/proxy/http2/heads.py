@@ -35,10 +35,12 @@ class Head(NamedTuple):
     Attributes:
         raw: from the first line to the empty line.
         chunked: whether its body is to be sent in chunks.
+        length: of the body that follows, where it says so.
     """
 
     raw: bytes
     chunked: bool
+    length: int | None
 
 
 def request_from_http2(headers: Headers, complete: bool) -> tuple[bytes, Head]:
@@ -75,7 +77,7 @@ def request_from_http2(headers: Headers, complete: bool) -> tuple[bytes, Head]:
     if host:
         out.append(b"host: " + host)
     out += [b"%s: %s" % line for line in lines if line[0] != b"host"]
-    return method, _head(out, chunked)
+    return method, _head(out, chunked, length)
 
 
 def response_from_http2(headers: Headers, method: bytes, complete: bool) -> Head:
@@ -94,11 +96,15 @@ def response_from_http2(headers: Headers, method: bytes, complete: bool) -> Head
     if status >= 200:
         # One stream is one exchange: as far as HTTP/1.1 can tell, the connection is not used again.
         out.append(b"connection: close")
-        if length is None and method != b"HEAD" and status not in (204, 304):
+        if method == b"HEAD" or status in (204, 304):
+            length = None
+        elif length is None:
             chunked = not complete
             if complete:
                 out.append(b"content-length: 0")
-    return _head(out, chunked)
+        elif complete and length:
+            raise Malformed(f"there is no body, and content-length says {length}")
+    return _head(out, chunked, length)
 
 
 def trailers_from_http2(headers: Headers) -> bytes:
@@ -111,10 +117,10 @@ def trailers_from_http2(headers: Headers) -> bytes:
     return b"".join(b"%s: %s\r\n" % line for line in lines)
 
 
-def _head(lines: list[bytes], chunked: bool) -> Head:
+def _head(lines: list[bytes], chunked: bool, length: int | None) -> Head:
     if chunked:
         lines.append(b"transfer-encoding: chunked")
-    return Head(b"\r\n".join(lines) + b"\r\n\r\n", chunked)
+    return Head(b"\r\n".join(lines) + b"\r\n\r\n", chunked, length)
 
 
 def _taken_apart(

@@ -36,6 +36,7 @@ class Stream(asyncio.Transport):
         number: of the stream.
         protocol: a client's or a backend's connection, for one exchange.
         chunks: whether what is received is delivered as chunks.
+        missing: bytes of the body that are yet to be received; None where it does not say how long it is.
         received: whether the peer has sent all.
     """
 
@@ -46,6 +47,7 @@ class Stream(asyncio.Transport):
         self._connection = connection
         self.number = number
         self.chunks = False
+        self.missing: int | None = None
         self._head = b""
         self._left: int | None = None  # of the body that is sent, once its head has been; or CHUNKED, UNTIL_CLOSE
         self._chunked: ChunkedBody | None = None
@@ -158,6 +160,8 @@ class Stream(asyncio.Transport):
 
     def deliver_body(self, content: bytes, size: int) -> None:
         """Hand on content of a DATA frame."""
+        if self.missing is not None:
+            self.missing -= len(content)
         self.deliver(chunk(content) if self.chunks else content, size)
 
     def deliver_end(self, trailers: bytes = b"") -> None:

@@ -1,0 +1,133 @@
+"""Health checks by gRPC's own protocol, grpc.health.v1 (grpc/doc/health-checking.md of the gRPC project)."""
+
+import asyncio
+import ssl
+from typing import Any, Final, cast
+
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import ConnectionTerminated, DataReceived, ResponseReceived, StreamEnded, StreamReset, TrailersReceived
+from h2.exceptions import ProtocolError
+
+from smartlb import __version__
+from smartlb.config.certificates import HTTP2, reason_of
+from smartlb.config.model import HealthCheck
+from smartlb.control.raw_check import CheckFailed, open_connection
+
+METHOD: Final = "/grpc.health.v1.Health/Check"
+
+_SERVING: Final = 1
+_STATES: Final = {0: "UNKNOWN", _SERVING: "SERVING", 2: "NOT_SERVING", 3: "SERVICE_UNKNOWN"}
+_LONGEST_ANSWER: Final = 1_024
+
+
+async def ask(address: str, check: HealthCheck, tls: ssl.SSLContext | None, server_name: str | None) -> None:
+    """Ask a backend whether it serves.
+
+    Args:
+        address: HOST:PORT of the backend.
+        check: its settings.
+        tls: for the connection; None for none.
+        server_name: that the backend's certificate must be for, where it is not the address's host.
+
+    Raises:
+        CheckFailed: it does not, or gave no answer in time.
+    """
+    try:
+        async with asyncio.timeout(check.timeout_s):
+            reader, writer = await open_connection(address)
+            try:
+                if tls is not None:
+                    await writer.start_tls(tls, server_hostname=server_name or address.rpartition(":")[0].strip("[]"))
+                    if writer.get_extra_info("ssl_object").selected_alpn_protocol() != HTTP2:
+                        raise CheckFailed("it does not offer HTTP/2 (ALPN h2)")
+                call = _Call(check.host or address, check.service, "http" if tls is None else "https")
+                while not call.over:
+                    writer.write(call.connection.data_to_send())
+                    data = await reader.read(65_536)
+                    if not data:
+                        raise CheckFailed("closed the connection without an answer")
+                    call.receive(data)
+            finally:
+                writer.transport.abort()
+    except TimeoutError:
+        raise CheckFailed(f"no answer to {METHOD} within {check.timeout_s:g} s") from None
+    except OSError as error:
+        raise CheckFailed(f"{METHOD} failed: {reason_of(error)}") from None
+    except ProtocolError as error:
+        raise CheckFailed(f"no valid answer of HTTP/2: {error}") from None
+    call.judge()
+
+
+class _Call:
+    """The one call on a connection.
+
+    Attributes:
+        connection: the state of HTTP/2, with what is to be sent.
+        over: whether the answer is complete.
+    """
+
+    def __init__(self, authority: str, service: str, scheme: str) -> None:
+        self.connection = H2Connection(H2Configuration(header_encoding="latin-1"))
+        self.connection.initiate_connection()
+        self.over = False
+        self._headers: dict[str, str] = {}
+        self._answer = b""
+        self.connection.send_headers(
+            1,
+            [
+                (":method", "POST"),
+                (":scheme", scheme),
+                (":path", METHOD),
+                (":authority", authority),
+                ("te", "trailers"),
+                ("content-type", "application/grpc"),
+                ("user-agent", f"smartlb/{__version__} (health check)"),
+            ],
+        )
+        self.connection.send_data(1, request_message(service), end_stream=True)
+
+    def receive(self, data: bytes) -> None:
+        """Take in a part of the answer."""
+        if data.startswith(b"HTTP/1"):
+            raise CheckFailed("it speaks HTTP/1, not HTTP/2")
+        for event in self.connection.receive_data(data):
+            if isinstance(event, ResponseReceived | TrailersReceived):
+                self._headers.update(cast(Any, event.headers))
+            elif isinstance(event, DataReceived):
+                self._answer += event.data
+                if len(self._answer) > _LONGEST_ANSWER:
+                    raise CheckFailed(f"its answer is longer than {_LONGEST_ANSWER} bytes")
+            elif isinstance(event, StreamEnded):
+                self.over = True
+            elif isinstance(event, StreamReset | ConnectionTerminated) and not self.over:
+                raise CheckFailed(f"refused the call (HTTP/2 error {event.error_code})")
+
+    def judge(self) -> None:
+        """Raise `CheckFailed` where the answer is not that it serves."""
+        headers = self._headers
+        if headers.get(":status") != "200":
+            raise CheckFailed(f"answered HTTP {headers.get(':status')} to {METHOD}, so it may not speak gRPC")
+        if headers.get("grpc-status") != "0":
+            words = headers.get("grpc-message", "")
+            raise CheckFailed(f"answered gRPC status {headers.get('grpc-status')} to {METHOD} {words}".rstrip())
+        state = state_of(self._answer)
+        if state != _SERVING:
+            raise CheckFailed(f"answered {_STATES.get(state, state)}")
+
+
+def request_message(service: str) -> bytes:
+    """A HealthCheckRequest: its only field, the first, is the service's name, in at most 127 bytes."""
+    name = service.encode()
+    return _framed(b"\x0a%c%s" % (len(name), name) if name else b"")
+
+
+def state_of(message: bytes) -> int:
+    """The status in a HealthCheckResponse, whose only field, the first, is an enumeration; 0 where it has none."""
+    content = message[5:]
+    return content[1] if len(content) == 2 and content[0] == 0x08 else 0
+
+
+def _framed(content: bytes) -> bytes:
+    """A message of gRPC, not compressed."""
+    return b"\0" + len(content).to_bytes(4, "big") + content
