@@ -1,7 +1,7 @@
 """What abusive clients cost the others: ``python -m benchmarks.abuse [--json OUT]``.
 
-A router of real processes serves a normal client at a steady rate while others send slowly, do not read, or flood it.
-Each abuse is measured between two quiet times. docs/benchmarks.md says what the figures are.
+smartlb, and nginx where it is installed, serves a normal client at a steady rate while others send slowly, do not read,
+or flood it. Each abuse is measured between two quiet times. docs/benchmarks.md says what the figures are.
 """
 
 import argparse
@@ -17,22 +17,29 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from benchmarks.peers import nginx
 from benchmarks.rig import paced
 from benchmarks.rig.abusers import ABUSES, IDLE, Tally
 from benchmarks.rig.load import Load
-from benchmarks.rig.memory import Sample, growth, sample
-from benchmarks.rig.processes import BenchmarkError, limit_files, prepare_child
+from benchmarks.rig.memory import Growth, Sample, growth, sample
+from benchmarks.rig.processes import BenchmarkError, Server, free_address, limit_files, prepare_child
+from benchmarks.rig.reachable import await_listener
 from benchmarks.rig.shapes import Shape
-from benchmarks.rig.site import Site, site
+from benchmarks.rig.site import Origin, Site, site
 from smartlb import __version__
 from smartlb.arguments import number, several, whole_number
 
 PER_CLIENT = 2_500
 """`limits.connections_per_client` of the router, a worker: the idle ones come from several addresses."""
+
+BODY_BYTES = 100_000_000_000
+"""`limits.body_bytes`: bodies that do not end go on for as long as they are measured."""
 
 _NORMAL = Shape("normal", "/health")
 _RATE_PER_S = 200.0
@@ -46,6 +53,21 @@ _SAMPLE_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """Who is attacked.
+
+    Attributes:
+        name: of the proxy.
+        address: HOST:PORT.
+        pid: of its first process.
+    """
+
+    name: str
+    address: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
 class Round:
     """One abuse, once.
 
@@ -53,15 +75,13 @@ class Round:
         quiet: the normal client without it, before and after.
         under: the normal client with it; None where it got no answer.
         tally: what the abuse came to.
-        rss_before_mb: of all processes of the router.
-        rss_peak_mb: the most while it went on.
+        memory: of the proxy's processes, by role and of all.
     """
 
     quiet: tuple[Load, Load]
     under: Load | None
     tally: Tally
-    rss_before_mb: float
-    rss_peak_mb: float
+    memory: dict[str, Growth]
 
 
 def _normal(address: str, seconds: float) -> Load:
@@ -87,18 +107,18 @@ def _watched(root: int) -> Iterator[list[Sample]]:
         watching.join()
 
 
-def one(on: Site, abuse: str, seconds: float) -> Round:
+def one(target: Target, abuse: str, seconds: float) -> Round:
     """Measure an abuse between two quiet times.
 
     Raises:
-        BenchmarkError: the abuse could not be tried, or the router serves nobody without it.
+        BenchmarkError: the abuse could not be tried, or the proxy serves nobody without it.
     """
-    address = on.router.plain
+    address = target.address
     before = _normal(address, seconds)
     build_up_s = _BUILD_UP_S.get(abuse, _USUAL_BUILD_UP_S)
     lasts_s = build_up_s + seconds + 1
     command = [sys.executable, "-m", "benchmarks.rig.abusers", abuse, address, "--seconds", str(lasts_s)]
-    with _watched(on.router.pid) as samples:
+    with _watched(target.pid) as samples:
         abuser = subprocess.Popen(
             command,
             cwd=Path(__file__).parents[1],
@@ -124,15 +144,14 @@ def one(on: Site, abuse: str, seconds: float) -> Round:
         raise BenchmarkError(f"the abuse {abuse} failed: {problem.strip()[-800:]}")
     time.sleep(_REST_S)
     after = _normal(address, seconds)
-    memory = growth(samples)["all"]
-    return Round((before, after), under, Tally(**json.loads(output)), memory.start_mb, memory.peak_mb)
+    return Round((before, after), under, Tally(**json.loads(output)), growth(samples))
 
 
-def row(abuse: str, rounds: Sequence[Round]) -> dict[str, Any]:
+def row(proxy: str, abuse: str, rounds: Sequence[Round]) -> dict[str, Any]:
     """The rounds of an abuse as one object, with medians; a client that was never answered has None."""
     quiet = [load for each in rounds for load in each.quiet]
     under = [each.under for each in rounds if each.under is not None]
-    found: dict[str, Any] = {"abuse": abuse, "rounds": len(rounds)}
+    found: dict[str, Any] = {"abuse": abuse, "proxy": proxy, "rounds": len(rounds)}
     for figure in ("p50_ms", "p99_ms"):
         without = median(getattr(load, figure) for load in quiet)
         with_it = median(getattr(load, figure) for load in under) if under else None
@@ -142,8 +161,9 @@ def row(abuse: str, rounds: Sequence[Round]) -> dict[str, Any]:
     found["unanswered"] = len(rounds) - len(under)
     found["errors"] = sum(load.errors for load in under)
     found["quiet_errors"] = sum(load.errors for load in quiet)
-    found["rss_before_mb"] = round(median(each.rss_before_mb for each in rounds), 1)
-    found["rss_peak_mb"] = round(max(each.rss_peak_mb for each in rounds), 1)
+    for role, name in (("all", "memory"), ("worker", "workers_memory")):
+        found[f"{name}_before_mb"] = round(median(each.memory[role].start_mb for each in rounds), 1)
+        found[f"{name}_peak_mb"] = round(max(each.memory[role].peak_mb for each in rounds), 1)
     for figure in ("opened", "held", "refused", "sent_mb"):
         found[figure] = round(median(getattr(each.tally, figure) for each in rounds))
     return found
@@ -152,17 +172,17 @@ def row(abuse: str, rounds: Sequence[Round]) -> dict[str, Any]:
 def table(rows: Sequence[dict[str, Any]]) -> list[str]:
     """The rows as a table of Markdown."""
     headings = (
-        "abuse", "held", "refused", "normal p50, ms: without", "with", "p99, ms: without", "with", "ratio of p99",
-        "errors", "RSS, MB: before", "at most",
+        "abuse", "proxy", "held", "refused", "normal p50, ms: without", "with", "p99, ms: without", "with",
+        "ratio of p99", "errors", "memory, MB: before", "at most", "the workers': before", "at most",
     )  # fmt: skip
     lines = [f"| {' | '.join(headings)} |", f"|{'---|' * len(headings)}"]
     for each in rows:
         figures = (
             "held", "refused", "quiet_p50_ms", "under_p50_ms", "quiet_p99_ms", "under_p99_ms", "p99_ratio", "errors",
-            "rss_before_mb", "rss_peak_mb",
+            "memory_before_mb", "memory_peak_mb", "workers_memory_before_mb", "workers_memory_peak_mb",
         )  # fmt: skip
         cells = ("–" if each[figure] is None else f"{each[figure]:,}" for figure in figures)
-        lines.append(f"| {each['abuse'].replace('_', ' ')} | {' | '.join(cells)} |")
+        lines.append(f"| {each['abuse'].replace('_', ' ')} | {each['proxy']} | {' | '.join(cells)} |")
     return lines
 
 
@@ -180,19 +200,78 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def measure(on: Site, abuses: Sequence[str], rounds: int, seconds: float, say: Callable[[str], None]) -> list[Any]:
+def measure(
+    on: Site, others: Sequence[Target], abuses: Sequence[str], rounds: int, seconds: float, say: Callable[[str], None]
+) -> list[dict[str, Any]]:
     """All rounds, interleaved; returns the rows."""
     asyncio.run(on.learned())
     for origin in on.origins:
         if origin is not on.calm:
             origin.lower_priority()
-    _normal(on.router.plain, 1.0)
-    found: dict[str, list[Round]] = {abuse: [] for abuse in abuses}
+    targets = [Target("smartlb", on.router.plain, on.router.pid), *others]
+    for target in targets:
+        _normal(target.address, 1.0)
+    found: dict[tuple[str, str], list[Round]] = {(abuse, each.name): [] for abuse in abuses for each in targets}
     for at in range(rounds):
         for abuse in abuses:
-            say(f"round {at + 1} of {rounds}: {abuse}")
-            found[abuse].append(one(on, abuse, seconds))
-    return [row(abuse, each) for abuse, each in found.items()]
+            for target in targets:
+                say(f"round {at + 1} of {rounds}: {abuse}, {target.name}")
+                found[abuse, target.name].append(one(target, abuse, seconds))
+    return [row(proxy, abuse, each) for (abuse, proxy), each in found.items()]
+
+
+@contextmanager
+def _nginx(on: Site) -> Iterator[list[Target]]:
+    """nginx in front of the same backends, with two workers too; nothing where it is not installed."""
+    program = nginx.PEER.find()
+    if program is None or on.calm is None:
+        yield []
+        return
+    with TemporaryDirectory(prefix="smartlb-nginx-") as name:
+        folder, address = Path(name), free_address()
+        config = _nginx_config(folder, address, on.calm, [each for each in on.origins if each is not on.calm])
+        (folder / "nginx.conf").write_text(config)
+        command = [*program, "-p", f"{folder}/", "-e", "stderr", "-c", f"{folder}/nginx.conf"]
+        with Server(command, folder, None) as server:
+            await_listener(server, partial(str, address))
+            yield [Target("nginx", address, server.pid)]
+
+
+def _nginx_config(folder: Path, address: str, calm: Origin, others: Sequence[Origin]) -> str:
+    user = "user root;" if os.geteuid() == 0 else ""
+    servers = " ".join(f"server {origin.address};" for origin in others)
+    temporary = "\n  ".join(
+        f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    # Bodies are passed on as they come, as smartlb does.
+    return f"""\
+{user}
+daemon off;
+worker_processes 2;
+worker_rlimit_nofile 20000;
+pid {folder}/nginx.pid;
+error_log stderr crit;
+events {{ worker_connections 10000; }}
+http {{
+  access_log {folder}/access.log;
+  keepalive_timeout 75s;
+  keepalive_requests 1000000000;
+  client_max_body_size 0;
+  client_header_timeout 10s;
+  proxy_request_buffering off;
+  proxy_max_temp_file_size 0;
+  proxy_http_version 1.1;
+  proxy_set_header Connection "";
+  {temporary}
+  upstream web {{ least_conn; {servers} keepalive 64; }}
+  upstream calm {{ server {calm.address}; keepalive 64; }}
+  server {{
+    listen {address} reuseport backlog=4096;
+    location / {{ proxy_pass http://web; }}
+    location /health {{ proxy_pass http://calm; }}
+  }}
+}}
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -209,10 +288,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "idle" in chosen.only and limit_files() < IDLE + 1_000:
         say(f"{IDLE:,} connections need as many open files: raise the hard limit (ulimit -Hn).")
         return 2
-    longest_s = 60 + chosen.rounds * len(chosen.only) * (3 * chosen.seconds + 40)
+    longest_s = 60 + 2 * chosen.rounds * len(chosen.only) * (3 * chosen.seconds + 40)
     try:
-        with site(longest_s, backends=2, calm=True, limits={"connections_per_client": PER_CLIENT}) as on:
-            rows = measure(on, chosen.only, chosen.rounds, chosen.seconds, say)
+        limits = {"connections_per_client": PER_CLIENT, "body_bytes": BODY_BYTES}
+        with site(longest_s, backends=2, calm=True, limits=limits) as on, _nginx(on) as others:
+            rows = measure(on, others, chosen.only, chosen.rounds, chosen.seconds, say)
     except BenchmarkError as error:
         say(str(error))
         return 2

@@ -48,7 +48,7 @@ class Held:
     Attributes:
         role: supervisor, worker or learner.
         processes: how many at the end.
-        start_mb: resident memory at the first look.
+        start_mb: memory at the first look (PSS).
         end_mb: at the last.
         slope_mb_per_hour: of a line through the second half of the time; what caches fill with comes before.
         files_start: open files before the load.
@@ -162,14 +162,14 @@ def held(before: Sequence[Sample], samples: Sequence[Sample], after: Sequence[Sa
         sums: dict[float, float] = {}
         for one in samples:
             if one.role == role:
-                sums[one.at_s] = sums.get(one.at_s, 0.0) + one.rss_mb
+                sums[one.at_s] = sums.get(one.at_s, 0.0) + one.memory_mb
         points = sorted(sums.items())
         result.append(
             Held(
                 role=role,
                 processes=sum(one.role == role for one in after),
-                start_mb=round(sum(one.rss_mb for one in before if one.role == role), 1),
-                end_mb=round(sum(one.rss_mb for one in after if one.role == role), 1),
+                start_mb=round(sum(one.memory_mb for one in before if one.role == role), 1),
+                end_mb=round(sum(one.memory_mb for one in after if one.role == role), 1),
                 slope_mb_per_hour=round(slope_per_hour(points[len(points) // 2 :]), 1),
                 files_start=sum(one.files for one in before if one.role == role),
                 files_end=sum(one.files for one in after if one.role == role),
@@ -181,7 +181,7 @@ def held(before: Sequence[Sample], samples: Sequence[Sample], after: Sequence[Sa
 def table(found: Sequence[Held], seconds: float) -> list[str]:
     """What was held, as a table of Markdown; whether it is flat only where `seconds` are enough to tell."""
     lines = [
-        "| processes | RSS before, MB | after | MB/h | | open files before | after |",
+        "| processes | memory before, MB | after | MB/h | | open files before | after |",
         "|---|---|---|---|---|---|---|",
     ]
     for one in found:

@@ -5,9 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.rig.processes import BenchmarkError, command_line, process_tree, resident_mb
+from benchmarks.rig.processes import BenchmarkError, command_line, process_tree, proportional_mb
 
-ROLES = {"smartlb.proxy.worker": "worker", "smartlb.control.learner_process": "learner"}
+ROLES = {
+    "smartlb.proxy.worker": "worker",
+    "smartlb.control.learner_process": "learner",
+    "nginx: worker process": "worker",
+}
 """What a process is, by what its command line has in it; the rest is the supervisor."""
 
 
@@ -19,14 +23,14 @@ class Sample:
         at_s: of the monotonic clock.
         role: supervisor, worker or learner.
         pid: of the process.
-        rss_mb: resident memory.
+        memory_mb: resident; of pages that it shares with other processes, its part (PSS).
         files: open file descriptors.
     """
 
     at_s: float
     role: str
     pid: int
-    rss_mb: float
+    memory_mb: float
     files: int
 
 
@@ -39,7 +43,8 @@ def sample(root: int) -> list[Sample]:
         role = next((role for part, role in ROLES.items() if part in line), "supervisor" if pid == root else "")
         try:
             if role:
-                found.append(Sample(now_s, role, pid, resident_mb(pid), len(list(Path(f"/proc/{pid}/fd").iterdir()))))
+                files = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+                found.append(Sample(now_s, role, pid, proportional_mb(pid), files))
         except (BenchmarkError, OSError):
             continue
     return found
@@ -74,7 +79,7 @@ def growth(samples: Sequence[Sample]) -> dict[str, Growth]:
     for role in [*dict.fromkeys(one.role for one in samples), "all"]:
         mine = [one for one in samples if role in ("all", one.role)]
         sums = {at_s: [one for one in mine if one.at_s == at_s] for at_s in moments}
-        memory = [sum(one.rss_mb for one in sums[at_s]) for at_s in moments]
+        memory = [sum(one.memory_mb for one in sums[at_s]) for at_s in moments]
         files = [sum(one.files for one in sums[at_s]) for at_s in moments]
         result[role] = Growth(memory[0], memory[-1], max(memory), files[0], files[-1])
     return result

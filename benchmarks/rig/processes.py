@@ -107,8 +107,17 @@ def command_line(pid: int) -> str:
 
 def resident_mb(pid: int) -> float:
     """Return the resident memory of `pid` in megabytes (10^6 bytes)."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
+    return _memory_mb(pid, "status", "VmRSS:")
+
+
+def proportional_mb(pid: int) -> float:
+    """Return the same, but of pages that several processes share only this one's part: such figures can be added."""
+    return _memory_mb(pid, "smaps_rollup", "Pss:")
+
+
+def _memory_mb(pid: int, file: str, key: str) -> float:
+    for line in Path(f"/proc/{pid}/{file}").read_text().splitlines():
+        if line.startswith(key):
             return int(line.split()[1]) * 1024 / 1e6
     raise BenchmarkError(f"process {pid} has no memory any more: it ended while it was measured")
 

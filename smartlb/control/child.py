@@ -75,7 +75,8 @@ class Child:
             pause_s = _FIRST_PAUSE_S if monotonic() - self.since_s > _SETTLED_S else pause_s
             log.error("%s ended (%s); it is started again in %.2f s", self.name, self.last_exit, pause_s)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), pause_s)
+                async with asyncio.timeout(pause_s):
+                    await self._stopping.wait()
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     def stop(self) -> None:

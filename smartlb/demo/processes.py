@@ -30,7 +30,9 @@ class Child:
         """
         assert self._process.stdout is not None
         try:
-            line = await asyncio.wait_for(self._process.stdout.readline(), _REPORT_S)
+            # Not `wait_for`: in Python 3.11 it loses a cancellation that comes at the same time as the line.
+            async with asyncio.timeout(_REPORT_S):
+                line = await self._process.stdout.readline()
         except TimeoutError:
             raise DemoError(f"`{self._name}` was silent for {_REPORT_S:g} s; is the machine overloaded?") from None
         if not line:
@@ -71,7 +73,8 @@ async def _process(command: Sequence[str], **streams: Any) -> AsyncIterator[asyn
     finally:
         try:
             with suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), _STOP_S)
+                async with asyncio.timeout(_STOP_S):
+                    await process.wait()
         finally:
             if process.returncode is None:
                 process.kill()
