@@ -141,7 +141,7 @@ async def test_a_body_of_another_length_than_announced_ends_its_exchange_alone(l
     router = await live.router(origin, pool={"protocol": "http2", "retries": {"retry_on": []}})
     client = await live.client(router)
     await client.send(request())
-    if case == "none":
+    if "trailers" not in case:
         assert (await client.response()).status == 502
     else:
         await client.cut()

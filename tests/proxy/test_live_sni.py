@@ -161,6 +161,7 @@ async def _refused(live: Live, data: bytes, *, end: bool = False, **settings: An
         (b"", True, Outcome.CLIENT_GONE),
         (b"\x16\x03\x01\x40\x00\x01\x00\x3f\xff" + bytes(LONGEST_HELLO), False, Outcome.BAD_REQUEST),
     ],
+    ids=["no TLS", "another host", "no host", "half a greeting", "nothing", "too long"],
 )
 async def test_what_is_refused(live: Live, data: bytes, end: bool, outcome: Outcome) -> None:
     router, client = await _refused(live, data, end=end)

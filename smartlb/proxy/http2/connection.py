@@ -50,7 +50,7 @@ class BodyLengthWrong(Event):
 
     Attributes:
         stream_id: of its stream.
-        flow_controlled_length: of the frame that showed it.
+        flow_controlled_length: of the frames that showed it.
     """
 
     def __init__(self, stream_id: int, flow_controlled_length: int) -> None:
@@ -75,11 +75,26 @@ class GracefulH2Connection(H2Connection):
         event.error_code, event.last_stream_id = frame.error_code, frame.last_stream_id
         return [], [event]
 
+    def receive_data(self, data: Any) -> list[Event]:
+        """h2's, but nothing of a message that `data` shows to have the wrong length: nobody should begin with it."""
+        events = super().receive_data(data)
+        for wrong in [event for event in events if isinstance(event, BodyLengthWrong)]:
+            others = [event for event in events if event is not wrong and _stream_of(event) == wrong.stream_id]
+            wrong.flow_controlled_length += sum(
+                event.flow_controlled_length for event in others if isinstance(event, DataReceived | BodyLengthWrong)
+            )
+            events = [event for event in events if event not in others]
+        return events
+
     def _receive_data_frame(self, frame: DataFrame) -> tuple[list[Frame], list[Event]]:
         try:
             return super()._receive_data_frame(frame)
         except InvalidBodyLengthError:
             return [], [BodyLengthWrong(frame.stream_id, frame.flow_controlled_length)]
+
+
+def _stream_of(event: Event) -> int | None:
+    return getattr(event, "stream_id", None)
 
 
 class Connection(asyncio.Protocol):
