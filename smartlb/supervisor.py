@@ -44,6 +44,9 @@ _PUMP_S = 0.05
 _HUNG_AFTER_S = 5.0
 """A process that has shown no life for this long is killed and replaced."""
 
+_STARTS_WITHIN_S = 60.0
+"""How long a process may take to its first sign of life: on a busy machine, loading its libraries takes a while."""
+
 _REST_EVERY_S = 0.5
 """Between two looks at whether positions of backends that are gone can be given anew."""
 
@@ -547,14 +550,13 @@ def _places(config: Config) -> list[Place]:
 
 def _look_after(child: Child, status: ProcessStatus, last_s: float, hung_after_s: float, now_s: float) -> None:
     """Report on a process, and kill it when it hangs."""
-    shown_s = max(last_s, child.since_s)
-    hung = child.pid is not None and now_s - shown_s > hung_after_s
+    started = last_s >= child.since_s
+    silent_s = now_s - max(last_s, child.since_s)
+    hung = child.pid is not None and silent_s > (hung_after_s if started else _STARTS_WITHIN_S)
     if hung:
-        if status.alive:  # said once, not at each look until the process is gone
-            log.error("%s has shown no life for %.1f s and is killed", child.name, now_s - shown_s)
-        child.kill()
+        child.give_up(silent_s)
     status.pid = child.pid
-    status.alive = child.pid is not None and not hung and last_s >= child.since_s
+    status.alive = child.pid is not None and not hung and started
     status.restarts = child.restarts
 
 

@@ -43,4 +43,4 @@ async def test_without_its_secret_a_router_does_not_start(tmp_path: Path, monkey
     file.write_text(yaml.safe_dump(configuration(["127.0.0.1:8000"], {"affinity": AFFINITY})))
     process = await spawn("serve", file, log=log)
     assert await process.wait() == 1
-    assert "the environment variable SERVED_SECRET, with the secret for affinity, is not set" in log.read_text()
+    assert "the environment variable that `affinity.secret_env` names is not set" in log.read_text()

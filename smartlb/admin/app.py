@@ -14,7 +14,7 @@ from smartlb.admin.metrics import make_registry
 from smartlb.admin.state import NotReloaded, RouterState
 from smartlb.admin.status import status
 from smartlb.config.model import Backend
-from smartlb.control.discovery.discovery import NotChanged
+from smartlb.control.discovery.discovery import Discovery, NotChanged
 
 STATE = web.AppKey("state", RouterState)
 REGISTRY = web.AppKey("registry", CollectorRegistry)
@@ -139,9 +139,6 @@ def _set_drained(request: web.Request, *, drained: bool) -> web.Response:
 
 
 async def _add(request: web.Request) -> web.Response:
-    state, pool = request.app[STATE], request.match_info["pool"]
-    if pool not in state.config.pools:
-        return _unknown(f"there is no pool {pool!r}", list(state.config.pools))
     try:
         backend = Backend.model_validate_json(await request.read())
     except ValidationError as invalid:
@@ -149,26 +146,49 @@ async def _add(request: web.Request) -> web.Response:
             ": ".join(filter(None, (".".join(map(str, each["loc"])), each["msg"]))) for each in invalid.errors()
         ]
         return web.json_response({"error": "; ".join(problems)}, status=422)
-    try:
-        if state.discovery is None:
-            raise NotChanged("this router has no discovery")
-        state.discovery.add(pool, backend, state.config.pools[pool].backends)
-    except NotChanged as refusal:
-        return web.json_response({"error": str(refusal)}, status=409)
-    return web.json_response({"pool": pool, "backend": backend.label, "address": backend.address}, status=201)
+    return _change_members(
+        request,
+        lambda discovery, pool, static: discovery.add(pool, backend, static),
+        {"backend": backend.label, "address": backend.address},
+        status=201,
+    )
 
 
 async def _remove(request: web.Request) -> web.Response:
-    state, pool, name = request.app[STATE], request.match_info["pool"], request.match_info["name"]
+    name = request.match_info["name"]
+    return _change_members(
+        request,
+        lambda discovery, pool, _static: discovery.remove(pool, name),
+        {"backend": name, "leaving": True},
+        status=200,
+    )
+
+
+def _change_members(
+    request: web.Request,
+    change: Callable[[Discovery, str, list[Backend]], None],
+    answer: dict[str, Any],
+    *,
+    status: int,
+) -> web.Response:
+    """Change the backends of the pool that a request names.
+
+    Args:
+        request: names it.
+        change: is told the discovery, the pool and its backends by the configuration.
+        answer: what to say besides the pool's name where that works.
+        status: likewise.
+    """
+    state, pool = request.app[STATE], request.match_info["pool"]
     if pool not in state.config.pools:
         return _unknown(f"there is no pool {pool!r}", list(state.config.pools))
     try:
         if state.discovery is None:
             raise NotChanged("this router has no discovery")
-        state.discovery.remove(pool, name)
+        change(state.discovery, pool, state.config.pools[pool].backends)
     except NotChanged as refusal:
         return web.json_response({"error": str(refusal)}, status=409)
-    return web.json_response({"pool": pool, "backend": name, "leaving": True})
+    return web.json_response({"pool": pool, **answer}, status=status)
 
 
 async def _reload(request: web.Request) -> web.Response:

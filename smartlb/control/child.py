@@ -48,6 +48,7 @@ class Child:
         self._handover = handover
         self._on_exit = on_exit
         self._stopping = asyncio.Event()
+        self._given_up: int | None = None
 
     async def run(self) -> None:
         """Keep the process running until `stop` is called."""
@@ -92,6 +93,13 @@ class Child:
     def kill(self) -> None:
         """End the process at once; unless `stop` was called it is started again."""
         self.signal(signal.SIGKILL)
+
+    def give_up(self, silent_s: float) -> None:
+        """End a process that has shown no life for `silent_s`; to be called until it is gone, and said once."""
+        if self._given_up != self.pid:
+            self._given_up = self.pid
+            log.error("%s has shown no life for %.1f s and is killed", self.name, silent_s)
+        self.kill()
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal if the process runs."""

@@ -15,17 +15,19 @@ class NoSecret(Exception):
 def secret_of(pool: str, settings: Settings) -> bytes:
     """The secret that signs a pool's cookies.
 
+    What the configuration names is not cited where it is not there: it may be the secret, put in the wrong place.
+
     Raises:
         NoSecret: it cannot be read, or is too short.
     """
     if settings.secret_env is not None:
-        source = f"the environment variable {settings.secret_env}"
+        source = "the environment variable that `affinity.secret_env` names"
         text = os.environ.get(settings.secret_env)
         if text is None:
-            raise NoSecret(f"pool {pool}: {source}, with the secret for affinity, is not set")
+            raise NoSecret(f"pool {pool}: {source} is not set; expected the secret for affinity there")
         secret = os.fsencode(text)
     else:
-        source = f"the file {settings.secret_file}"
+        source = "the file that `affinity.secret_file` names"
         try:
             secret = Path(str(settings.secret_file)).read_bytes()
         except OSError as error:

@@ -45,6 +45,13 @@ async def test_secrets_show_nowhere(
         with pytest.raises(NoSecret) as refused:
             secret_of("other", load(router.file).pools["other"].affinity)  # type: ignore[arg-type]
         shown += [str(answer), str(refused.value), router.log, *capfd.readouterr()]
+        # A secret in place of its name is no less a secret.
+        for wrong in ({"secret_env": _BY_ENV}, {"secret_file": _BY_FILE}):
+            config["pools"]["other"]["affinity"] = {"kind": "cookie", **wrong}
+            router.rewrite(config)
+            status, answer = await router.post("/reload")
+            assert status == 422
+            shown += [str(answer), router.log]
     for text in shown:
         assert _BY_ENV not in text
         assert _BY_FILE[:15] not in text

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,8 +14,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from smartlb.admin.state import ProcessStatus
 from smartlb.control import child
 from smartlb.process import Handover
+from smartlb.supervisor import _look_after
 from tests.eventually import eventually
 from tests.served import Served, configuration, serving
 
@@ -173,6 +176,26 @@ async def test_a_stopped_learner_leaves_the_fallback(tmp_path: Path) -> None:
         assert (status["learner"]["pid"], status["learner"]["restarts"]) == (learner, 0)
         assert traffic.errors == []
         assert set(traffic.statuses) == {200}
+
+
+@pytest.mark.parametrize(
+    ("last_s", "now_s", "kept"),
+    [(0.0, 150.0, True), (0.0, 161.0, False), (120.0, 124.0, True), (120.0, 126.0, False)],
+    ids=["starts for long", "does not start", "is silent for a while", "is silent"],
+)
+def test_a_process_may_take_longer_to_start_than_to_hang(
+    last_s: float, now_s: float, kept: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        looked_after = child.Child("a child", "keyword", Handover(-1, -1, 1), on_exit=lambda: None)
+        looked_after.pid, looked_after.since_s = process.pid, 100.0
+        for _ in range(2):
+            _look_after(looked_after, ProcessStatus(), last_s, 5.0, now_s)
+        if kept:
+            assert process.poll() is None
+            process.terminate()
+    assert process.returncode == (-signal.SIGTERM if kept else -signal.SIGKILL)
+    assert len(caplog.records) == (0 if kept else 1)
 
 
 async def test_a_stop_does_not_wait_for_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -184,5 +184,5 @@ def test_a_secret_is_read_and_must_be_long_enough(tmp_path: Path, monkeypatch: p
     assert secret_of("web", affinity) == _SECRET.encode()
     monkeypatch.delenv("AFFINITY_SECRET")
     by_env = {"kind": "cookie", "secret_env": "AFFINITY_SECRET"}
-    with pytest.raises(NoSecret, match="AFFINITY_SECRET, with the secret for affinity, is not set"):
+    with pytest.raises(NoSecret, match=r"`affinity\.secret_env` names is not set"):
         secret_of("web", config_with({"pool": "web"}, affinity=by_env).pools["web"].affinity)
