@@ -156,11 +156,12 @@ class Supervisor:
         await self._admin_site.start()
 
         # Before the workers: requests should not find pools empty that are not.
-        prepared = await self._discovery.prepare(self._present.config)
-        self._take_found(prepared.found())
-        self._discovery.follow(prepared)
-        self._start(self._present)
-        self._present.present()
+        async with self._reloading:
+            prepared = await self._discovery.prepare(self._present.config)
+            self._take_found(prepared.found())
+            self._discovery.follow(prepared)
+            self._start(self._present)
+            self._present.present()
         pumping = asyncio.create_task(self._pump())
         stopping = asyncio.create_task(self._stop.wait())
         try:

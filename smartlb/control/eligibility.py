@@ -74,6 +74,8 @@ class Eligibility:
             {**bars.get(index, {}), **({Bar.GONE: own[Bar.GONE]} if Bar.GONE in own else {})}
             for index, own in enumerate(self._bars)
         ]
+        for pool in self._numbering.pools:
+            self._look_for_panic(pool)
         self._segment.eligible[:] = [self._works(index) for index in range(len(self._bars))]
         self._segment.eligibility_version += 1
 

@@ -226,7 +226,7 @@ class Generation:
 
     def _clear_worker(self, number: int) -> None:
         """What a dead worker had in flight is in flight no more."""
-        self.segment.in_flight[number] = 0
+        self.segment.in_flight[number] = self.segment.waiting[number] = 0
         self.segment.gauges[number] = 0
         self.segment.heartbeat_s[number] = 0
 

@@ -114,7 +114,10 @@ class HealthChecker:
             self._group, self._session = group, session
             for member, check in self._checks.values():
                 self._begin(member, check)
-            await asyncio.Event().wait()  # more backends may be found
+            try:
+                await asyncio.Event().wait()  # more backends may be found
+            finally:
+                self._group = self._session = None  # those that are found from now on are not checked here
 
     async def _watch(self, session: aiohttp.ClientSession, member: Member, check: HealthCheck) -> None:
         clock = asyncio.get_running_loop().time

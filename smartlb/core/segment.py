@@ -62,6 +62,7 @@ class Layout:
             "membership_version": 8,
             "eligible": self.backends,
             "in_flight": 4 * self.workers * self.backends,
+            "waiting": 4 * self.workers * self.backends,
             "snapshot": SnapshotCell.size(self.classes, self.backends),
             **{f"ring{worker}": ring_bytes(self.ring_capacity) for worker in range(self.workers)},
         }
@@ -91,6 +92,8 @@ class Segment:
             in between.
         eligible: uint8 ``[backends]``; 0 where a backend may not be picked, 2 where only because its pool panics.
         in_flight: int32 ``[workers, backends]``; each worker writes its row, all read the sum.
+        waiting: int32 ``[workers, backends]``; in the column of a pool's first backend how many wait in each worker for
+            room in that pool.
         snapshot: the learner's latest output.
     """
 
@@ -100,6 +103,7 @@ class Segment:
     membership_version: npt.NDArray[np.uint64]
     eligible: npt.NDArray[np.uint8]
     in_flight: npt.NDArray[np.int32]
+    waiting: npt.NDArray[np.int32]
 
     def __init__(self, buffer: memoryview, layout: Layout) -> None:
         self.layout = layout
@@ -112,6 +116,7 @@ class Segment:
         self.membership_version = self._array("membership_version", np.uint64, (1,))
         self.eligible = self._array("eligible", np.uint8, (backends,))
         self.in_flight = self._array("in_flight", np.int32, (workers, backends))
+        self.waiting = self._array("waiting", np.int32, (workers, backends))
         self.snapshot = SnapshotCell(buffer[self._slices["snapshot"]], layout.classes, backends)
 
     def _array(self, name: str, dtype: type, shape: tuple[int, ...]) -> Any:

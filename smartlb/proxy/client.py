@@ -3,8 +3,6 @@
 import asyncio
 import logging
 import re
-import socket
-import struct
 from collections.abc import Callable
 from functools import partial
 from math import ceil
@@ -19,6 +17,7 @@ from smartlb.proxy.exchange import Exchange
 from smartlb.proxy.forwarding import PLAIN, Channel, Peer, TrustedNetworks
 from smartlb.proxy.http1 import CHUNKED, HeaderBlock, RequestRefused, parse_request
 from smartlb.proxy.proxy_protocol import Endpoints
+from smartlb.proxy.reset import reset
 from smartlb.proxy.responses import error_response, status_of
 from smartlb.proxy.traffic import ControlledExchange, RouteTraffic
 from smartlb.proxy.tunnel import UpgradeExchange
@@ -35,9 +34,6 @@ _NO_ROUTE = "no route matches this request"
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\n"
 """How HTTP/2 begins where the client knows that it is spoken (RFC 9113 section 3.4)."""
-
-_RESET = struct.pack("ii", 1, 0)
-"""SO_LINGER: on, for no time at all."""
 
 _LINGER_S = 1.0
 """How long a refused client may go on sending before its connection is closed. Closing with unread bytes would
@@ -476,10 +472,7 @@ class ClientConnection(asyncio.Protocol):
         self.exchange = None
         self._closing = True
         # Where the end of the connection is the end of the response, only a reset tells the difference.
-        sock = self.transport.get_extra_info("socket")
-        if sock is not None:  # as it is once a TLS connection is gone
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        self.transport.abort()
+        reset(self.transport)
 
     def timed_out(self, now_s: float) -> None:
         """The deadline has passed."""

@@ -1,5 +1,6 @@
 """One request and its response, from the arrival of the request to its telemetry record."""
 
+import asyncio
 from copy import copy
 from math import inf
 from time import monotonic
@@ -49,6 +50,7 @@ class Exchange:
 
     __slots__ = (
         "_attempt",
+        "_connecting",
         "_connection",
         "_dispatched_s",
         "_expected_s",
@@ -117,6 +119,7 @@ class Exchange:
         self._in_flight = 0
         self._tried: tuple[int, ...] = ()
         self._connection: BackendConnection | None = None
+        self._connecting: asyncio.Task[None] | None = None
         self._unsent: bytes | None = None
         self._replay: bytes | None = None
         self._over = False
@@ -135,10 +138,12 @@ class Exchange:
 
     def _dispatch(self, now_s: float) -> None:
         """Pick a backend and send, or wait for one, or refuse."""
-        position = self.pool.choose(self.request_class, self._key, now_s, self._tried)
+        pool = self.pool
+        waits = pool.waiting.goes_first
+        position = ALL_FULL if waits else pool.choose(self.request_class, self._key, now_s, self._tried)
         if position != ALL_FULL:
             self._send_to(position, now_s)
-        elif self.pool.wait(self):
+        elif pool.waiting.put(self):
             self.client.deadline_s = min(self.deadline_s, now_s + self.pool.settings.queue.timeout_s)
         else:
             self._refuse(Outcome.QUEUE_FULL, f"all backends of pool {self.pool.name} are busy, and its queue is full")
@@ -156,6 +161,11 @@ class Exchange:
     def priority(self) -> int:
         """Of its route, in the pool's queue."""
         return self.client.worker.route_priorities[self.route]
+
+    @property
+    def tried(self) -> tuple[int, ...]:
+        """Positions of backends that it will not go to again."""
+        return self._tried
 
     @property
     def endpoints(self) -> Endpoints | None:
@@ -198,7 +208,7 @@ class Exchange:
 
     def _connect(self) -> None:
         self.client.deadline_s = self.deadline_s  # connecting has a timeout of its own
-        self.pool.connect(self._position, self)
+        self._connecting = self.pool.connect(self._position, self)
 
     def connected(self, connection: "BackendConnection") -> bool:
         """A connection is there; False when it is no longer needed."""
@@ -530,6 +540,8 @@ class Exchange:
             connection.transport.abort()
         elif self in self.pool.waiting:
             self.pool.waiting.remove(self)
+        elif self._connecting is not None:
+            self.pool.abandon(self._connecting)
         self._settle(outcome, status, monotonic())
         self._over = True
 

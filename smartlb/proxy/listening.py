@@ -69,7 +69,7 @@ async def listen(worker: "Worker", listener: Listener, route: int, bound: socket
     else:
         default = worker.pool(listener.pool) if listener.pool is not None else None
         destination = Destination(default, {host: worker.pool(pool) for host, pool in listener.sni.items()})
-        make = partial(TcpSession, worker, route, destination)
+        make = partial(TcpSession, worker, route, destination, trusted)
     if termination is not None or listener.proxy_protocol:
         return HandshakeServer(worker, make, bound, trusted, termination, proxies=listener.proxy_protocol)
     return await asyncio.get_running_loop().create_server(lambda: make(None), sock=bound, backlog=_BACKLOG)

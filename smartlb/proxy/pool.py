@@ -1,6 +1,7 @@
 """A pool as one worker sees it: who may be picked, what is in flight, which connections are idle, who waits."""
 
 import asyncio
+import errno
 import logging
 import socket
 import ssl
@@ -30,6 +31,7 @@ from smartlb.proxy.http2.backend import Http2Backends
 from smartlb.proxy.proxy_protocol import Endpoints, encode
 from smartlb.proxy.retries import Retries
 from smartlb.proxy.slow_start import SlowStart
+from smartlb.proxy.wait_queue import WaitQueue
 
 if TYPE_CHECKING:
     from smartlb.proxy.forwarding import Peer
@@ -46,22 +48,16 @@ ALL_FULL: Final = -2
 _SHARED_COUNTS_AGE_S: Final = 0.0005
 """How old other workers' in-flight counts may be when a backend is picked."""
 
+_OWN_SHORTAGES: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL))
+"""What the router's machine has run out of when it cannot connect: no fault of the backend."""
+
+_MOST_CONNECTING: Final = 64
+"""Attempts at connections, from which on those are given up whose requests are."""
+
+_COMPLAIN_EVERY_S: Final = 10.0
+
 FALLBACK: Final = "weighted_least_connections"
 """What serves a learned pool while there is no fresh snapshot."""
-
-
-class Waiting(Protocol):
-    """What can wait for a backend with room: a request, a TCP connection, a UDP session."""
-
-    @property
-    def priority(self) -> int:
-        """Who has a higher one goes first."""
-
-    def dispatch_from_queue(self) -> bool:
-        """Try again now that there may be room; False when there is none yet."""
-
-    def displaced(self) -> None:
-        """Something else has taken the place in the queue."""
 
 
 class Connecting(Protocol):
@@ -126,7 +122,7 @@ class Pool:
         retries: which there may be, and how many there are.
         hedging: likewise; None where nothing is hedged.
         connects: connections opened to backends, successfully or not, so far.
-        waiting: what waits for room, by priority and then as it came.
+        waiting: what waits for room.
         key: of what in a request the policy wants a hash: ``none``, ``client_ip`` or ``url``.
         upgrades: protocols that are tunnelled, in lower case.
         affinity_kept, affinity_lost: picks for requests bound to a backend that it got, and that another one got, so
@@ -137,6 +133,7 @@ class Pool:
         "_address",
         "_alone",
         "_chooser",
+        "_complain_at_s",
         "_connecting",
         "_draws",
         "_eligible",
@@ -236,7 +233,7 @@ class Pool:
 
         self._most = settings.max_in_flight
         self._take_limits()
-        self.waiting: deque[Waiting] = deque()
+        self.waiting = WaitQueue(settings.queue.max_waiting, segment.waiting[:, members.start], worker, loop, random)
 
         self._address = [_host_and_port(member) for member in self._members]
         http2 = settings.protocol == "http2"
@@ -250,6 +247,7 @@ class Pool:
         self._most_idle = 0 if settings.send_proxy_protocol else settings.idle_connections.max_per_backend
         self._idle: list[deque[BackendConnection]] = [deque() for _ in range(size)]
         self._connecting: set[asyncio.Task[None]] = set()
+        self._complain_at_s = 0.0
         self.connects = 0
         self.affinity_kept = self.affinity_lost = 0
         self.retries = Retries(settings.retries)
@@ -363,6 +361,7 @@ class Pool:
         for member in changed:
             position = member.position
             if member.tenancy != before[position] or member.vacant:
+                self._leave(position)
                 self._address[position] = _host_and_port(member)
                 self._tls_trouble.pop(position, None)
             self._members[position] = member
@@ -436,7 +435,7 @@ class Pool:
         self._in_flight[position] -= 1
         self._own[position] -= 1
         if self.waiting:
-            self.serve_waiting()
+            self.waiting.place_free()
 
     @property
     def predicts(self) -> bool:
@@ -447,33 +446,6 @@ class Pool:
     def under_way(self) -> int:
         """This worker's requests at backends and in the queue."""
         return sum(self._own) + len(self.waiting)
-
-    # Waiting
-
-    def wait(self, exchange: Waiting) -> bool:
-        """Put a request in the queue, from which one of lower priority may have to go; False when it is full."""
-        waiting, priority = self.waiting, exchange.priority
-        last = None
-        if len(waiting) >= self.settings.queue.max_waiting:
-            if not waiting or waiting[-1].priority >= priority:
-                return False
-            last = waiting.pop()
-        at = len(waiting)
-        while at and waiting[at - 1].priority < priority:
-            at -= 1
-        waiting.insert(at, exchange)
-        if last is not None:
-            # Only now: its client's next request may want a place too.
-            last.displaced()
-        return True
-
-    def serve_waiting(self) -> None:
-        """Dispatch requests that wait, as long as there is room."""
-        for _ in range(len(self.waiting)):
-            exchange = self.waiting.popleft()
-            if not exchange.dispatch_from_queue():
-                self.waiting.appendleft(exchange)
-                return
 
     # Connections
 
@@ -513,27 +485,46 @@ class Pool:
             while idle and (idle[0].idle_since_s < oldest or not member.present):
                 idle.popleft().transport.close()
 
+    def _leave(self, position: int) -> None:
+        """Use no connection any more that is to the backend which had a position."""
+        if self._http2 is not None:
+            self._http2.leave(position)
+        idle = self._idle[position]
+        while idle:
+            idle.popleft().transport.close()
+
     def address(self, position: int) -> tuple[str, int]:
         """Host and port of a backend."""
         return self._address[position]
 
-    def connect(self, position: int, exchange: Connecting, protocol: Callable[[], Any] | None = None) -> None:
+    def connect(
+        self, position: int, exchange: Connecting, protocol: Callable[[], Any] | None = None
+    ) -> asyncio.Task[None] | None:
         """Open a connection for a request; `Exchange.connected` or `Exchange.connect_failed` hears of it.
 
         Args:
             position: of the backend.
             exchange: hears of it.
             protocol: makes the connection's protocol; the pool's where not given.
+
+        Returns:
+            What does it, for `abandon`; None where others share the connection.
         """
         if self._http2 is not None and protocol is None:
             self._http2.connect(position, exchange)
-            return
+            return None
         self.connects += 1
         version = self._proxy_protocol
         header = encode(version, exchange.endpoints) if version is not None else b""
         task = self._loop.create_task(self._connect(position, exchange, protocol, header))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
+        return task
+
+    def abandon(self, connecting: asyncio.Task[None]) -> None:
+        """Nobody waits any more for a connection that is being opened: it is for the next, unless there are many."""
+        if len(self._connecting) > _MOST_CONNECTING:
+            connecting.cancel()
 
     async def _connect(
         self, position: int, exchange: Connecting, protocol: Callable[[], Any] | None, header: bytes
@@ -553,11 +544,11 @@ class Pool:
                 )
         except TimeoutError:
             exchange.connect_failed(position, Outcome.CONNECT_TIMEOUT, "no answer to the connection attempt")
-        except OSError as error:
-            reason = reason_of(error)
+        except (OSError, UnicodeError) as error:
+            outcome, reason = self.why_not(error)
             if isinstance(error, ssl.SSLError):
                 self._report_tls(position, reason)
-            exchange.connect_failed(position, Outcome.CONNECT_FAILED, reason)
+            exchange.connect_failed(position, outcome, reason)
         else:
             self._tls_trouble.pop(position, None)
             if connection.transport.is_closing():
@@ -567,6 +558,19 @@ class Pool:
                     self.keep(connection, self._loop.time())
                 else:
                     connection.transport.close()  # another backend has the position now
+
+    def why_not(self, error: OSError | UnicodeError) -> tuple[Outcome, str]:
+        """Whose fault it is that there is no connection, and what went wrong in words."""
+        if isinstance(error, UnicodeError):
+            return Outcome.CONNECT_FAILED, "its host cannot be a name"
+        reason = reason_of(error)
+        if error.errno not in _OWN_SHORTAGES:
+            return Outcome.CONNECT_FAILED, reason
+        now_s = self._loop.time()
+        if now_s >= self._complain_at_s:
+            self._complain_at_s = now_s + _COMPLAIN_EVERY_S
+            log.error("pool %s: this router cannot connect to its backends: %s", self.name, reason)
+        return Outcome.INTERNAL, f"the router cannot connect: {reason}"
 
     async def _begun(self, host: str, port: int, header: bytes) -> socket.socket:
         """A connection on which a header has been sent."""

@@ -89,12 +89,12 @@ class Session:
 
     def _dispatch(self, now_s: float) -> None:
         pool = self._pool
-        position = self._choose(now_s)
+        position = ALL_FULL if pool.waiting.goes_first else self._choose(now_s)
         if position >= 0:
             self._take(position, now_s)
         elif position == NOBODY:
             self._refuse(Outcome.NO_BACKEND)
-        elif pool.wait(self):
+        elif pool.waiting.put(self):
             self.deadline_s = now_s + pool.settings.queue.timeout_s
         else:
             self._refuse(Outcome.QUEUE_FULL)
@@ -132,6 +132,11 @@ class Session:
     def displaced(self) -> None:
         """A request of higher priority has taken the place in the queue."""
         self._refuse(Outcome.QUEUE_FULL)
+
+    @property
+    def tried(self) -> tuple[int, ...]:
+        """Positions of backends that it will not go to again."""
+        return self._tried
 
     @property
     def waits(self) -> bool:

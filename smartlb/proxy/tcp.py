@@ -2,16 +2,16 @@
 
 import asyncio
 import logging
-import socket
-import struct
 from collections.abc import Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from smartlb.core.outcome import Outcome
 from smartlb.proxy.client_hello import NotAClientHello, server_name
+from smartlb.proxy.forwarding import TrustedNetworks
 from smartlb.proxy.pool import Pool
 from smartlb.proxy.proxy_protocol import Endpoints
+from smartlb.proxy.reset import reset
 from smartlb.proxy.session import NEVER_S, Session
 
 if TYPE_CHECKING:
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_RESET = struct.pack("ii", 1, 0)
-"""SO_LINGER: on, for no time at all."""
+_AT_ONCE_S = 1.0
+"""A backend that closes within this time of its connection, and has heard nothing, did not want it; later, it had
+waited for the client."""
 
 
 class Destination:
@@ -67,18 +68,27 @@ class TcpSession(Session, asyncio.Protocol):
         "_claimed",
         "_client_ended",
         "_client_lost",
+        "_connecting",
         "_destination",
         "_early",
         "_joined_s",
+        "_trusted",
         "transport",
     )
 
     transport: asyncio.Transport
 
     def __init__(
-        self, worker: "Worker", route: int, destination: Destination, claimed: Endpoints | None = None
+        self,
+        worker: "Worker",
+        route: int,
+        destination: Destination,
+        trusted: TrustedNetworks,
+        claimed: Endpoints | None = None,
     ) -> None:
         Session.__init__(self, worker, route)
+        self._trusted = trusted
+        self._connecting: asyncio.Task[None] | None = None
         self._destination: Destination | None = destination  # None once the pool is chosen
         self._claimed = claimed
         self._early = b""  # what the client sent before there was a backend
@@ -92,6 +102,11 @@ class TcpSession(Session, asyncio.Protocol):
         """Who connected to what: as a PROXY header had it, or else as the sockets say."""
         about = self.transport.get_extra_info
         return self._claimed or Endpoints.of_sockets(about("peername"), about("sockname"))
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the client is a proxy, which has many clients of its own."""
+        return self.address in self._trusted
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection, or close it at once when there are too many."""
@@ -117,6 +132,8 @@ class TcpSession(Session, asyncio.Protocol):
         backend = self._backend
         if backend is None:
             self._take_early(data)
+            return
+        if self.over:
             return
         now_s = monotonic()
         if self._joined_s:
@@ -164,9 +181,11 @@ class TcpSession(Session, asyncio.Protocol):
     def eof_received(self) -> bool:
         """The client sends no more; it may still want the answer."""
         self._client_ended = True
+        if self.over:
+            self.transport.close()
+            return False
         if self._destination is not None:
-            if not self.over:
-                self._refuse_unrouted(Outcome.CLIENT_GONE)
+            self._refuse_unrouted(Outcome.CLIENT_GONE)
             return False
         backend = self._backend
         if backend is not None:
@@ -181,7 +200,7 @@ class TcpSession(Session, asyncio.Protocol):
             self._complete()
         elif self._half_closes(backend):
             _end_stream(backend.transport)
-        elif not self.over:
+        else:
             self.end(Outcome.COMPLETE if self.first_byte_s else Outcome.CLIENT_GONE, monotonic())
             self._close()
 
@@ -196,13 +215,16 @@ class TcpSession(Session, asyncio.Protocol):
     def resume_writing(self) -> None:
         """The client has caught up."""
         backend = self._backend
+        self.deadline_s = monotonic() + self.worker.tcp_idle_s
         if backend is not None and not backend.ended and not self.over:
             backend.transport.resume_reading()
 
     def read_on(self) -> None:
         """The backend has caught up."""
-        if not self._client_ended and not self.over:
-            self.transport.resume_reading()
+        if not self.over:
+            self.deadline_s = monotonic() + self.worker.tcp_idle_s
+            if not self._client_ended:
+                self.transport.resume_reading()
 
     def connection_lost(self, _exc: Exception | None) -> None:
         """The client broke off, or all is over."""
@@ -216,12 +238,12 @@ class TcpSession(Session, asyncio.Protocol):
         if backend is None or backend.lost:
             self.worker.left_tcp(self)
         elif not backend.transport.is_closing():
-            _break_off(backend.transport)
+            reset(backend.transport)
 
     # From the backend
 
     def _connect(self, position: int) -> None:
-        self._pool.connect(position, self, lambda: TcpBackend(self))
+        self._connecting = self._pool.connect(position, self, lambda: TcpBackend(self))
 
     def joined(self, backend: "TcpBackend") -> None:
         """There is a connection to the backend."""
@@ -264,12 +286,15 @@ class TcpSession(Session, asyncio.Protocol):
         if self.over:
             return
         if not self.first_byte_s:
+            now_s = monotonic()
             if not self._client_ended:
-                # It took the connection and did nothing with it, as servers do that are overloaded or shut down.
-                self.end(Outcome.RESET, monotonic())
+                # It took the connection and did nothing with it, as servers do that are overloaded or shut down; or it
+                # has waited for a client that said nothing.
+                waited = self._joined_s and now_s - self._joined_s > _AT_ONCE_S
+                self.end(Outcome.CLIENT_TIMEOUT if waited else Outcome.RESET, now_s)
                 self._close()
                 return
-            self.first_byte_s = monotonic()  # its end is all of its answer
+            self.first_byte_s = now_s  # its end is all of its answer
         backend = self._backend
         assert backend is not None
         if self._client_ended or not self._half_closes(backend):
@@ -279,12 +304,18 @@ class TcpSession(Session, asyncio.Protocol):
 
     def backend_lost(self) -> None:
         """The backend broke off, or all is over."""
-        if not self.over:
+        backend = self._backend
+        if self.over:
+            pass
+        elif backend is not None and backend.ended:
+            # It had sent all. What it refuses is what the client has said since.
+            self._complete()
+        else:
             self.end(Outcome.TRUNCATED if self.response_bytes else Outcome.RESET, monotonic())
-            _break_off(self.transport)
+            reset(self.transport)
         if self._client_lost:
             self.worker.left_tcp(self)
-        else:
+        elif self._client_ended or not self.transport.can_write_eof():
             self.transport.close()
 
     # The end
@@ -298,7 +329,19 @@ class TcpSession(Session, asyncio.Protocol):
         self.deadline_s = monotonic() + self.worker.tcp_idle_s
         if self._backend is not None:
             self._backend.transport.close()
-        self.transport.close()
+        if self._client_ended or not self.transport.can_write_eof():
+            self.transport.close()
+        else:
+            # Closed before the client has ended too, the connection would be reset by what it still sends, and the end
+            # of what it was sent be lost (RFC 1122 section 4.2.2.13). What comes now is dropped.
+            _end_stream(self.transport)
+            self.transport.resume_reading()
+
+    def end(self, outcome: Outcome, now_s: float) -> None:
+        """It is over; a connection that is being opened is not wanted any more."""
+        super().end(outcome, now_s)
+        if self._connecting is not None and self._backend is None:
+            self._connecting.cancel()
 
     def _refused(self) -> None:
         self.transport.abort()
@@ -379,11 +422,3 @@ def _end_stream(transport: asyncio.Transport) -> None:
     """Send what is left, then FIN."""
     if not transport.is_closing():
         transport.write_eof()
-
-
-def _break_off(transport: asyncio.Transport) -> None:
-    """Close with a reset: the other end must not take what it got for all there is."""
-    sock = transport.get_extra_info("socket")
-    if sock is not None and not transport.is_closing():  # None as it is once a TLS connection is gone
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-    transport.abort()

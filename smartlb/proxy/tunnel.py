@@ -5,6 +5,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
 from smartlb.core.outcome import COMPLETE, SWITCHING_PROTOCOLS, Outcome
+from smartlb.proxy.reset import reset
 from smartlb.proxy.traffic import ControlledExchange
 from smartlb.proxy.upgrade import Offer
 
@@ -79,11 +80,15 @@ class UpgradeExchange(ControlledExchange):
     def lost(self, end: "_End", exc: Exception | None) -> None:
         """A connection is gone; with the second one the exchange is over."""
         other = end.other
-        if exc is not None and not end.ended and not other.ended and self._tunnel_outcome == COMPLETE:
+        broken = exc is not None and not end.ended
+        if broken and not other.ended and self._tunnel_outcome == COMPLETE:
             self._tunnel_outcome = Outcome.CLIENT_GONE if end is self._client_end else Outcome.TRUNCATED
         end.ended = end.gone = True
         if not other.gone:
-            other.close()
+            if broken:
+                other.reset()
+            else:
+                other.close()
             self.alive()
             return
         client, client_end = cast("ClientConnection", self.client), self._client_end
@@ -185,6 +190,10 @@ class _End(asyncio.Protocol):
     def close(self) -> None:
         """Close once all that has been written is sent."""
         self._transport.close()
+
+    def reset(self) -> None:
+        """Close at once, so that the peer knows that it has not got all."""
+        reset(self._transport)
 
     def abort(self) -> None:
         """Close at once."""

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import socket
 from time import monotonic
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from smartlb.core.outcome import Outcome
 from smartlb.proxy.pool import Pool
@@ -22,6 +22,9 @@ _DATAGRAMS_A_TURN = 64
 
 _MOST_EARLY = 16
 """Datagrams that a session keeps while it has no backend yet; further ones are dropped, as a full socket would."""
+
+_MOST_UNSENT = 65_536
+"""Bytes that a session keeps while the network does not take them; further datagrams are dropped likewise."""
 
 _IDLE_WHILE_DRAINING_S = 1.0
 
@@ -70,7 +73,12 @@ class UdpListener:
             except OSError as error:
                 log.warning("cannot receive: %s", error)
                 return
+            if not size:
+                continue
             session = self._sessions.get(source)
+            if session is not None and session.forsaken:
+                session.end(Outcome.RESPONSE_TIMEOUT if session.owed_s else Outcome.COMPLETE, monotonic())
+                session = None
             if session is None:
                 session = UdpSession(self._worker, self._route, self, source, one_way=self._one_way)
                 if not self._worker.admit_udp(session):
@@ -95,11 +103,15 @@ class UdpListener:
 
 
 class UdpSession(Session):
-    """One client's datagrams, to one backend and back."""
+    """One client's datagrams, to one backend and back.
+
+    Attributes:
+        owed_s: when the first datagram was sent that the backend has not answered since; 0 where there is none.
+    """
 
     method: ClassVar[bytes] = b"UDP"
 
-    __slots__ = ("_backend", "_early", "_first", "_idle_s", "_listener", "_one_way", "_opening", "_source")
+    __slots__ = ("_backend", "_early", "_first", "_idle_s", "_listener", "_one_way", "_opening", "_source", "owed_s")
 
     def __init__(self, worker: "Worker", route: int, listener: UdpListener, source: Any, *, one_way: bool) -> None:
         super().__init__(worker, route)
@@ -112,6 +124,19 @@ class UdpSession(Session):
         self._early: list[bytes] = []
         self._first: bytes | None = None  # for another backend, where this one turns out not to listen
         self._opening: asyncio.Task[None] | None = None
+        self.owed_s = 0.0
+
+    @property
+    def forsaken(self) -> bool:
+        """Whether the next datagram is better sent to another backend.
+
+        It is where the backend has owed an answer for as long as a silence may last, or is out and owes one, or answers
+        nothing anyhow.
+        """
+        if self._backend is None or not (self._one_way or self.owed_s):
+            return False
+        out = self._pool.view.barred[self._position] != 0.0
+        return out or (self.owed_s > 0.0 and monotonic() - self.owed_s > self._idle_s)
 
     # From the client
 
@@ -123,8 +148,16 @@ class UdpSession(Session):
                 self._early.append(data)
             return
         self._first = None
-        self.request_bytes += len(data)
         self.deadline_s = monotonic() + self._idle_s
+        self._send(backend, data)
+
+    def _send(self, backend: asyncio.DatagramTransport, data: bytes) -> None:
+        """Send, unless the network takes datagrams more slowly than they come: then they are lost, as they may be."""
+        if cast(asyncio.WriteTransport, backend).get_write_buffer_size() > _MOST_UNSENT:
+            return
+        self.request_bytes += len(data)
+        if not self.owed_s and not self._one_way:
+            self.owed_s = monotonic()
         backend.sendto(data)
 
     # From the backend
@@ -144,8 +177,8 @@ class UdpSession(Session):
         except TimeoutError:
             self.connect_failed(position, Outcome.CONNECT_TIMEOUT, "its name is not resolved in time")
             return
-        except OSError as error:
-            self.connect_failed(position, Outcome.CONNECT_FAILED, error.strerror or str(error))
+        except (OSError, UnicodeError) as error:
+            self.connect_failed(position, *pool.why_not(error))
             return
         if self.over:
             backend.abort()
@@ -155,12 +188,12 @@ class UdpSession(Session):
         early, self._early = self._early, []
         self._first = early[0] if len(early) == 1 else None
         for data in early:
-            self.request_bytes += len(data)
-            backend.sendto(data)
+            self._send(backend, data)
 
     def answered(self, data: bytes) -> None:
         """Pass on a datagram of the backend."""
         now_s = monotonic()
+        self.owed_s = 0.0
         if not self.first_byte_s:
             self.first_byte_s = now_s
             self._first = None
@@ -176,7 +209,7 @@ class UdpSession(Session):
         if backend is not None:
             backend.abort()
         if self._first is not None and not self.first_byte_s:
-            self._early, self._first, self.request_bytes = [self._first], None, 0
+            self._early, self._first, self.request_bytes, self.owed_s = [self._first], None, 0, 0.0
             self.connect_failed(position, Outcome.CONNECT_FAILED, "nobody listens there")
         else:
             self.end(Outcome.RESET if self.first_byte_s else Outcome.CONNECT_FAILED, monotonic())

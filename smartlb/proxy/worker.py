@@ -211,9 +211,10 @@ class Worker:
 
     def admit_tcp(self, session: TcpSession) -> bool:
         """Count a connection of a tcp listener in; False when there are too many."""
-        if not self._has_room(self._client_limit, session.address):
+        address = _limited(session)
+        if not self._has_room(self._client_limit, address):
             return False
-        self._client_limit.opened(session.address)
+        self._client_limit.opened(address)
         self.tcp_sessions.add(session)
         return True
 
@@ -221,7 +222,7 @@ class Worker:
         """Count a connection of a tcp listener out; again does nothing."""
         if session in self.tcp_sessions:
             self.tcp_sessions.remove(session)
-            self._client_limit.closed(session.address)
+            self._client_limit.closed(_limited(session))
 
     def admit_udp(self, session: UdpSession) -> bool:
         """Count a UDP session in; False when there are too many, or the worker drains."""
@@ -259,7 +260,7 @@ class Worker:
     @property
     def idle(self) -> bool:
         """Whether there is nothing that a client waits for."""
-        return not (self.clients or self.tcp_sessions or self.udp_sessions)
+        return not (self.clients or self.tcp_sessions or self.udp_sessions or self.handshakes)
 
     def next_request_id(self) -> bytes:
         """An id that no other request of this node has."""
@@ -364,16 +365,18 @@ class Worker:
     def sweep(self, now_s: float) -> None:
         """Act on what has taken too long, and report the gauges."""
         for client in [client for client in self.clients if client.deadline_s < now_s]:
-            client.timed_out(now_s)
+            if client.deadline_s < now_s:  # still: the end of one before may have let it have a backend
+                client.timed_out(now_s)
         for session in [session for session in (*self.tcp_sessions, *self.udp_sessions) if session.deadline_s < now_s]:
-            session.timed_out(now_s)
+            if session.deadline_s < now_s:
+                session.timed_out(now_s)
         for mirror in self._mirrors:
             mirror.sweep(now_s)
         waiting = 0
         for pool in self._pools.values():
             pool.close_idle(now_s)
             if pool.waiting:
-                pool.serve_waiting()
+                pool.waiting.serve()
                 waiting += len(pool.waiting)
         gauges = self._segment.gauges[self._number]
         gauges[Gauge.CONNECTIONS] = len(self.clients) + len(self.tcp_sessions)
@@ -413,8 +416,9 @@ class Worker:
             client.drain(idle_s)
         for session in (*self.tcp_sessions, *self.udp_sessions):
             session.drain()
-        for handshake in list(self.handshakes):
-            handshake.cancel()
+        if not idle_s:
+            for handshake in list(self.handshakes):
+                handshake.cancel()
 
     def retire(self, idle_s: float) -> None:
         """Drain while the processes of another generation take over.
@@ -426,7 +430,7 @@ class Worker:
         self.drain(idle_s)
 
 
-def _limited(client: ClientConnection | Http2ClientConnection) -> str | None:
+def _limited(client: ClientConnection | Http2ClientConnection | TcpSession) -> str | None:
     """The address that a connection counts for; none where it is a proxy's, which has many clients."""
     return None if client.trusted else client.address
 

@@ -93,7 +93,7 @@ class Discovery:
     def follow(self, prepared: "Prepared") -> None:
         """From now on look after these sources."""
         for name in [*self._tasks]:
-            if name in prepared.sources or name not in prepared.standings:
+            if prepared.standings.get(name) is not self.standings.get(name):
                 self._tasks.pop(name).cancel()
         for name, standing in prepared.standings.items():
             earlier = self.standings.get(name)

@@ -225,6 +225,14 @@ class Http2Backends:
         for exchange in waiting:
             exchange.connect_failed(position, outcome, reason)
 
+    def leave(self, position: int) -> None:
+        """Open no more streams to the backend that had a position."""
+        for connection in self._open[position]:
+            connection.going_away = True
+            if not connection.streams:
+                connection.end(ErrorCodes.NO_ERROR)
+        self._open[position] = []
+
     def close_idle(self, oldest_s: float, present: Sequence[bool]) -> None:
         """Close connections that have had no request since then, and those to backends that have left."""
         for position, connections in enumerate(self._open):
