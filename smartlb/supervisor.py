@@ -267,10 +267,14 @@ class Supervisor:
             await self._reload()
         except (ConfigError, CannotListen, NoSecret, NotReady, OSError) as error:
             problems = str(error).splitlines()
+        except Exception as error:
+            log.exception("internal error in a reload")
+            problems = [f"internal error: {error}"]
         else:
             return
         finally:
             notify("READY=1")
+        gc.collect()  # what has been made for the new configuration
         self._state.reload_failed = True
         for problem in problems:
             log.error("not reloaded, the present configuration stays: %s", problem)
@@ -304,19 +308,21 @@ class Supervisor:
             await asyncio.wait([running, ready], return_when=asyncio.FIRST_COMPLETED)
             if not ready.done():
                 ready.cancel()
+                if self._stop.is_set():
+                    raise NotReady("the router stops")
                 raise NotReady(f"its processes cannot be started: {running.exception()}")
             ready.result()
             if self._stop.is_set():
                 raise NotReady("the router stops")
             undo.pop_all()
-        earlier = self._present
+        earlier, before = self._present, self._listening
         self._switch_to(generation)
+        self._listening = listening
         self._discovery.follow(prepared)
         self._take_found(self._discovery.found())  # while the new generation started, backends may have come and gone
         # Whoever is told that the reload is over finds the new configuration everywhere.
         await earlier.accepts_no_more()
-        close_all(self._listening, but=listening)
-        self._listening = listening
+        close_all(before, but=listening)
         if admin_socket is not self._admin_socket:
             await self._move_admin(admin_socket)
         log.info("reloaded: generation %d serves", self._state.generation)

@@ -102,12 +102,14 @@ class Reloading(Generic[T]):
         self._make = make
         self._interval_s = interval_s
         self._look_at_s = float("-inf")
-        self._seen: list[tuple[int, int, int] | None] | None = None
+        self._seen: list[tuple[int, ...] | None] | None = None
+        self._trouble = ""
 
     def refresh(self, now_s: float) -> bool:
         """Look at the files if it is time to; returns whether the value is a new one.
 
-        Files that cannot be used leave the value as it is. They are reported once, and tried again once they change.
+        Files that cannot be used leave the value as it is. They are reported once, and tried again at each look: what
+        was wrong may not be in the files.
         """
         if now_s < self._look_at_s:
             return False
@@ -120,21 +122,25 @@ class Reloading(Generic[T]):
         self._seen = seen
         try:
             self.value = self._make()
-        except CertificateError as error:
-            log.error("%s%s", error, "; what was loaded before stays in use" if again else "")
+        except (CertificateError, OSError) as error:  # OSError: a file that vanishes while it is read
+            self._seen = None
+            if str(error) != self._trouble:
+                log.error("%s%s", error, "; what was loaded before stays in use" if again else "")
+            self._trouble = str(error)
             return False
+        self._trouble = ""
         if again:
             log.info("reloaded %s", ", ".join(self._paths))
         return True
 
 
-def _seen(path: str) -> tuple[int, int, int] | None:
-    """What changes when a file does; links are followed."""
+def _seen(path: str) -> tuple[int, ...] | None:
+    """What changes when a file or the permission to read it does; links are followed."""
     try:
         found = Path(path).stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
 
 
 # Listeners

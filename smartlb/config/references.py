@@ -156,6 +156,10 @@ def _of_listeners(data: dict[str, Any], pools: dict[str, Any]) -> Iterator[Findi
                     where,
                     f"pool {name!r} has the policy url_hash, but {listener.get('protocol')} traffic has no URLs",
                 )
+            affinity = pool.get("affinity")
+            if isinstance(affinity, dict) and affinity.get("kind") in ("cookie", "header", "url"):
+                kind, protocol = affinity["kind"], listener.get("protocol")
+                yield where, f"pool {name!r} has affinity by {kind}, but {protocol} traffic has none; use source_ip"
             if listener.get("protocol") == "udp" and pool.get("send_proxy_protocol") is not None:
                 yield where, f"pool {name!r} has `send_proxy_protocol`, which is for connections, not for udp"
             if listener.get("protocol") == "udp" and pool.get("tls") is not None:

@@ -78,6 +78,8 @@ def _real_address(value: str) -> str:
             IPv6Address(host[1:-1])
         except ValueError:
             raise ValueError("expected an IPv6 address in the brackets, such as [::1]:8080") from None
+    elif len(host) > 253 or not all(0 < len(label) < 64 for label in host.removesuffix(".").split(".")):
+        raise ValueError("expected a host whose parts between the dots have 1 to 63 characters")
     return value
 
 

@@ -28,6 +28,9 @@ _BOUNDS = {
     "less_than_equal": ("le", "a number of at most"),
 }
 
+_HEADERS = frozenset(("headers", "set_request_headers", "set_response_headers"))
+"""Mappings of headers to their values."""
+
 
 def sentence(error: ErrorDetails, model: type[BaseModel], data: Any) -> str:
     """What is wrong, in words for the file's author.
@@ -46,11 +49,18 @@ def sentence(error: ErrorDetails, model: type[BaseModel], data: Any) -> str:
         return f"required, but missing: {description}"
     if kind == "value_error":
         message = str(context["error"])
-        return f"{message}; found {shown(found)}" if message.startswith("expected") else message
+        return f"{message}; found {_cited(location, found)}" if message.startswith("expected") else message
     if kind == "union_tag_invalid":
         choices = [choice.strip(" '") for choice in context["expected_tags"].split(",")]
         return unknown_name(context["discriminator"].strip("'"), str(context["tag"]), choices)
-    return f"expected {_expected(kind, context, error['msg'])}; found {shown(found)}{_hint(kind, found)}"
+    return f"expected {_expected(kind, context, error['msg'])}; found {_cited(location, found)}{_hint(kind, found)}"
+
+
+def _cited(location: Location, found: object) -> str:
+    """What was found; of a header's value only how long it is, as it may be a secret."""
+    if isinstance(found, str) and location[-1] != "[key]" and not _HEADERS.isdisjoint(location[:-1]):
+        return f"text of {len(found)} characters"
+    return shown(found)
 
 
 def _expected(kind: str, context: dict[str, Any], message: str) -> str:

@@ -51,18 +51,22 @@ class Child:
         self._given_up: int | None = None
 
     async def run(self) -> None:
-        """Keep the process running until `stop` is called."""
+        """Keep the process running until `stop` is called.
+
+        Raises:
+            OSError: it cannot be started, not even once.
+        """
         pause_s = _FIRST_PAUSE_S
         while not self._stopping.is_set():
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                self._module,
-                self._handover.to_argument(),
-                pass_fds=self._handover.fds,
-                stdin=asyncio.subprocess.DEVNULL,
-                env={**os.environ, **_ENVIRONMENT},
-            )
+            try:
+                process = await self._start()
+            except OSError as error:
+                if not self.restarts:
+                    raise
+                log.error("%s cannot be started: %s; trying again in %.2f s", self.name, error.strerror, pause_s)
+                await self._pause(pause_s)
+                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+                continue
             self.pid, self.since_s = process.pid, monotonic()
             if self._stopping.is_set():
                 process.terminate()
@@ -75,10 +79,24 @@ class Child:
             self._on_exit()
             pause_s = _FIRST_PAUSE_S if monotonic() - self.since_s > _SETTLED_S else pause_s
             log.error("%s ended (%s); it is started again in %.2f s", self.name, self.last_exit, pause_s)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause_s):
-                    await self._stopping.wait()
+            await self._pause(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    async def _start(self) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            self._module,
+            self._handover.to_argument(),
+            pass_fds=self._handover.fds,
+            stdin=asyncio.subprocess.DEVNULL,
+            env={**os.environ, **_ENVIRONMENT},
+        )
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
 
     def stop(self) -> None:
         """Ask the process to end, and do not start it again."""

@@ -30,12 +30,12 @@ def drop(user: str | None, group: str | None) -> None:
         gid = entry.pw_gid if group is None else grp.getgrnam(group).gr_gid
     except KeyError:
         raise CannotDrop(f"group: there is no group {group!r} on this machine") from None
-    if os.geteuid() == entry.pw_uid:
+    if os.geteuid() == entry.pw_uid and os.getegid() == gid:
         return
     if os.geteuid() != 0:
         raise CannotDrop(
-            f"user: only root can become {user!r}, and this process is user {os.geteuid()}; leave out `user`, or start "
-            "as root"
+            f"user: only root can become {user!r} of group {gid}, and this process is user {os.geteuid()} of group "
+            f"{os.getegid()}; leave out `user`, or start as root"
         )
     try:
         os.initgroups(user, gid)

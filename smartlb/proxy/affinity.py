@@ -18,7 +18,7 @@ from smartlb.core.pool import PoolView
 from smartlb.policies import hash_ring
 from smartlb.policies.policy import Members
 from smartlb.proxy.affinity_secret import secret_of
-from smartlb.proxy.forwarding import Peer, hash64
+from smartlb.proxy.forwarding import Peer, address_key, hash64
 from smartlb.proxy.http1 import HeaderBlock, header_value
 from smartlb.proxy.pool import Chooser, Pool, members_of
 
@@ -170,6 +170,10 @@ class AffinePool(Pool):
     def request_key(self, peer: Peer, target: bytes, block: HeaderBlock) -> int:
         """What affinity finds in a request."""
         return self._affinity.key(peer, target, block)
+
+    def address_key(self, address: str) -> int:
+        """The hash of a client's address, where affinity goes by that."""
+        return address_key(address) if self.settings.affinity and self.settings.affinity.kind == "source_ip" else 0
 
     def response_line(self, key: int, position: int) -> bytes:
         """What affinity adds to a response."""

@@ -145,5 +145,6 @@ class Mirror:
     def sweep(self, now_s: float) -> None:
         """End copies that have taken too long."""
         for shadow, exchange in list(self._under_way.items()):
-            if shadow.deadline_s < now_s:
+            # The end of one before may have ended this one, or let it have a backend.
+            if shadow.deadline_s < now_s and shadow in self._under_way:
                 exchange.timed_out(now_s)

@@ -26,6 +26,7 @@ from smartlb.core.snapshot import Snapshot
 from smartlb.policies.policy import Members, Policy
 from smartlb.policies.registry import POLICIES
 from smartlb.proxy.backend import BackendConnection
+from smartlb.proxy.forwarding import address_key
 from smartlb.proxy.hedging import Hedging
 from smartlb.proxy.http2.backend import Http2Backends
 from smartlb.proxy.proxy_protocol import Endpoints, encode
@@ -284,6 +285,10 @@ class Pool:
     def request_key(self, peer: "Peer", target: bytes, block: "HeaderBlock") -> int:
         """What `choose` wants to know of a request."""
         return 0 if self.key == "none" else peer.key(self.key, target, block)
+
+    def address_key(self, address: str) -> int:
+        """What `choose` wants to know of a TCP connection or UDP session from a client's address."""
+        return address_key(address) if self.key == "client_ip" else 0
 
     def response_line(self, _key: int, _position: int) -> bytes:
         """What to add to the head of a response: a header line with its CRLF, or nothing.

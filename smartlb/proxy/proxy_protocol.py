@@ -17,6 +17,7 @@ _V2: Final = b"\r\n\r\n\0\r\nQUIT\n"
 _V2_START: Final = struct.Struct("!12sBBH")
 _LOCAL, _PROXY = 0x20, 0x21
 _OVER_TCP4, _OVER_TCP6 = 0x11, 0x21
+_LAST_FAMILY, _LAST_TRANSPORT = 3, 2
 _TCP4: Final = struct.Struct("!4s4sHH")
 _TCP6: Final = struct.Struct("!16s16sHH")
 
@@ -144,6 +145,8 @@ def _parse_v2(data: bytes) -> tuple[int, Endpoints | None] | None:
     end = _V2_START.size + length
     if command not in (_LOCAL, _PROXY):
         raise MalformedProxyHeader(f"version and command 0x{command:02x} are not 0x20 or 0x21")
+    if command == _PROXY and (family >> 4 > _LAST_FAMILY or family & 15 > _LAST_TRANSPORT):
+        raise MalformedProxyHeader(f"family and transport 0x{family:02x} are unknown")
     if end > LONGEST_HEADER:
         raise MalformedProxyHeader(f"the header says that it has {end} bytes; at most {LONGEST_HEADER} are read")
     form = {_OVER_TCP4: _TCP4, _OVER_TCP6: _TCP6}.get(family) if command == _PROXY else None

@@ -27,7 +27,7 @@ class RateLimit:
     def key(self, peer: Peer, target: bytes, block: HeaderBlock) -> int:
         """What tells the client of a request from others."""
         if self._value is not None and (value := self._value(block)):
-            return hash64(value)
+            return hash64(b"\0" + value)  # which is no address's, whatever the client says
         return peer.key("client_ip", target, block)
 
     def take(self, key: int, now_s: float) -> float:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from smartlb.core.outcome import COMPLETE, FIRST_BACKEND_FAULT, Outcome, failed
 from smartlb.core.telemetry import NO_BACKEND
-from smartlb.proxy.forwarding import address_key
 from smartlb.proxy.pool import ALL_FULL, NOBODY, Pool
 
 if TYPE_CHECKING:
@@ -100,8 +99,7 @@ class Session:
             self._refuse(Outcome.QUEUE_FULL)
 
     def _choose(self, now_s: float) -> int:
-        key = address_key(self.address) if self._pool.key == "client_ip" else 0
-        return self._pool.choose(0, key, now_s, self._tried)
+        return self._pool.choose(0, self._pool.address_key(self.address), now_s, self._tried)
 
     def dispatch_from_queue(self) -> bool:
         """Try again now that there may be room; False when there is none yet."""

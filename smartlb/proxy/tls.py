@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 import logging
 import ssl
+import sys
 from collections.abc import Sequence
 from typing import Any, Final, cast
 
@@ -104,6 +105,15 @@ class Termination:
             log.info("TLS handshakes failed: %d, the last with %s: %s", self._failed_unsaid, client, reason)
             self._report_at_s = now_s + _REPORT_S
             self._failed_unsaid = 0
+
+
+def ignore_unreadable_names(unraisable: "sys.UnraisableHookArgs") -> None:
+    """A `sys.unraisablehook` that says nothing of server names which are no ASCII.
+
+    Python reports each with a traceback, before it asks for a certificate; the handshake fails, and is counted.
+    """
+    if not isinstance(unraisable.exc_value, UnicodeDecodeError) or not isinstance(unraisable.object, bytes):
+        sys.__unraisablehook__(unraisable)
 
 
 def _by_name(identities: Sequence[Identity]) -> dict[str, ssl.SSLContext]:

@@ -77,7 +77,7 @@ class UdpListener:
                 continue
             session = self._sessions.get(source)
             if session is not None and session.forsaken:
-                session.end(Outcome.RESPONSE_TIMEOUT if session.owed_s else Outcome.COMPLETE, monotonic())
+                session.timed_out(monotonic())
                 session = None
             if session is None:
                 session = UdpSession(self._worker, self._route, self, source, one_way=self._one_way)

@@ -6,6 +6,7 @@ import marshal
 import os
 import signal
 import socket
+import sys
 from random import Random
 from time import monotonic
 from typing import Any
@@ -30,6 +31,7 @@ from smartlb.proxy.pool import Pool
 from smartlb.proxy.routing import Routing
 from smartlb.proxy.session import Session
 from smartlb.proxy.tcp import TcpSession
+from smartlb.proxy.tls import ignore_unreadable_names
 from smartlb.proxy.traffic import RouteTraffic, needs_control
 from smartlb.proxy.udp import UdpSession
 
@@ -438,6 +440,7 @@ def _limited(client: ClientConnection | Http2ClientConnection | TcpSession) -> s
 async def _run(handover: Handover) -> None:
     loop = asyncio.get_running_loop()
     stop, retire = asyncio.Event(), asyncio.Event()
+    sys.unraisablehook = ignore_unreadable_names
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(signal.SIGUSR1, retire.set)
     config = handover.config()

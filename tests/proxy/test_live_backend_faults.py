@@ -443,3 +443,27 @@ async def test_an_early_answer_frees_a_backend_that_reads_no_more(live: Live) ->
     client.reset()
     await asyncio.wait([sending])
     assert origin.requests == []
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 70])
+@pytest.mark.parametrize("protocol", ["http1", "http2"])
+async def test_a_host_that_cannot_be_a_name(live: Live, host: str, protocol: str) -> None:
+    router = await live.router("127.0.0.1:1", pool={"protocol": protocol})
+    router.worker.pool("web")._address[0] = (host, 80)
+    client = await live.client(router)
+    for _ in range(2):
+        assert (await client.ask(request())).status == 502
+    assert await router.outcomes(2) == [Outcome.CONNECT_FAILED] * 2
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+async def test_a_host_that_cannot_be_a_name_at_layer_4(live: Live, protocol: str) -> None:
+    router = await live.router("127.0.0.1:1", listener={"protocol": protocol, "pool": "web"})
+    router.worker.pool("web")._address[0] = ("a..b", 80)
+    kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
+    with socket.socket(socket.AF_INET, kind) as sock:
+        sock.connect(("127.0.0.1", router.port))
+        if protocol == "udp":
+            sock.send(b"x")
+        assert (await router.record())["outcome"] is Outcome.CONNECT_FAILED
+    assert router.in_flight == [0]

@@ -1,9 +1,13 @@
 """TCP listeners: bytes both ways, ends and breaks of either side, slow sides, timeouts, waiting, failing backends."""
 
 import asyncio
+import logging
 import marshal
+import os
+import resource
 import socket
 from collections import Counter
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -12,6 +16,9 @@ from smartlb.core.outcome import Outcome
 from smartlb.core.segment import Gauge
 from smartlb.core.telemetry import NO_BACKEND, RECORD
 from smartlb.policies.registry import POLICIES
+from smartlb.proxy import tcp
+from smartlb.proxy.proxy_protocol import encode
+from tests.authority import Authority
 from tests.eventually import eventually
 from tests.proxy.live import Client, Live, LiveRouter
 from tests.proxy.origin import Link, Origin
@@ -395,3 +402,137 @@ async def test_many_connections_at_once_and_none_left_behind(live: Live) -> None
 
     await asyncio.gather(*map(one, range(100)))
     assert set(await router.outcomes(100)) == {Outcome.COMPLETE}
+
+
+def _reads_little(port: int) -> socket.socket:
+    """A client that has room for little, and is read from by hand."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
+    sock.connect(("127.0.0.1", port))
+    return sock
+
+
+async def _all_of(sock: socket.socket) -> int:
+    """How many bytes come until the end; a reset is an error."""
+    sock.setblocking(False)
+    size = 0
+    async with asyncio.timeout(10):
+        while piece := await asyncio.get_running_loop().sock_recv(sock, 65_536):
+            size += len(piece)
+    return size
+
+
+async def test_a_whole_answer_is_whole_whatever_the_client_says_after_it(live: Live) -> None:
+    async def script(link: Link) -> None:
+        await link.reader.readexactly(3)
+        await link.send(bytes(60_000))
+
+    router = await live.router(await live.origin(script), listener=TCP)
+    with _reads_little(router.port) as sock:
+        sock.send(b"GET")
+        await eventually(lambda: router.worker.tcp_sessions)
+        (session,) = router.worker.tcp_sessions
+        await eventually(lambda: session._backend is not None and session._backend.ended)
+        for _ in range(3):
+            sock.send(b"more")
+            await asyncio.sleep(0.02)
+        assert await _all_of(sock) == 60_000
+    assert (await router.record())["outcome"] is Outcome.COMPLETE
+
+
+async def test_the_end_of_an_answer_over_tls_is_not_lost_to_a_client_that_still_sends(
+    live: Live, authority: Authority
+) -> None:
+    async def script(link: Link) -> None:
+        await link.reader.readexactly(3)
+        await link.send(bytes(150_000))
+
+    origin = await live.origin(script, tls=authority.server(authority.issue("b", "localhost")))
+    router = await live.router(origin, listener=TCP, pool={"tls": {"verify": False}})
+    with _reads_little(router.port) as sock:
+        sock.send(b"GET")
+        for _ in range(20):
+            await asyncio.sleep(0.01)
+            sock.send(b"ping")
+        assert await _all_of(sock) == 150_000
+    assert (await router.record())["outcome"] is Outcome.COMPLETE
+
+
+@pytest.mark.parametrize(("patience_s", "outcome"), [(0.0, Outcome.RESET), (0.3, Outcome.CLIENT_TIMEOUT)])
+async def test_a_backend_that_waited_for_the_client_is_not_to_blame(
+    live: Live, monkeypatch: pytest.MonkeyPatch, patience_s: float, outcome: Outcome
+) -> None:
+    monkeypatch.setattr(tcp, "_AT_ONCE_S", 0.2)
+
+    async def script(_link: Link) -> None:
+        await asyncio.sleep(patience_s)
+
+    _origin, router, client = await _pair(live, script)
+    await client.cut()
+    assert (await router.record())["outcome"] is outcome
+
+
+async def test_a_proxys_connections_are_not_those_of_one_client(live: Live) -> None:
+    listener = {**TCP, "proxy_protocol": True, "trusted_proxies": ["127.0.0.1"]}
+    router = await live.router(await live.origin(echo), limits={"connections_per_client": 1}, listener=listener)
+    for _ in range(3):
+        client = await live.client(router)
+        await client.send(encode("v2", None) + b"hello")
+        assert await client.reader.readexactly(5) == b"hello"
+
+
+async def test_a_connection_that_nobody_waits_for_any_more_is_not_made(live: Live) -> None:
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        waiting = []
+        for _ in range(4):  # until the backlog is full, and further attempts go unanswered
+            sock = socket.socket()
+            sock.setblocking(False)
+            sock.connect_ex(full.getsockname())
+            waiting.append(sock)
+        await asyncio.sleep(0.1)
+        router = await live.router(f"127.0.0.1:{full.getsockname()[1]}", listener=TCP)
+        connecting = router.worker.pool("web")._connecting
+        for _ in range(3):
+            client = await live.client(router)
+            await eventually(lambda: connecting)
+            client.reset()
+            await eventually(lambda: not connecting)
+        for sock in waiting:
+            sock.close()
+    assert await router.outcomes(3) == [Outcome.CLIENT_GONE] * 3
+
+
+async def test_what_the_router_lacks_is_no_failure_of_a_backend(live: Live, caplog: pytest.LogCaptureFixture) -> None:
+    router = await live.router(await live.origin(echo), listener=TCP)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    held, client = [], socket.socket()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        with suppress(OSError):
+            while True:
+                held.append(os.open(os.devnull, os.O_RDONLY))
+        os.close(held.pop())
+        client.connect(("127.0.0.1", router.port))
+        record = await router.record()
+    finally:
+        for fd in held:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        client.close()
+    assert record["outcome"] is Outcome.INTERNAL
+    assert [entry.getMessage() for entry in caplog.records if entry.levelno == logging.ERROR] == [
+        "pool web: this router cannot connect to its backends: Too many open files"
+    ]
+    caplog.clear()
+
+
+async def test_affinity_by_source(live: Live) -> None:
+    origins = [await live.origin(echo) for _ in range(4)]
+    router = await live.router(*origins, pool={"affinity": {"kind": "source_ip"}}, listener=TCP)
+    for _ in range(8):
+        client = await live.client(router)
+        await client.send(b"x")
+        assert await client.reader.readexactly(1) == b"x"
+    assert sorted(len(origin.links) for origin in origins) == [0, 0, 0, 8]

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import socket
 import ssl
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from smartlb.core.outcome import Outcome
 from smartlb.core.segment import Gauge
+from smartlb.proxy.tls import ignore_unreadable_names
 from tests.authority import Authority, Files
 from tests.eventually import eventually
 from tests.proxy.live import Client, Live, LiveRouter, request
@@ -528,3 +530,34 @@ async def test_an_older_backend_is_refused(live: Live, authority: Authority) -> 
     origin = await live.origin(tls=tls)
     router = await live.router(origin, pool=to_backends(authority, min_version="1.3"))
     assert (await (await live.client(router)).ask(request())).status == 502
+
+
+async def test_a_handshake_outlives_a_reload(live: Live, authority: Authority) -> None:
+    router = await live.router(await live.origin(), listener=listener(authority.issue("a", HOST)))
+    client = await live.client(router)
+    await eventually(lambda: router.worker.handshakes)
+    router.worker.retire(20.0)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await client.reader.read(1)
+    assert not router.worker.idle
+    router.worker.drain()
+    assert await client.cut() == b""
+
+
+async def test_a_server_name_that_cannot_be_read_is_one_failed_handshake_and_no_traceback(
+    live: Live, authority: Authority, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "unraisablehook", ignore_unreadable_names)
+    router = await live.router(await live.origin(), listener=listener(authority.issue("a", HOST)))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    out = ssl.MemoryBIO()
+    connection = context.wrap_bio(ssl.MemoryBIO(), out, server_hostname="aaaa.example")
+    with pytest.raises(ssl.SSLWantReadError):
+        connection.do_handshake()
+    client = await live.client(router)
+    await client.send(out.read().replace(b"aaaa.example", b"\xff\xff\xff\xff.example"))
+    await client.cut()
+    await eventually(lambda: router.worker.tls_handshakes_failed == 1)
+    assert "Traceback" not in capfd.readouterr().err

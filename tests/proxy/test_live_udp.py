@@ -261,3 +261,76 @@ async def test_answers_come_through_while_the_worker_drains(live: Live) -> None:
         assert len(backend.received) == 1
         client.close()
         late.close()
+
+
+async def test_an_empty_datagram_is_nothing(live: Live) -> None:
+    async with servers(1) as (backend,):
+        router = await live.router(backend.address, listener=UDP)
+        client = await _client(router)
+        client.send(b"")
+        assert await client.ask(b"a") == b"A"
+        client.close()
+        assert [data for data, _ in backend.received] == [b"a"]
+
+
+async def test_a_client_that_never_stops_asking_leaves_a_backend_that_is_out(live: Live) -> None:
+    async with servers(2) as backends:
+        router = await live.router(*(backend.address for backend in backends), listener=UDP)
+        client = await _client(router)
+        assert await client.ask(b"a") == b"A"
+        at = 0 if backends[0].received else 1
+        backends[at].answer = lambda _data: None
+        client.send(b"b")
+        await eventually(lambda: len(backends[at].received) == 2)
+        router.set_eligible(*(int(number != at) for number in range(2)))
+        assert await client.ask(b"c") == b"C"
+        assert (await router.record())["outcome"] is Outcome.COMPLETE
+        client.close()
+
+
+async def test_a_client_that_never_stops_asking_leaves_a_backend_that_is_silent(live: Live) -> None:
+    async with servers(2) as backends:
+        router = await live.router(
+            *(backend.address for backend in backends), listener=UDP, timeouts={"udp_idle_s": 0.2}
+        )
+        client = await _client(router)
+        assert await client.ask(b"a") == b"A"
+        silent = next(backend for backend in backends if backend.received)
+        (other,) = (backend for backend in backends if backend is not silent)
+        silent.answer = lambda _data: None
+
+        async def asked() -> bool:
+            client.send(b"b")
+            await asyncio.sleep(0.03)
+            return bool(other.received)
+
+        async with asyncio.timeout(10):
+            while not await asked():
+                pass
+        client.close()
+
+
+async def test_what_the_network_does_not_take_is_not_kept(live: Live) -> None:
+    class Full:
+        sent = 0
+
+        def get_write_buffer_size(self) -> int:
+            return 100_000
+
+        def sendto(self, data: bytes) -> None:
+            self.sent += len(data)
+
+        def abort(self) -> None:
+            """Nothing to close."""
+
+    async with servers(1) as (backend,):
+        router = await live.router(backend.address, listener=UDP)
+        client = await _client(router)
+        assert await client.ask(b"a") == b"A"
+        (session,) = router.worker.udp_sessions
+        open_one, full = session._backend, Full()
+        session._backend = full  # type: ignore[assignment]
+        session.receive(b"b")
+        session._backend = open_one
+        assert full.sent == 0
+        client.close()

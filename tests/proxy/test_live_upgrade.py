@@ -711,3 +711,19 @@ async def test_a_backend_that_does_not_take_the_body_is_given_up(live: Live) -> 
     router.sweep(80)
     assert b" 504 " in (await client.cut())[:20]
     assert (await router.record())["outcome"] == Outcome.RESPONSE_TIMEOUT
+
+
+async def test_a_tunnel_that_broke_off_is_not_taken_for_whole(live: Live) -> None:
+    async def vanish(link: Link) -> None:
+        await link.send(b"half")
+        await link.reader.readexactly(2)
+        link.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        link.reset()
+
+    _origin, router, client = await live.pair(then(AGREED, go_on=vanish))
+    await opened(client)
+    assert await received(client, 4) == b"half"
+    await client.send(b"on")
+    with pytest.raises(ConnectionResetError):
+        await client.rest()
+    assert (await router.record())["outcome"] is Outcome.TRUNCATED

@@ -147,3 +147,12 @@ def test_names_of_sockets() -> None:
         52,
         Endpoints("fe80::1", 1, "fe80::2", 2),
     )
+
+
+@pytest.mark.parametrize("family", [0x13, 0x41, 0xFF, 0x1F])
+def test_unknown_families_are_refused_unless_nothing_is_claimed(family: int) -> None:
+    rest = (12).to_bytes(2, "big") + bytes(12)
+    start = b"\r\n\r\n\0\r\nQUIT\n"
+    with pytest.raises(MalformedProxyHeader, match="unknown"):
+        parse(start + bytes([0x21, family]) + rest)
+    assert parse(start + bytes([0x20, family]) + rest) == (28, None)

@@ -4,6 +4,8 @@ import pytest
 
 from smartlb.config.traffic import RateLimit as Settings
 from smartlb.core.outcome import Outcome
+from smartlb.proxy.forwarding import Peer, TrustedNetworks
+from smartlb.proxy.http1 import parse_request
 from smartlb.proxy.rate_limit import RateLimit
 from tests.proxy.live import Live, request
 
@@ -65,3 +67,12 @@ async def test_clients_are_told_apart(live: Live, key: str) -> None:
         for number in range(3):
             assert (await client.ask(request("GET", "/", f"{name}: 192.0.2.{number}"))).status == expected
     assert (await client.ask(request("GET", "/"))).status == 204, "without it, by the connection's address"
+
+
+def test_a_headers_value_is_never_taken_for_an_address() -> None:
+    limit = RateLimit(Settings(requests_per_s=1, burst=1, key="header", header="x-api-key"))
+    nobody = TrustedNetworks([])
+    _, target, plain = parse_request(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+    _, _, forged = parse_request(b"GET / HTTP/1.1\r\nhost: a\r\nx-api-key: 192.0.2.1\r\n\r\n")
+    assert limit.take(limit.key(Peer(("203.0.113.9", 1), nobody), target, forged), 0.0) == 0.0
+    assert limit.take(limit.key(Peer(("192.0.2.1", 1), nobody), target, plain), 0.0) == 0.0

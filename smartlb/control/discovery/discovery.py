@@ -115,7 +115,10 @@ class Discovery:
         while True:
             await asyncio.sleep(source.again_s)
             if await self._look(pool, standing, source):
-                self._on_found({pool: list(standing.backends)})
+                try:
+                    self._on_found({pool: list(standing.backends)})
+                except Exception:
+                    log.exception("internal error in taking in what was discovered for pool %s", pool)
 
     async def _look(self, pool: str, standing: Standing, source: Source) -> bool:
         """Look once; whether other backends were found."""
