@@ -336,6 +336,7 @@ class TcpSession(Session, asyncio.Protocol):
             # of what it was sent be lost (RFC 1122 section 4.2.2.13). What comes now is dropped.
             _end_stream(self.transport)
             self.transport.resume_reading()
+            self.deadline_s = monotonic() + min(self.worker.tcp_idle_s, self.worker.idle_s)
 
     def end(self, outcome: Outcome, now_s: float) -> None:
         """It is over; a connection that is being opened is not wanted any more."""
@@ -348,6 +349,11 @@ class TcpSession(Session, asyncio.Protocol):
 
     def timed_out(self, now_s: float) -> None:
         """The deadline has passed."""
+        if self.over and self._backend is not None and not self.transport.is_closing():
+            # The client does not end its side. What it has not taken yet is still sent.
+            self.deadline_s = now_s + self.worker.tcp_idle_s
+            self.transport.close()
+            return
         self.deadline_s = NEVER_S
         if self._destination is not None and not self.over:
             self._refuse_unrouted(Outcome.CLIENT_TIMEOUT)

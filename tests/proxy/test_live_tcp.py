@@ -536,3 +536,16 @@ async def test_affinity_by_source(live: Live) -> None:
         await client.send(b"x")
         assert await client.reader.readexactly(1) == b"x"
     assert sorted(len(origin.links) for origin in origins) == [0, 0, 0, 8]
+
+
+async def test_a_client_that_does_not_end_its_side_is_closed_in_the_end(live: Live) -> None:
+    async def script(link: Link) -> None:
+        await link.reader.readexactly(3)
+        await link.send(b"answer")
+
+    router = await live.router(await live.origin(script, tls=None), listener=TCP)
+    client = await live.client(router)
+    await client.send(b"GET")
+    assert await client.rest() == b"answer"
+    router.sweep(ahead_s=3_700.0)
+    await eventually(lambda: not router.worker.tcp_sessions)
