@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from smartlb.config.certificates import Reloading, findings, load_identity
+from smartlb.config.certificates import CertificateError, Reloading, findings, load_identity
 from smartlb.config.commands import check
 from smartlb.config.load import parse
 from smartlb.config.model import CertificateFiles, Config, ListenerTls
@@ -222,3 +222,31 @@ def test_files_are_looked_at_at_an_interval(tmp_path: Path) -> None:
     assert text.refresh(10.0)
     assert text.value == "bc"
     assert not text.refresh(20.0)
+
+
+def test_files_that_could_not_be_used_are_tried_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    trouble = True
+
+    def make() -> str:
+        if trouble:
+            raise CertificateError("no descriptors left")
+        return "made"
+
+    file = tmp_path / "file"
+    file.write_text("a")
+    value = Reloading([str(file)], make, 1.0)
+    assert not value.refresh(0.0)
+    assert not value.refresh(10.0)
+    assert [record.getMessage() for record in caplog.records] == ["no descriptors left"]
+    trouble = False
+    assert value.refresh(20.0)
+    assert value.value == "made"
+
+
+def test_a_permission_that_changes_is_seen(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("a")
+    text = Reloading([str(file)], file.read_text, 1.0)
+    assert text.refresh(0.0)
+    file.chmod(0o600)
+    assert text.refresh(10.0)

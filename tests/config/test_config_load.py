@@ -2,6 +2,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from smartlb.config.load import load, parse
 from smartlb.config.model import Config
@@ -327,3 +328,13 @@ def test_round_trip_as_json_keeps_options_names_and_routes() -> None:
     assert again == config
     assert again.pools["web"].policy.options.candidates == 3
     assert again.workers == config.workers
+
+
+@pytest.mark.parametrize("key", ["set_request_headers", "set_response_headers"])
+def test_values_of_headers_are_not_cited(key: str) -> None:
+    route = {"name": "all", "pool": "web", key: {"x-token": "Bearer s3cret\n"}}
+    data = {"listeners": [{"bind": "127.0.0.1:0"}], "pools": {"web": {"backends": ["127.0.0.1:1"]}}, "routes": [route]}
+    with pytest.raises(ConfigError) as refused:
+        parse(yaml.safe_dump(data), "x.yaml")
+    assert "text of 14 characters" in str(refused.value)
+    assert "s3cret" not in str(refused.value)

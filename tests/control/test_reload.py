@@ -283,3 +283,55 @@ async def test_the_access_log_goes_on_and_moves(tmp_path: Path) -> None:
             await router.status_when(lambda s: s["draining_generations"] == 0)
         assert logged(first) == ["a"] * 3 + ["b"] * 3
         assert len(logged(second)) == 4
+
+
+async def test_a_panic_lasts_over_a_reload(tmp_path: Path) -> None:
+    async with Fleet.of("a", "b") as fleet:
+        check = {"path": "/", "expected_status": ["204"], "interval_s": 0.1, "fall": 2}
+        pool = {"panic_share": 0.5, "health_check": check, "policy": "round_robin"}
+        config = configuration(fleet.backends, pool, workers=1)
+        async with serving(config, tmp_path) as router:
+            await router.status_when(lambda s: all(b["health"] == "unhealthy" for b in by_name(s).values()))
+            await eventually_serves(router)
+            await router.reload({**config, "shutdown_s": 11})
+            assert await ask(router, times=3)
+
+
+async def eventually_serves(router: Served) -> None:
+    """Wait until the workers have heard of the panic."""
+    async with asyncio.timeout(10), aiohttp.ClientSession() as session:
+        while True:
+            async with session.get(router.url) as response:
+                if response.status == 200:
+                    return
+            await asyncio.sleep(0.05)
+
+
+async def test_discovery_goes_on_while_an_earlier_generation_drains(tmp_path: Path) -> None:
+    async with Fleet.of("a", "b", "c") as fleet:
+        listing = tmp_path / "backends.json"
+
+        def write(count: int) -> None:
+            unfinished = tmp_path / "new.json"
+            unfinished.write_text(json.dumps(fleet.backends[:count]))
+            unfinished.replace(listing)
+
+        write(1)
+        pool = {
+            "discovery": {"file": {"path": str(listing), "interval_s": 0.1}, "max_backends": 4},
+            "health_check": {"path": "/", "interval_s": 0.2},
+            "policy": "round_robin",
+        }
+        config = configuration([], pool, workers=1, shutdown_s=30)
+        async with serving(config, tmp_path) as router, aiohttp.ClientSession() as session:
+            slow = asyncio.create_task(session.get(f"{router.url}slow"))
+            await fleet.slow.wait()
+            await router.reload({**config, "shutdown_s": 31})
+            write(2)
+            await router.status_when(lambda s: "b" in by_name(s))
+            write(3)
+            await router.status_when(lambda s: "c" in by_name(s))
+            assert (await router.status())["draining_generations"] == 1
+            fleet.release.set()
+            (await slow).close()
+            assert "Traceback" not in router.log

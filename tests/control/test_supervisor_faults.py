@@ -207,3 +207,21 @@ async def test_a_stop_does_not_wait_for_a_restart(monkeypatch: pytest.MonkeyPatc
     ends_at_once.stop()
     await asyncio.wait_for(running, 20)
     assert ends_at_once.restarts == 1
+
+
+async def test_a_process_that_cannot_be_started_again_is_tried_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, attempts = asyncio.create_subprocess_exec, 0
+
+    async def create(*_arguments: Any, **_rest: Any) -> Any:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 2:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        return await real("sleep", "0.1" if attempts == 1 else "30")
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", create)
+    again = child.Child("a child", "keyword", Handover(-1, -1, 1), on_exit=lambda: None)
+    running = asyncio.create_task(again.run())
+    await eventually(lambda: attempts == 3 and again.pid is not None)
+    again.stop()
+    await running

@@ -1,5 +1,6 @@
 """The router as processes, with backends that are not well: clients need not notice."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -70,3 +71,27 @@ async def test_without_panic_nobody_is_asked(tmp_path: Path, backends: list[str]
         await router.status_when(lambda s: not any(each["eligible"] for each in s["pools"]["web"]["backends"]))
         async with session.get(router.url) as response:
             assert (response.status, (await response.json())["error"]) == (503, "no_backend")
+
+
+async def test_queues_of_all_workers_get_the_room_that_a_backend_has(tmp_path: Path) -> None:
+    async def answer(_request: web.Request) -> web.Response:
+        await asyncio.sleep(0.02)
+        return web.Response(text="ok")
+
+    app = web.Application()
+    app.router.add_get("/", answer)
+    async with TestServer(app, host="127.0.0.1") as server:
+        backend = {"address": f"127.0.0.1:{server.port}", "max_in_flight": 1}
+        pool = {"policy": "round_robin", "queue": {"timeout_s": 2, "max_waiting": 100}}
+        async with serving(configuration([backend], pool, workers=2), tmp_path) as router:
+            statuses: list[set[int]] = [set() for _ in range(10)]
+            until_s = asyncio.get_running_loop().time() + 3.5
+
+            async def client(seen: set[int]) -> None:
+                async with aiohttp.ClientSession() as session:
+                    while asyncio.get_running_loop().time() < until_s:
+                        async with session.get(router.url) as response:
+                            seen.add(response.status)
+
+            await asyncio.gather(*map(client, statuses))
+            assert statuses == [{200}] * 10

@@ -249,3 +249,25 @@ async def test_a_displaced_client_with_more_requests_gets_all_its_answers(live: 
     assert [(await low.response()).error for _ in range(3)] == ["queue_full"] * 3
     gate.open(2)
     assert [(await client.response()).status for client in (first, high)] == [200, 200]
+
+
+async def test_a_request_that_waited_is_not_sent_and_given_up_in_one_sweep(live: Live) -> None:
+    async def script(link: Link) -> None:
+        while b"/hangs" not in (await link.request()).start:
+            await link.send(ok())
+        await link.end()
+
+    origin = await live.origin(script)
+    router = await live.router(
+        {"address": origin.address, "max_in_flight": 1},
+        pool={"timeouts": {"response_header_s": 5}, "queue": {"timeout_s": 5}},
+    )
+    one, two = await live.client(router), await live.client(router)
+    await one.send(request("GET", "/hangs"))
+    await eventually(lambda: len(origin.requests) == 1)
+    await two.send(request("POST", "/two", body=b"x"))
+    await eventually(lambda: len(router.worker.pool("web").waiting) == 1)
+    router.sweep(ahead_s=5.05)
+    assert (await one.response()).status == 504
+    assert (await two.response()).status == 200
+    assert sorted(await router.outcomes(2)) == sorted([Outcome.RESPONSE_TIMEOUT, Outcome.COMPLETE])

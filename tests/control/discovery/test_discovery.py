@@ -1,5 +1,6 @@
 """What the sources of a configuration have found goes on in the next one."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +54,21 @@ async def test_a_reload_that_is_refused_changes_nothing() -> None:
     discovery.add("web", backend(2), [])
     assert discovery.found() == {"web": [backend(1), backend(2)]}
     discovery.stop()
+
+
+async def test_a_pool_that_changes_to_the_api_is_no_longer_told_by_its_file(tmp_path: Path) -> None:
+    listing = tmp_path / "backends.json"
+    listing.write_text('["127.0.0.1:1"]')
+
+    def config(discovery: dict[str, Any]) -> Config:
+        pools = {"web": {"discovery": discovery}}
+        return Config.model_validate({"listeners": [{"bind": "127.0.0.1:0"}], "pools": pools, "workers": 1})
+
+    told: list[Any] = []
+    discovery = Discovery(told.append)
+    discovery.follow(await discovery.prepare(config({"file": {"path": str(listing), "interval_s": 0.05}})))
+    discovery.follow(await discovery.prepare(config({"api": {}})))
+    listing.write_text('["127.0.0.1:99", "127.0.0.1:98"]')
+    await asyncio.sleep(0.3)
+    discovery.stop()
+    assert told == []
