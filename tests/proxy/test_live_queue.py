@@ -271,3 +271,40 @@ async def test_a_request_that_waited_is_not_sent_and_given_up_in_one_sweep(live:
     assert (await one.response()).status == 504
     assert (await two.response()).status == 200
     assert sorted(await router.outcomes(2)) == sorted([Outcome.RESPONSE_TIMEOUT, Outcome.COMPLETE])
+
+
+async def test_what_waits_for_another_backend_holds_up_nobody(live: Live) -> None:
+    gate, hold = asyncio.Event(), asyncio.Event()
+
+    async def script(link: Link) -> None:
+        while True:
+            message = await link.request()
+            if b"/first" in message.start:
+                await gate.wait()
+                await link.send(b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n")
+                continue
+            if b"/y" in message.start:
+                await hold.wait()
+            await link.send(ok(b"a"))
+
+    a, b = await live.origin(script), await live.origin()
+    backends = [{"address": origin.address, "max_in_flight": 1} for origin in (a, b)]
+    pool = {"retries": {"retry_on": ["503"]}, "queue": {"timeout_s": 5}}
+    router = await live.router(*backends, pool=pool, workers=2)
+    first, y, z = [await live.client(router) for _ in range(3)]
+    await first.send(request("GET", "/first"))
+    await eventually(lambda: len(a.requests) == 1)
+    router.segment.in_flight[1, 1] = 1  # the other worker has sent B a request
+    gate.set()
+    waiting = router.worker.pool("web").waiting
+    await eventually(lambda: len(waiting) == 1)  # the retry, for B
+    await y.send(request("GET", "/y"))
+    await eventually(lambda: len(a.requests) == 2)
+    await z.send(request("GET", "/z"))
+    await eventually(lambda: len(waiting) == 2)
+    hold.set()
+    assert (await y.response()).body == b"a"
+    assert (await z.response()).body == b"a"
+    router.segment.in_flight[1, 1] = 0
+    assert (await first.response()).status == 200
+    await router.records(4)
