@@ -12,12 +12,13 @@ from typing import Any
 
 import aiohttp
 import pytest
+import yaml
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from smartlb.config.commands import check
 from tests.eventually import eventually
-from tests.served import Served, Status, configuration, serving
+from tests.served import Served, Status, configuration, serving, spawn
 
 
 class Fleet:
@@ -335,3 +336,28 @@ async def test_discovery_goes_on_while_an_earlier_generation_drains(tmp_path: Pa
             fleet.release.set()
             (await slow).close()
             assert "Traceback" not in router.log
+
+
+async def test_a_reload_before_the_first_generation_runs_waits_for_it(tmp_path: Path) -> None:
+    async with Fleet.of("a") as fleet:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+            silent.bind(("127.0.0.1", 0))
+            silent.setblocking(False)
+            resolver = f"127.0.0.1:{silent.getsockname()[1]}"
+            dns = {"name": "x.example", "port": 80, "resolver": resolver, "timeout_s": 3}
+            file, ready = tmp_path / "router.yaml", tmp_path / "ready.json"
+            waits = configuration([], {"policy": "round_robin", "discovery": {"dns": dns}}, workers=1, shutdown_s=2)
+            file.write_text(yaml.safe_dump(waits))
+            log = tmp_path / "log"
+            process = await spawn("serve", file, "--ready-file", ready, "--for-s", "40", log=log)
+            try:
+                async with asyncio.timeout(20):
+                    await asyncio.get_running_loop().sock_recv(silent, 512)  # it asks, so signals are heard by now
+                file.write_text(yaml.safe_dump(configuration(fleet.backends, {"policy": "round_robin"}, workers=1)))
+                process.send_signal(signal.SIGHUP)
+                await eventually(lambda: "generation 2 serves" in log.read_text(), within_s=30)
+                assert process.returncode is None
+                assert "Traceback" not in log.read_text()
+            finally:
+                process.terminate()
+                await process.wait()
