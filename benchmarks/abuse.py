@@ -231,27 +231,17 @@ def _nginx(on: Site) -> Iterator[list[Target]]:
         folder, address = Path(name), free_address()
         config = _nginx_config(folder, address, on.calm, [each for each in on.origins if each is not on.calm])
         (folder / "nginx.conf").write_text(config)
-        command = [*program, "-p", f"{folder}/", "-e", "stderr", "-c", f"{folder}/nginx.conf"]
-        with Server(command, folder, None) as server:
+        with Server([*program, *nginx.arguments(folder)], folder, None) as server:
             await_listener(server, partial(str, address))
             yield [Target("nginx", address, server.pid)]
 
 
 def _nginx_config(folder: Path, address: str, calm: Origin, others: Sequence[Origin]) -> str:
-    user = "user root;" if os.geteuid() == 0 else ""
     servers = " ".join(f"server {origin.address};" for origin in others)
-    temporary = "\n  ".join(
-        f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
     # Bodies are passed on as they come, as smartlb does.
     return f"""\
-{user}
-daemon off;
-worker_processes 2;
+{nginx.main_section(folder, 2, 10_000)}\
 worker_rlimit_nofile 20000;
-pid {folder}/nginx.pid;
-error_log stderr crit;
-events {{ worker_connections 10000; }}
 http {{
   access_log {folder}/access.log;
   keepalive_timeout 75s;
@@ -262,7 +252,7 @@ http {{
   proxy_max_temp_file_size 0;
   proxy_http_version 1.1;
   proxy_set_header Connection "";
-  {temporary}
+{nginx.temporary_paths(folder)}
   upstream web {{ least_conn; {servers} keepalive 64; }}
   upstream calm {{ server {calm.address}; keepalive 64; }}
   server {{

@@ -1,31 +1,46 @@
 """nginx: one worker, least connections, kept backend connections."""
 
 import os
+from pathlib import Path
 
 from benchmarks.peers.peer import IDLE_CONNECTIONS, Peer, Site, first, on_path, printed_version
 
 
+def main_section(folder: Path, workers: int, connections: int) -> str:
+    """Return what stands in nginx.conf before ``http``: nginx stays in the foreground, and writes to `folder` alone."""
+    user = "user root;" if os.geteuid() == 0 else ""
+    return f"""\
+{user}
+daemon off;
+worker_processes {workers};
+pid {folder}/nginx.pid;
+error_log stderr crit;
+events {{ worker_connections {connections}; }}
+"""
+
+
+def temporary_paths(folder: Path) -> str:
+    """Return where, in ``http``, nginx puts what it does not keep in memory."""
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    return "\n".join(f"  {kind}_temp_path {folder}/{kind};" for kind in kinds)
+
+
+def arguments(folder: Path) -> list[str]:
+    """Return what nginx is started with, where its nginx.conf is in `folder`."""
+    return ["-p", f"{folder}/", "-e", "stderr", "-c", f"{folder}/nginx.conf"]
+
+
 def config(site: Site) -> str:
     """Return nginx.conf for `site`."""
-    user = "user root;" if os.geteuid() == 0 else ""
     # max_fails=1 and fail_timeout=10s are nginx's own; a 500 is a failure for them only where it is named here.
     servers = " ".join(f"server {backend};" for backend in site.backends)
     retry = "\n      proxy_next_upstream error timeout http_500;" if site.retry_500 else ""
     return f"""\
-{user}
-daemon off;
-worker_processes 1;
-pid {site.folder}/nginx.pid;
-error_log stderr crit;
-events {{ worker_connections 4096; }}
+{main_section(site.folder, 1, 4096)}\
 http {{
   access_log off;
   keepalive_requests 1000000000;
-  client_body_temp_path {site.folder}/body;
-  proxy_temp_path {site.folder}/proxy;
-  fastcgi_temp_path {site.folder}/fastcgi;
-  uwsgi_temp_path {site.folder}/uwsgi;
-  scgi_temp_path {site.folder}/scgi;
+{temporary_paths(site.folder)}
   upstream backends {{
     least_conn;
     {servers}
@@ -53,6 +68,6 @@ PEER = Peer(
     install="apt-get install nginx-light",
     version=printed_version("-v"),
     files=lambda site: {"nginx.conf": config(site)},
-    arguments=lambda site: ["-p", f"{site.folder}/", "-e", "stderr", "-c", f"{site.folder}/nginx.conf"],
+    arguments=lambda site: arguments(site.folder),
     worker="nginx: worker process",
 )

@@ -1,7 +1,6 @@
 """Backends that write down every request they see, behind parsers that share nothing: aiohttp's, h11's and nginx's."""
 
 import asyncio
-import os
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -13,7 +12,7 @@ from typing import Final
 import h11
 from aiohttp import web
 
-from benchmarks.peers.nginx import PEER as NGINX
+from benchmarks.peers import nginx
 from benchmarks.rig.processes import Server, free_address
 from benchmarks.rig.reachable import await_listener
 
@@ -169,20 +168,11 @@ async def _next_request(connection: h11.Connection, reader: asyncio.StreamReader
 
 def nginx_config(address: str, folder: Path, recording: str) -> str:
     """nginx.conf of a server that hands on what it has parsed, odd headers included, to `recording`."""
-    user = "user root;" if os.geteuid() == 0 else ""
-    temporary = "\n".join(
-        f"  {name}_temp_path {folder}/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
     return f"""\
-{user}
-daemon off;
-worker_processes 1;
-pid {folder}/nginx.pid;
-error_log stderr crit;
-events {{ worker_connections 1024; }}
+{nginx.main_section(folder, 1, 1024)}\
 http {{
   access_log off;
-{temporary}
+{nginx.temporary_paths(folder)}
   client_max_body_size 0;
   large_client_header_buffers 4 64k;
   underscores_in_headers on;
@@ -210,7 +200,7 @@ async def nginx_backend(program: Sequence[str], longest_s: float, recorder: Reco
         with tempfile.TemporaryDirectory(prefix="smartlb-smuggling-") as name:
             folder, address = Path(name), free_address()
             await asyncio.to_thread((folder / "nginx.conf").write_text, nginx_config(address, folder, recording))
-            arguments = ["-p", f"{folder}/", "-e", "stderr", "-c", f"{folder}/nginx.conf"]
+            arguments = nginx.arguments(folder)
             # `timeout` ends nginx even where nothing is left that would.
             command = ["timeout", "--kill-after=5", f"{longest_s:g}", *program, *arguments]
             with Server(command, folder, None) as server:
@@ -223,7 +213,7 @@ Backend = Callable[[Recorder], AbstractAsyncContextManager[str]]
 def backends(longest_s: float = 120.0) -> Mapping[str, Backend]:
     """The backends that are there, by name; those that are processes end after `longest_s` at the latest."""
     found: dict[str, Backend] = {"aiohttp": aiohttp_backend, "h11": h11_backend}
-    program = NGINX.find()
+    program = nginx.PEER.find()
     if program is not None:
         found["nginx"] = partial(nginx_backend, program, longest_s)
     return found

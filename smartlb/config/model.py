@@ -6,7 +6,7 @@ Every field has a description: the JSON schema and docs/configuration.md are mad
 import os
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from smartlb.config.discovery import Discovery
 from smartlb.config.section import Section as Section
@@ -31,6 +31,7 @@ from smartlb.config.values import (
     BindAddress,
     Ciphers,
     FilePath,
+    Form,
     Headers,
     HostName,
     Known,
@@ -316,7 +317,7 @@ class HealthCheck(Section):
     )
     path: RequestTarget = Field(default="/", description="What to ask for.")
     host: Authority | None = Field(default=None, description="Host header; the backend's address where not given.")
-    service: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.]{0,127}$")] = Field(
+    service: Annotated[str, Form(r"[A-Za-z0-9_.]{0,127}", "the name of a gRPC service, such as shop.Orders")] = Field(
         default="", description="That kind grpc asks about, such as shop.Orders; the server as a whole where empty."
     )
     interval_s: Seconds = Field(default=2.0, description="Time between checks of one backend.")
@@ -328,7 +329,7 @@ class HealthCheck(Section):
     )
 
     @model_validator(mode="after")
-    def _only_http_asks(self) -> "HealthCheck":
+    def _as_its_kind_asks(self) -> "HealthCheck":
         for key in sorted(_ASKED.keys() - _ASKED_BY[self.kind]):
             if getattr(self, key) != _ASKED[key]:
                 raise ValueError(f"a check of kind {self.kind} {_DOES[self.kind]}, so leave out `{key}`")

@@ -63,23 +63,24 @@ class Child:
             except OSError as error:
                 if not self.restarts:
                     raise
-                log.error("%s cannot be started: %s; trying again in %.2f s", self.name, error.strerror, pause_s)
-                await self._pause(pause_s)
-                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-                continue
-            self.pid, self.since_s = process.pid, monotonic()
-            if self._stopping.is_set():
-                process.terminate()
-            code = await process.wait()
-            self.pid = None
-            self.last_exit = _in_words(code)
-            if self._stopping.is_set():
-                return
-            self.restarts += 1
-            self._on_exit()
-            pause_s = _FIRST_PAUSE_S if monotonic() - self.since_s > _SETTLED_S else pause_s
-            log.error("%s ended (%s); it is started again in %.2f s", self.name, self.last_exit, pause_s)
-            await self._pause(pause_s)
+                trouble = f"cannot be started ({error.strerror})"
+            else:
+                self.pid, self.since_s = process.pid, monotonic()
+                if self._stopping.is_set():
+                    process.terminate()
+                code = await process.wait()
+                self.pid = None
+                self.last_exit = _in_words(code)
+                if self._stopping.is_set():
+                    return
+                self.restarts += 1
+                self._on_exit()
+                pause_s = _FIRST_PAUSE_S if monotonic() - self.since_s > _SETTLED_S else pause_s
+                trouble = f"ended ({self.last_exit})"
+            log.error("%s %s; it is started again in %.2f s", self.name, trouble, pause_s)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._stopping.wait()
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     async def _start(self) -> asyncio.subprocess.Process:
@@ -92,11 +93,6 @@ class Child:
             stdin=asyncio.subprocess.DEVNULL,
             env={**os.environ, **_ENVIRONMENT},
         )
-
-    async def _pause(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()
 
     def stop(self) -> None:
         """Ask the process to end, and do not start it again."""

@@ -12,7 +12,7 @@ from h2.exceptions import ProtocolError
 from smartlb import __version__
 from smartlb.config.certificates import HTTP2, reason_of
 from smartlb.config.model import HealthCheck
-from smartlb.control.raw_check import CheckFailed, open_connection
+from smartlb.control.raw_check import CheckFailed, connection
 
 METHOD: Final = "/grpc.health.v1.Health/Check"
 
@@ -34,22 +34,16 @@ async def ask(address: str, check: HealthCheck, tls: ssl.SSLContext | None, serv
         CheckFailed: it does not, or gave no answer in time.
     """
     try:
-        async with asyncio.timeout(check.timeout_s):
-            reader, writer = await open_connection(address)
-            try:
-                if tls is not None:
-                    await writer.start_tls(tls, server_hostname=server_name or address.rpartition(":")[0].strip("[]"))
-                    if writer.get_extra_info("ssl_object").selected_alpn_protocol() != HTTP2:
-                        raise CheckFailed("it does not offer HTTP/2 (ALPN h2)")
-                call = _Call(check.host or address, check.service, "http" if tls is None else "https")
-                while not call.over:
-                    writer.write(call.connection.data_to_send())
-                    data = await reader.read(65_536)
-                    if not data:
-                        raise CheckFailed("closed the connection without an answer")
-                    call.receive(data)
-            finally:
-                writer.transport.abort()
+        async with asyncio.timeout(check.timeout_s), connection(address, b"", tls, server_name) as (reader, writer):
+            if tls is not None and writer.get_extra_info("ssl_object").selected_alpn_protocol() != HTTP2:
+                raise CheckFailed("it does not offer HTTP/2 (ALPN h2)")
+            call = _Call(check.host or address, check.service, "http" if tls is None else "https")
+            while not call.over:
+                writer.write(call.connection.data_to_send())
+                data = await reader.read(65_536)
+                if not data:
+                    raise CheckFailed("closed the connection without an answer")
+                call.receive(data)
     except TimeoutError:
         raise CheckFailed(f"no answer to {METHOD} within {check.timeout_s:g} s") from None
     except OSError as error:

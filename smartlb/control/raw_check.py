@@ -5,6 +5,8 @@ import os
 import re
 import socket
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from smartlb import __version__
 from smartlb.config.certificates import reason_of
@@ -33,7 +35,7 @@ async def connect(address: str, check: HealthCheck, header: bytes = b"") -> None
     """
     try:
         async with asyncio.timeout(check.timeout_s):
-            _, writer = await open_connection(address)
+            _, writer = await _open(address)
     except TimeoutError:
         raise CheckFailed(f"no connection to {address} within {check.timeout_s:g} s") from None
     writer.write(header)
@@ -65,16 +67,9 @@ async def ask(
         "accept: */*\r\nconnection: close\r\n\r\n"
     )
     try:
-        async with asyncio.timeout(check.timeout_s):
-            reader, writer = await open_connection(address)
-            try:
-                writer.write(header)
-                if tls is not None:
-                    await writer.start_tls(tls, server_hostname=server_name or address.rpartition(":")[0].strip("[]"))
-                writer.write(request.encode())
-                line = await reader.readline()
-            finally:
-                writer.transport.abort()
+        async with asyncio.timeout(check.timeout_s), connection(address, header, tls, server_name) as (reader, writer):
+            writer.write(request.encode())
+            line = await reader.readline()
     except TimeoutError:
         raise CheckFailed(f"no answer to GET {check.path} within {check.timeout_s:g} s") from None
     except OSError as error:
@@ -89,13 +84,33 @@ async def ask(
     return int(found[1])
 
 
-async def open_connection(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Connect to a backend at HOST:PORT.
+@asynccontextmanager
+async def connection(
+    address: str, header: bytes, tls: ssl.SSLContext | None, server_name: str | None
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection for one check.
+
+    Args:
+        address: HOST:PORT of the backend.
+        header: is sent first.
+        tls: for the connection behind the header; None for none.
+        server_name: that the backend's certificate must be for, where it is not the address's host.
 
     Raises:
-        CheckFailed: it refuses, or has no address.
-        TimeoutError: the system gave up.
+        CheckFailed: the backend refuses, or has no address.
+        OSError: the TLS handshake failed.
     """
+    reader, writer = await _open(address)
+    try:
+        writer.write(header)
+        if tls is not None:
+            await writer.start_tls(tls, server_hostname=server_name or address.rpartition(":")[0].strip("[]"))
+        yield reader, writer
+    finally:
+        writer.transport.abort()
+
+
+async def _open(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     host, _, port = address.rpartition(":")
     try:
         return await asyncio.open_connection(host.strip("[]"), int(port))

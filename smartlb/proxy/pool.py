@@ -26,7 +26,7 @@ from smartlb.core.snapshot import Snapshot
 from smartlb.policies.policy import Members, Policy
 from smartlb.policies.registry import POLICIES
 from smartlb.proxy.backend import BackendConnection
-from smartlb.proxy.forwarding import address_key
+from smartlb.proxy.forwarding import Peer, address_key
 from smartlb.proxy.hedging import Hedging
 from smartlb.proxy.http2.backend import Http2Backends
 from smartlb.proxy.proxy_protocol import Endpoints, encode
@@ -35,7 +35,6 @@ from smartlb.proxy.slow_start import SlowStart
 from smartlb.proxy.wait_queue import WaitQueue
 
 if TYPE_CHECKING:
-    from smartlb.proxy.forwarding import Peer
     from smartlb.proxy.http1 import HeaderBlock
 
 log = logging.getLogger(__name__)
@@ -487,16 +486,13 @@ class Pool:
         if self._http2 is not None:
             self._http2.close_idle(oldest, [member.present for member in self._members])
         for member, idle in zip(self._members, self._idle, strict=True):
-            while idle and (idle[0].idle_since_s < oldest or not member.present):
-                idle.popleft().transport.close()
+            _close_older(idle, oldest if member.present else inf)
 
     def _leave(self, position: int) -> None:
         """Use no connection any more that is to the backend which had a position."""
         if self._http2 is not None:
             self._http2.leave(position)
-        idle = self._idle[position]
-        while idle:
-            idle.popleft().transport.close()
+        _close_older(self._idle[position], inf)
 
     def address(self, position: int) -> tuple[str, int]:
         """Host and port of a backend."""
@@ -611,6 +607,12 @@ class Pool:
         if self._tls_trouble.get(position) != reason:
             self._tls_trouble[position] = reason
             log.warning("pool %s: backend %s: %s", self.name, self.label(position), reason)
+
+
+def _close_older(idle: deque[BackendConnection], oldest_s: float) -> None:
+    """Close the connections, the oldest first, that have been idle since before a time."""
+    while idle and idle[0].idle_since_s < oldest_s:
+        idle.popleft().transport.close()
 
 
 def members_of(members: Sequence[Member]) -> Members:

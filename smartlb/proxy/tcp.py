@@ -326,7 +326,8 @@ class TcpSession(Session, asyncio.Protocol):
         self._close()
 
     def _close(self) -> None:
-        self.deadline_s = monotonic() + self.worker.tcp_idle_s
+        now_s = monotonic()
+        self.deadline_s = now_s + self.worker.tcp_idle_s
         if self._backend is not None:
             self._backend.transport.close()
         if self._client_ended or not self.transport.can_write_eof():
@@ -336,7 +337,7 @@ class TcpSession(Session, asyncio.Protocol):
             # of what it was sent be lost (RFC 1122 section 4.2.2.13). What comes now is dropped.
             _end_stream(self.transport)
             self.transport.resume_reading()
-            self.deadline_s = monotonic() + min(self.worker.tcp_idle_s, self.worker.idle_s)
+            self.deadline_s = min(self.deadline_s, now_s + self.worker.idle_s)
 
     def end(self, outcome: Outcome, now_s: float) -> None:
         """It is over; a connection that is being opened is not wanted any more."""

@@ -236,8 +236,10 @@ class Http2Backends:
     def close_idle(self, oldest_s: float, present: Sequence[bool]) -> None:
         """Close connections that have had no request since then, and those to backends that have left."""
         for position, connections in enumerate(self._open):
+            if not present[position]:
+                self.leave(position)
+                continue
             for connection in connections:
-                connection.going_away = connection.going_away or not present[position]
                 if not connection.streams and (connection.idle_since_s < oldest_s or connection.going_away):
                     connection.end(ErrorCodes.NO_ERROR)
             if any(connection.closed for connection in connections):
