@@ -13,8 +13,9 @@ arena: $(VENV)/sim  ## Compare all policies in all scenarios, in simulated time 
 demo: $(VENV)/demo  ## See the learned policy beside round robin and least connections, on real servers (90 s).
 	@$(BIN)/smartlb demo $(ARGS)
 
-test: $(VENV)/dev  ## Run the tests.
-	@$(BIN)/pytest $(ARGS)
+# A file's tests stay together: some share a router, and all expect a core of their own.
+test: $(VENV)/dev  ## Run the tests (four minutes; ARGS="-k tls" for some).
+	@$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 fuzz: $(VENV)/dev  ## Fuzz the message framing for a few minutes, with other examples each time (FUZZ_EXAMPLES=20000).
 	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-20000} $(BIN)/pytest tests/proxy/test_smuggling_fuzz.py $(ARGS)

@@ -131,3 +131,19 @@ def test_a_check_speaks_what_its_pool_speaks(protocol: str, kind: str) -> None:
     pools = {"web": {"backends": ["a:1"], "protocol": protocol, "health_check": {"kind": kind}}}
     (problem,) = problems(TCP, pools=pools)
     assert problem.startswith(f"pools.web: checks of kind {kind} speak HTTP/")
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+@pytest.mark.parametrize(
+    "affinity",
+    [{"kind": "cookie", "secret_env": "SECRET"}, {"kind": "header", "name": "x-user"}, {"kind": "url"}],
+    ids=lambda affinity: affinity["kind"],
+)
+def test_connections_and_datagrams_have_no_affinity_by_what_only_requests_have(
+    protocol: str, affinity: dict[str, Any]
+) -> None:
+    listener, kind = {**TCP, "protocol": protocol}, affinity["kind"]
+    pools = {"web": {"backends": ["a:1"], "affinity": affinity}}
+    why = f"pool 'web' has affinity by {kind}, but {protocol} traffic has none; use source_ip"
+    assert problems(listener, pools=pools) == [f"listeners[0].pool: {why}"]
+    config(listener, pools={"web": {"backends": ["a:1"], "affinity": {"kind": "source_ip"}}})

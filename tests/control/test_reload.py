@@ -16,7 +16,11 @@ import yaml
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from smartlb.admin.state import NotReloaded
 from smartlb.config.commands import check
+from smartlb.config.model import Config
+from smartlb.control.sockets import close_all
+from smartlb.supervisor import Supervisor
 from tests.eventually import eventually
 from tests.served import Served, Status, configuration, serving, spawn
 
@@ -361,3 +365,53 @@ async def test_a_reload_before_the_first_generation_runs_waits_for_it(tmp_path: 
             finally:
                 process.terminate()
                 await process.wait()
+
+
+async def test_a_source_changes_while_an_earlier_generation_drains(tmp_path: Path) -> None:
+    async with Fleet.of("a", "b", "c") as fleet:
+        listings = [tmp_path / "first.json", tmp_path / "second.json"]
+        listings[0].write_text(json.dumps(fleet.backends[:1]))
+        listings[1].write_text(json.dumps(fleet.backends[1:2]))
+
+        def config(listing: Path) -> dict[str, Any]:
+            discovery = {"file": {"path": str(listing), "interval_s": 0.1}, "max_backends": 4}
+            return configuration([], {"discovery": discovery, "policy": "round_robin"}, workers=1, shutdown_s=30)
+
+        async with serving(config(listings[0]), tmp_path) as router, aiohttp.ClientSession() as session:
+            slow = asyncio.create_task(session.get(f"{router.url}slow"))
+            await fleet.slow.wait()
+            reader, writer = await router.connect()  # of the first generation too, for a request after the reloads
+            await router.reload(config(listings[1]))
+            assert await ask(router, times=3) == ["b"] * 3
+            await router.reload({**config(listings[1]), "shutdown_s": 31})
+            assert (await router.status())["draining_generations"] >= 1
+            listings[1].write_text(json.dumps(fleet.backends[2:]))
+            await router.status_when(lambda s: "c" in by_name(s) and not by_name(s).get("b", {}).get("eligible"))
+            assert await ask(router, times=3) == ["c"] * 3
+            # The generation that drains has heard of the new source as well.
+            writer.write(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+            assert (await reader.read()).endswith(b"\r\n\r\nc")
+            writer.close()
+            fleet.release.set()
+            assert await (await slow).text() == "a"
+            await router.status_when(lambda s: s["draining_generations"] == 0)
+            assert "Traceback" not in router.log
+
+
+async def test_an_internal_error_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = Config.model_validate(configuration(["127.0.0.1:1"], workers=1))
+    supervisor = Supervisor(config, tmp_path / "smartlb.yaml")
+    present = supervisor._present
+    monkeypatch.setattr("smartlb.supervisor.load", {}.pop)
+    with pytest.raises(NotReloaded) as refused:
+        await supervisor.reload()
+    assert refused.value.problems == [f"internal error: {tmp_path / 'smartlb.yaml'!r}"]
+    assert supervisor._present is present
+    assert supervisor._state.reload_failed
+    assert "internal error in a reload" in caplog.text
+    assert caplog.records[-1].getMessage().startswith("not reloaded, the present configuration stays: internal error")
+    supervisor._let_go(present)
+    supervisor._admin_socket.close()
+    close_all(supervisor._listening)

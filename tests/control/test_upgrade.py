@@ -1,6 +1,7 @@
 """Sockets from a service manager, and a new process that takes over from a running one."""
 
 import asyncio
+import grp
 import json
 import os
 import pwd
@@ -214,12 +215,13 @@ def test_an_unknown_user_or_group() -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_root_becomes_another_user_for_good() -> None:
-    program = """
+@pytest.mark.parametrize("group", [None, "daemon"])
+def test_root_becomes_another_user_for_good(group: str | None) -> None:
+    program = f"""
 import os, sys
 from smartlb.control.privileges import CannotDrop, drop
 sys.executable = "/bin/sh"  # which everybody may run
-drop("nobody", None)
+drop("nobody", {group!r})
 print(*os.getresuid(), *os.getresgid(), *os.getgroups())
 try:
     os.setuid(0)
@@ -233,7 +235,8 @@ except CannotDrop as error:
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     nobody = pwd.getpwnam("nobody")
     ids, good, refusal = done.stdout.splitlines()
-    assert ids.split() == [str(nobody.pw_uid)] * 3 + [str(nobody.pw_gid)] * 4
+    gid = nobody.pw_gid if group is None else grp.getgrnam(group).gr_gid
+    assert ids.split() == [str(nobody.pw_uid)] * 3 + [str(gid)] * 4
     assert good == "for good"
     assert refusal.startswith("user: only root can become 'root'")
 

@@ -35,7 +35,21 @@ from smartlb.learning.registry import DRIFT_DETECTORS, ERROR_MODELS, LATENCY_MOD
 settings = LearnerSettings()
 LATENCY_MODELS[settings.latency_model](), ERROR_MODELS[settings.error_model]()
 DRIFT_DETECTORS[settings.drift_detector]()
-sys.exit('river' not in sys.modules or bool({'pandas', 'sklearn'} & set(sys.modules)))
+sys.exit('river' not in sys.modules or bool({'pandas', 'sklearn', 'scipy.stats'} & set(sys.modules)))
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_what_is_loaded_when_it_is_used_is_all_there() -> None:
+    code = """
+import smartlb.learning.models
+from river import linear_model, proba
+from river.proba import MultivariateGaussian
+
+model = linear_model.BayesianLinearRegression()
+model.learn_one({"x": 1.0}, 1.0)
+assert isinstance(model.predict_one({"x": 1.0}, with_dist=True), proba.Gaussian)
+assert MultivariateGaussian is proba.MultivariateGaussian
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
