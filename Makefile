@@ -36,6 +36,7 @@ bench: $(VENV)/dev  ## All benchmarks, beside the proxies that are installed (an
 	@$(BIN)/python -m benchmarks.tls --json bench-results/tls.json
 	@$(BIN)/python -m benchmarks.tcp --json bench-results/tcp.json
 	@$(BIN)/python -m benchmarks.http2 --json bench-results/http2.json
+	@$(BIN)/python -m benchmarks.http2 --tls --json bench-results/http2-tls.json
 	@$(BIN)/python -m benchmarks.learning --json bench-results/learning.json
 	@$(BIN)/python -m benchmarks.live --json bench-results/live.json
 	@$(BIN)/python -m benchmarks.proxy --json bench-results/proxy.json $(ARGS)

@@ -1,4 +1,4 @@
-"""HTTP/2 from clients: smartlb beside Envoy, nginx and HAProxy, without TLS, to backends of HTTP/1.1.
+"""HTTP/2 from clients: smartlb beside Envoy, nginx and HAProxy, with TLS or without, to backends of HTTP/1.1.
 
 Run as ``python -m benchmarks.http2``; docs/benchmarks.md says what is measured and how.
 """
@@ -13,9 +13,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from benchmarks.peers import envoy, haproxy, nginx, smartlb
+from benchmarks.peers import envoy, haproxy, nginx, smartlb, with_tls
 from benchmarks.peers.peer import Peer, Site
+from benchmarks.rig import certificate
 from benchmarks.rig.backends import backends
 from benchmarks.rig.measuring import WARM_UP_S, Bench, rotated, running
 from benchmarks.rig.processes import BenchmarkError, prepare_child, process_tree
@@ -40,7 +42,7 @@ def _haproxy_config(site: Site) -> dict[str, str]:
 
 
 # Envoy and smartlb see by its first bytes what a connection speaks.
-PEERS: dict[str, Peer] = {
+WITHOUT_TLS: dict[str, Peer] = {
     "envoy": envoy.PEER,
     "nginx": replace(nginx.PEER, files=_nginx_config),
     "haproxy": replace(haproxy.PEER, files=_haproxy_config),
@@ -75,8 +77,15 @@ def parse_h2load(output: str) -> tuple[float, int]:
     return float(rate[1]), int(counts[2])
 
 
-def measure(peer: Peer, program: Sequence[str], h2load: str, bench: Bench) -> Round:
+def measure(peer: Peer, program: Sequence[str], h2load: str, bench: Bench, scheme: str) -> Round:
     """Run a contender for one round.
+
+    Args:
+        peer: what it is.
+        program: where it is.
+        h2load: where the load generator is.
+        bench: backends and cores.
+        scheme: http or https.
 
     Raises:
         BenchmarkError: it does not start, or a request fails.
@@ -86,7 +95,7 @@ def measure(peer: Peer, program: Sequence[str], h2load: str, bench: Bench) -> Ro
         def load(seconds: float) -> str:
             at_once = ["-c", str(bench.connections), "-m", str(_STREAMS), "-t", "1"]
             done = subprocess.run(
-                [h2load, "-D", str(round(seconds)), *at_once, f"http://{contender.address}{SHAPES['small'].path}"],
+                [h2load, "-D", str(round(seconds)), *at_once, f"{scheme}://{contender.address}{SHAPES['small'].path}"],
                 capture_output=True,
                 text=True,
                 timeout=seconds + 30,
@@ -120,6 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=whole_number(1), default=5, help="of every proxy (default: 5)")
     parser.add_argument("--seconds", type=whole_number(1), default=4, help="of load per proxy and round (default: 4)")
     parser.add_argument("--connections", type=whole_number(1), default=8, help="of the load generator (default: 8)")
+    parser.add_argument("--tls", action="store_true", help="over TLS, where clients choose HTTP/2 by ALPN")
     parser.add_argument("--json", type=Path, metavar="OUT", help="also write the figures to this file")
     chosen = parser.parse_args(arguments)
 
@@ -132,17 +142,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     cores = sorted(os.sched_getaffinity(0))
     proxy_core, load_core = (cores[0], cores[1]) if len(cores) > 1 else (None, None)
-    programs = {name: program for name, peer in PEERS.items() if (program := peer.find()) is not None}
-    for name in PEERS.keys() - programs.keys():
-        say(f"{name} is not installed and left out: {PEERS[name].install}")
     rounds: dict[str, list[Round]] = {}
     try:
-        with backends(load_core) as addresses:
+        with TemporaryDirectory(prefix="smartlb-http2-") as folder, backends(load_core) as addresses:
+            cert, key, _ = certificate.issue(Path(folder))
+            peers = with_tls.peers(with_tls.Tls(cert, key, http2=True)) if chosen.tls else WITHOUT_TLS
+            scheme = "https" if chosen.tls else "http"
+            programs = {name: program for name, peer in peers.items() if (program := peer.find()) is not None}
+            for name in peers.keys() - programs.keys():
+                say(f"{name} is not installed and left out: {peers[name].install}")
             bench = Bench(addresses, None, chosen.connections, chosen.seconds, proxy_core, load_core)
             for at in range(chosen.rounds):
                 for name in rotated(list(programs), at):
                     say(f"round {at + 1} of {chosen.rounds}: {name}")
-                    rounds.setdefault(name, []).append(measure(PEERS[name], programs[name], h2load, bench))
+                    rounds.setdefault(name, []).append(measure(peers[name], programs[name], h2load, bench, scheme))
     except BenchmarkError as error:
         say(str(error))
         return 1

@@ -1,4 +1,4 @@
-"""TLS: smartlb beside nginx and HAProxy as the end of it, with the same certificate: requests, and handshakes.
+"""TLS: smartlb beside nginx, HAProxy and Envoy as the end of it, with the same certificate: requests, and handshakes.
 
 Run as ``python -m benchmarks.tls``; docs/benchmarks.md says what is measured and how.
 """
@@ -11,16 +11,15 @@ import shutil
 import ssl
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
-from benchmarks.peers import haproxy, nginx, smartlb
-from benchmarks.peers.peer import Peer, Site
+from benchmarks.peers import with_tls
+from benchmarks.peers.peer import Peer
 from benchmarks.rig import certificate, wrk
 from benchmarks.rig.backends import backends
 from benchmarks.rig.measuring import Bench, Measurement, measure, rotated, running
@@ -33,45 +32,6 @@ _CLIENTS = 4
 """Processes that shake hands, each one after another."""
 
 _REAL_TIME = re.compile(r"^(\d+) connections in (\d+) real seconds", re.MULTILINE)
-
-Files = Callable[[Site], dict[str, str]]
-
-
-def _replaced(text: str, old: str, new: str) -> str:
-    if text.count(old) != 1:
-        raise ValueError(f"the configuration has {old!r} {text.count(old)} times, expected once")
-    return text.replace(old, new)
-
-
-def _nginx_config(cert: Path, key: Path, site: Site) -> dict[str, str]:
-    listen = f"listen {site.address} backlog=4096;"
-    tls = f"listen {site.address} ssl backlog=4096;\n    ssl_certificate {cert};\n    ssl_certificate_key {key};"
-    # No sessions are resumed, by anyone: each handshake is a whole one.
-    tls += "\n    ssl_protocols TLSv1.2 TLSv1.3;\n    ssl_session_cache off;\n    ssl_session_tickets off;"
-    return {"nginx.conf": _replaced(nginx.config(site), listen, tls)}
-
-
-def _haproxy_config(cert: Path, key: Path, site: Site) -> dict[str, str]:
-    both = Path(site.folder, "both.pem")
-    bind = f"bind {site.address}"
-    text = _replaced(haproxy.config(site), bind, f"{bind} ssl crt {both} no-tls-tickets ssl-min-ver TLSv1.2")
-    text = _replaced(text, "global\n", "global\n  tune.ssl.cachesize 0\n")
-    return {"haproxy.cfg": text, "both.pem": cert.read_text() + key.read_text()}
-
-
-def _smartlb_config(cert: Path, key: Path, site: Site) -> dict[str, str]:
-    config = json.loads(smartlb.config(site))
-    config["listeners"][0]["tls"] = {"certificates": [{"certificate": str(cert), "key": str(key)}]}
-    return {"smartlb.yaml": json.dumps(config, indent=2)}
-
-
-def peers(cert: Path, key: Path) -> dict[str, Peer]:
-    """The contenders, with a certificate."""
-    found = {}
-    for own, config in ((nginx.PEER, _nginx_config), (haproxy.PEER, _haproxy_config), (smartlb.PEER, _smartlb_config)):
-        files: Files = partial(config, cert, key)
-        found[own.name] = replace(own, files=files)
-    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with TemporaryDirectory(prefix="smartlb-tls-") as folder, backends(load_core) as addresses:
             cert, key, _ = certificate.issue(Path(folder))
-            contenders = peers(cert, key)
+            contenders = with_tls.peers(with_tls.Tls(cert, key))
             programs = {name: program for name, peer in contenders.items() if (program := peer.find()) is not None}
             for name in contenders.keys() - programs.keys():
                 say(f"{name} is not installed and left out: {contenders[name].install}")

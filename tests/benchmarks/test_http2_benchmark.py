@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.http2 import PEERS, Round, parse_h2load, report
+from benchmarks.http2 import WITHOUT_TLS, Round, parse_h2load, report
 from benchmarks.peers.peer import Site
 from benchmarks.rig.processes import BenchmarkError
 
@@ -21,8 +21,8 @@ def test_what_h2load_says_is_read() -> None:
 
 def test_all_speak_http2_without_tls(tmp_path: Path) -> None:
     site = Site(tmp_path, "127.0.0.1:18000", ("127.0.0.1:18001",))
-    assert "listen 127.0.0.1:18000 http2 backlog" in PEERS["nginx"].files(site)["nginx.conf"]
-    assert "bind 127.0.0.1:18000 proto h2" in PEERS["haproxy"].files(site)["haproxy.cfg"]
+    assert "listen 127.0.0.1:18000 http2 backlog" in WITHOUT_TLS["nginx"].files(site)["nginx.conf"]
+    assert "bind 127.0.0.1:18000 proto h2" in WITHOUT_TLS["haproxy"].files(site)["haproxy.cfg"]
 
 
 def test_ratios_are_to_envoy() -> None:

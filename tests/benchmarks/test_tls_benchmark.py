@@ -1,19 +1,22 @@
+import json
 from pathlib import Path
 
 import pytest
 
 from benchmarks.peers.peer import Site
+from benchmarks.peers.with_tls import Tls, peers, replaced
 from benchmarks.rig import certificate
 from benchmarks.rig.processes import BenchmarkError
-from benchmarks.tls import parse_s_time, peers
+from benchmarks.tls import parse_s_time
 from smartlb.config.load import parse
 
 
-def test_all_have_the_same_certificate_and_resume_no_sessions(tmp_path: Path) -> None:
+@pytest.mark.parametrize("http2", [False, True])
+def test_all_have_the_same_certificate_and_resume_no_sessions(tmp_path: Path, http2: bool) -> None:
     cert, key, _ = certificate.issue(tmp_path)
-    contenders = peers(cert, key)
+    contenders = peers(Tls(cert, key, http2))
     site = Site(tmp_path, "127.0.0.1:18000", ("127.0.0.1:18001",))
-    assert set(contenders) == {"nginx", "haproxy", "smartlb"}
+    assert set(contenders) == {"nginx", "haproxy", "envoy", "smartlb"}
     config = parse(contenders["smartlb"].files(site)["smartlb.yaml"], "smartlb.yaml")
     assert config.listeners[0].tls is not None
     assert config.listeners[0].tls.certificates[0].certificate == str(cert)
@@ -23,6 +26,17 @@ def test_all_have_the_same_certificate_and_resume_no_sessions(tmp_path: Path) ->
     files = contenders["haproxy"].files(site)
     assert files["both.pem"] == cert.read_text() + key.read_text()
     assert "no-tls-tickets" in files["haproxy.cfg"]
+    assert ("ssl http2 backlog" in text, "alpn h2" in files["haproxy.cfg"]) == (http2, http2)
+    envoys = json.loads(contenders["envoy"].files(site)["envoy.json"])
+    context = envoys["static_resources"]["listeners"][0]["filter_chains"][0]["transport_socket"]["typed_config"]
+    assert context["common_tls_context"]["alpn_protocols"] == ["h2" if http2 else "http/1.1"]
+    assert context["common_tls_context"]["tls_certificates"][0]["certificate_chain"]["filename"] == str(cert)
+    assert context["disable_stateless_session_resumption"]
+
+
+def test_a_configuration_that_has_changed_is_not_measured_without_tls() -> None:
+    with pytest.raises(ValueError, match="'listen' 2 times, expected once"):
+        replaced("listen listen", "listen", "listen ssl")
 
 
 def test_the_count_of_openssl_is_read() -> None:
