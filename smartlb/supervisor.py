@@ -11,13 +11,13 @@ import sys
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from time import monotonic, monotonic_ns, time
+from time import monotonic, monotonic_ns
 from typing import Any
 
 import uvloop
 from aiohttp import web
 
-from smartlb.admin.access_log import AccessLog
+from smartlb.admin.access_logs import AccessLogs
 from smartlb.admin.app import make_app
 from smartlb.admin.state import NotReloaded, ProcessStatus, RouterState
 from smartlb.admin.traffic import Traffic
@@ -28,12 +28,13 @@ from smartlb.config.numbering import Member, Renumbering
 from smartlb.config.problems import ConfigError
 from smartlb.control.child import Child
 from smartlb.control.discovery.discovery import Discovery
+from smartlb.control.estate import ADMIN, Estate
 from smartlb.control.generation import Generation, NotReady
 from smartlb.control.privileges import CannotDrop, drop
 from smartlb.control.sockets import CannotListen, Place, adopt, bind, close_all, given_name, listen, name_of
-from smartlb.control.successor import ADMIN, DRAINED, FOUND, MEMORY, READY, Successor, say_ready
+from smartlb.control.successor import NotSucceeded, Successor
 from smartlb.control.systemd import notify, take_inherited
-from smartlb.process import set_up_logging, unlinked_file
+from smartlb.process import set_up_logging
 from smartlb.proxy.affinity_secret import NoSecret, secret_of
 
 log = logging.getLogger(__name__)
@@ -52,8 +53,6 @@ _REST_EVERY_S = 0.5
 
 _SUCCEEDS_WITHIN_S = 60.0
 """How long the new process of an upgrade may take until it serves."""
-
-_LARGEST_BATCH = 4 * 1024 * 1024
 
 
 class Supervisor:
@@ -75,10 +74,7 @@ class Supervisor:
     def __init__(self, config: Config, file: Path, inherited: Iterable[tuple[str, int]] = ()) -> None:
         _look_for_secrets(config)
         self._file = file
-        sockets = list(inherited)
-        handed = {name: fd for name, fd in sockets if name in (READY, MEMORY, DRAINED, FOUND)}
-        sockets = [each for each in sockets if each[0] not in handed]
-        self._ready_fd = handed.get(READY, -1)
+        self._estate, sockets = Estate.of(inherited)
         admin_name = ADMIN + given_name(config.admin.bind)
         before, strangers = adopt(
             [("admin" if name == admin_name else name, fd) for name, fd in sockets],
@@ -91,20 +87,16 @@ class Supervisor:
         self._listening = listen(_places(config), config.workers, before)
         self._admin_socket = admin.sockets[0] if admin else bind(config.admin.bind, shared=False)
         drop(config.user, config.group)
-        self._access_logs: dict[Generation, AccessLog] = {}
-        self._log_batch = memoryview(bytearray(_LARGEST_BATCH))  # once: a new one each time would tear the heap
+        self._access_logs = AccessLogs()
         self._running: dict[Generation, asyncio.Task[None]] = {}
         self._lost = 0
         self._starting: list[Generation] = []
         self._draining: list[Generation] = []
-        found = _found_before(handed[FOUND]) if FOUND in handed else {}
-        self._discovery = Discovery(self._take_found, found)
-        self._present = generation = Generation(config, self._listening, handed.get(MEMORY, -1), found)
-        if DRAINED in handed:
-            with open(handed[DRAINED], "rb") as file_of_drained:  # noqa: PTH123
-                file_of_drained.seek(0)
-                generation.drain((pool, name) for pool, name in json.load(file_of_drained))
-        self._open_access_log(generation)
+        estate = self._estate
+        self._discovery = Discovery(self._take_found, estate.found)
+        self._present = generation = Generation(config, self._listening, estate.memory_fd, estate.found)
+        generation.drain(estate.drained)
+        self._access_logs.open(generation)
         self._traffic = Traffic(generation.numbering, config.learner.latency)
         self._state = RouterState(
             config=config,
@@ -119,7 +111,7 @@ class Supervisor:
             telemetry_lost=lambda: self._lost + sum(each.lost for each in self._generations),
             started_s=monotonic(),
             clock=monotonic,
-            access_log=self._access_logs.get(generation),
+            access_log=self._access_logs.of(generation),
             draining=self._draining,
             reload=self.reload,
             discovery=self._discovery,
@@ -146,7 +138,7 @@ class Supervisor:
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._soon, self._reload_logged)
         loop.add_signal_handler(signal.SIGUSR2, self._soon, self._upgrade)
-        loop.add_signal_handler(signal.SIGUSR1, self._reopen_access_logs)
+        loop.add_signal_handler(signal.SIGUSR1, self._access_logs.reopen)
         if for_s is not None:
             loop.call_later(for_s, self._stop.set)
         self._failed: asyncio.Future[None] = loop.create_future()
@@ -186,10 +178,7 @@ class Supervisor:
     def _start(self, generation: Generation) -> asyncio.Task[None]:
         self._running[generation] = running = asyncio.create_task(generation.run())
         running.add_done_callback(partial(self._note_failure, generation))
-        if generation.log_socket is not None:
-            asyncio.get_running_loop().add_reader(
-                generation.log_socket, partial(self._take_log_batches, generation, self._access_logs[generation])
-            )
+        self._access_logs.follow(generation)
         return running
 
     def _note_failure(self, generation: Generation, running: asyncio.Task[None]) -> None:
@@ -214,8 +203,7 @@ class Supervisor:
             unfinished.write_text(json.dumps(content))
             unfinished.replace(ready_file)
         notify("READY=1", f"STATUS=listening on {', '.join(listeners)}")
-        if self._ready_fd >= 0:
-            say_ready(self._ready_fd)
+        self._estate.say_ready()
 
     async def _stop_all(self) -> None:
         log.info("stopping; requests under way have %g s", self._present.config.shutdown_s)
@@ -300,7 +288,7 @@ class Supervisor:
             undo.callback(self._dismiss, generation)
             if self._stop.is_set():
                 raise NotReady("the router stops")  # and does not know of this generation to stop it
-            self._open_access_log(generation)
+            self._access_logs.open(generation, self._present)
             generation.follow(self._present)
             self._starting.append(generation)
             running = self._start(generation)
@@ -336,43 +324,22 @@ class Supervisor:
         """
         async with self._reloading:
             log.info("upgrade: starting %s", " ".join(sys.orig_argv))
-            drained = unlinked_file(json.dumps(self._drained()).encode())
-            found = {pool: [each.model_dump() for each in own] for pool, own in self._discovery.found().items()}
-            handed = {
-                MEMORY: await self._present.memory(),
-                DRAINED: drained,
-                FOUND: unlinked_file(json.dumps(found).encode()),
-            }
-            given = [
+            estate = Estate(await self._present.memory(), self._drained(), self._discovery.found())
+            sockets = [
                 *((given_name(each.place.bind), own.fileno()) for each in self._listening for own in each.sockets),
                 (ADMIN + given_name(self._present.config.admin.bind), self._admin_socket.fileno()),
-                *((name, fd) for name, fd in handed.items() if fd >= 0),
             ]
             try:
-                successor = Successor(given)
-            except OSError as error:
+                with estate.left() as given:
+                    successor = Successor([*sockets, *given])
+                await successor.serves(_SUCCEEDS_WITHIN_S, self._stop.is_set)
+            except (OSError, NotSucceeded) as error:
                 log.error("upgrade failed, this process goes on: %s", error)
                 return
-            finally:
-                for fd in handed.values():
-                    if fd >= 0:
-                        os.close(fd)
-            status, give_up_s = None, monotonic() + _SUCCEEDS_WITHIN_S
-            while not (ready := successor.ready()) and not self._stop.is_set():
-                status = successor.ended()
-                if status is not None or monotonic() > give_up_s:
-                    break
-                await asyncio.sleep(0.02)
-            if ready:
-                log.info("upgrade: process %d serves, this one drains", successor.pid)
-                notify(f"MAINPID={successor.pid}")
-                self._superseded = True
-                self._stop.set()
-            else:
-                successor.kill()
-                why = f"ended with exit status {status}" if status is not None else "was not ready in time"
-                log.error("upgrade failed, this process goes on: the new one %s; see the log above", why)
-            successor.close()
+            log.info("upgrade: process %d serves, this one drains", successor.pid)
+            notify(f"MAINPID={successor.pid}")
+            self._superseded = True
+            self._stop.set()
 
     def _drained(self) -> list[tuple[str, str]]:
         present = self._present
@@ -400,7 +367,7 @@ class Supervisor:
         state.ejector = generation.ejector
         state.workers = [ProcessStatus() for _ in generation.workers]
         state.learner = ProcessStatus() if generation.learner else None
-        state.access_log = self._access_logs.get(generation)
+        state.access_log = self._access_logs.of(generation)
         state.generation += 1
         state.reload_failed = False
         self._look_after_children(monotonic())
@@ -427,13 +394,7 @@ class Supervisor:
     def _let_go(self, generation: Generation) -> None:
         """Read what a generation has left, once its processes have ended."""
         self._count(generation, monotonic())
-        access_log = self._access_logs.pop(generation, None)
-        if generation.log_socket is not None and access_log is not None:
-            if generation in self._running:
-                asyncio.get_running_loop().remove_reader(generation.log_socket)
-            self._take_log_batches(generation, access_log)
-        if access_log is not None and access_log not in self._access_logs.values():
-            access_log.close()
+        self._access_logs.let_go(generation)
         self._lost += generation.lost
         self._running.pop(generation, None)
         if generation in self._draining:
@@ -507,41 +468,6 @@ class Supervisor:
         if present.learner is not None and self._state.learner is not None:
             hung_after_s = _HUNG_AFTER_S + 10 * present.config.learner.interval_s
             _look_after(present.learner, self._state.learner, segment.snapshot.published_s, hung_after_s, now_s)
-
-    # The access log
-
-    def _open_access_log(self, generation: Generation) -> None:
-        """Give a generation its access log: the present one's, where the file is the same.
-
-        Raises:
-            OSError: the file cannot be opened.
-        """
-        settings = generation.config.access_log
-        if settings is None:
-            return
-        present = self._access_logs.get(self._present)
-        if present is not None and settings == self._present.config.access_log:
-            self._access_logs[generation] = present
-        else:
-            self._access_logs[generation] = AccessLog(settings.path, generation.numbering, time() - monotonic())
-
-    def _reopen_access_logs(self) -> None:
-        for access_log in set(self._access_logs.values()):
-            access_log.reopen()
-
-    def _take_log_batches(self, generation: Generation, access_log: AccessLog) -> None:
-        assert generation.log_socket is not None
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                size = generation.log_socket.recv_into(self._log_batch)
-                access_log.write_batch(bytes(self._log_batch[:size]), generation.numbering)
-
-
-def _found_before(fd: int) -> dict[str, list[Backend]]:
-    """What the discovery of an earlier process has found."""
-    with open(fd, "rb") as file:
-        file.seek(0)
-        return {pool: [Backend(**each) for each in own] for pool, own in json.load(file).items()}
 
 
 def _look_for_secrets(config: Config) -> None:

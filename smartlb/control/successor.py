@@ -5,30 +5,23 @@ needs the new process's id before its program is run, so this module is run firs
 places, and becomes the program.
 """
 
-import contextlib
+import asyncio
 import fcntl
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
-
-_FIRST_FD = 3
+from collections.abc import Callable, Sequence
+from time import monotonic
 
 READY = "smartlb-ready"
 """Name of a pipe into which the new process writes a line once it serves."""
 
-MEMORY = "smartlb-memory"
-"""Name of a file with what the learner knows."""
+_FIRST_FD = 3
 
-DRAINED = "smartlb-drained"
-"""Name of a file with the backends that are drained: a JSON list of pool and name."""
 
-FOUND = "smartlb-found"
-"""Name of the descriptor of the backends that discovery has found, as JSON."""
-
-ADMIN = "smartlb-admin-"
-"""Prefix of the name of the admin API's socket, before its address."""
+class NotSucceeded(Exception):
+    """The new process does not take over; the message says why."""
 
 
 class Successor:
@@ -39,6 +32,9 @@ class Successor:
 
     Attributes:
         pid: of the process.
+
+    Raises:
+        OSError: it cannot be started.
     """
 
     def __init__(self, given: Sequence[tuple[str, int]]) -> None:
@@ -59,32 +55,36 @@ class Successor:
             os.close(writing)
         self.pid = self._process.pid
 
-    def ready(self) -> bool:
-        """Whether it has said that it serves."""
+    async def serves(self, within_s: float, given_up: Callable[[], bool]) -> None:
+        """Wait until it says that it serves, and end it if it does not.
+
+        Args:
+            within_s: how long that may take.
+            given_up: whether nobody waits for it any more.
+
+        Raises:
+            NotSucceeded: it does not serve.
+        """
+        give_up_s = monotonic() + within_s
+        try:
+            while not self._ready():
+                if (status := self._process.poll()) is not None:
+                    raise NotSucceeded(f"the new process ended with exit status {status}; see the log above")
+                if given_up() or monotonic() > give_up_s:
+                    raise NotSucceeded("the new process was not ready in time; see the log above")
+                await asyncio.sleep(0.02)
+        except BaseException:
+            self._process.kill()  # and its own processes end with it
+            self._process.wait()
+            raise
+        finally:
+            os.close(self._reading)
+
+    def _ready(self) -> bool:
         try:
             return bool(os.read(self._reading, 1))
         except BlockingIOError:
             return False
-
-    def ended(self) -> int | None:
-        """Its exit status, where it has one."""
-        return self._process.poll()
-
-    def kill(self) -> None:
-        """End it; its own processes end with it."""
-        self._process.kill()
-        self._process.wait()
-
-    def close(self) -> None:
-        """Hear no more of it."""
-        os.close(self._reading)
-
-
-def say_ready(fd: int) -> None:
-    """Tell the process before that this one serves."""
-    with contextlib.suppress(OSError):
-        os.write(fd, b"\n")
-    os.close(fd)
 
 
 def main() -> None:
