@@ -78,6 +78,4 @@ def failed(outcome: int, status: int) -> bool:
 
     A 429 counts because a backend that refuses quickly would otherwise look fast and draw more traffic.
     """
-    return outcome >= FIRST_BACKEND_FAULT or (
-        outcome == Outcome.COMPLETE and (status >= 500 or status == TOO_MANY_REQUESTS)
-    )
+    return outcome >= FIRST_BACKEND_FAULT or (outcome == COMPLETE and (status >= 500 or status == TOO_MANY_REQUESTS))

@@ -139,8 +139,10 @@ class Exchange:
     def _dispatch(self, now_s: float) -> None:
         """Pick a backend and send, or wait for one, or refuse."""
         pool = self.pool
-        waits = pool.waiting.goes_first
-        position = ALL_FULL if waits else pool.choose(self.request_class, self._key, now_s, self._tried)
+        if pool.waiting and pool.waiting.goes_first:
+            position = ALL_FULL
+        else:
+            position = pool.choose(self.request_class, self._key, now_s, self._tried)
         if position != ALL_FULL:
             self._send_to(position, now_s)
         elif pool.waiting.put(self):

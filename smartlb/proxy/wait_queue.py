@@ -36,8 +36,8 @@ class Waiting(Protocol):
         """Something else has taken the place in the queue."""
 
 
-class WaitQueue:
-    """A queue by priority, and then in the order of arrival.
+class WaitQueue(deque[Waiting]):
+    """A queue by priority, and then in the order of arrival; a deque, as each request asks whether anything is in it.
 
     Args:
         most: how many may wait.
@@ -50,7 +50,7 @@ class WaitQueue:
     def __init__(
         self, most: int, shared: npt.NDArray[np.int32], worker: int, loop: asyncio.AbstractEventLoop, random: Random
     ) -> None:
-        self._entries: deque[Waiting] = deque()
+        super().__init__()
         self._most = most
         self._shared = shared
         self._worker = worker
@@ -59,32 +59,25 @@ class WaitQueue:
         self._random = random.random
         self._looks = False
 
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def __contains__(self, entry: object) -> bool:
-        return entry in self._entries
-
     @property
     def goes_first(self) -> bool:
         """Whether a newcomer has to wait too, although there may be room.
 
         Not behind those that will not go to some backend again: they may wait for another one than the newcomer.
         """
-        return bool(self._entries) and not self._entries[0].tried
+        return bool(self) and not self[0].tried
 
     def put(self, entry: Waiting) -> bool:
         """Have something wait, for which one of lower priority may have to go; False when the queue is full."""
-        entries, priority = self._entries, entry.priority
-        last = None
-        if len(entries) >= self._most:
-            if not entries or entries[-1].priority >= priority:
+        priority, last = entry.priority, None
+        if len(self) >= self._most:
+            if not self or self[-1].priority >= priority:
                 return False
-            last = entries.pop()
-        at = len(entries)
-        while at and entries[at - 1].priority < priority:
+            last = self.pop()
+        at = len(self)
+        while at and self[at - 1].priority < priority:
             at -= 1
-        entries.insert(at, entry)
+        self.insert(at, entry)
         self._say_how_many()
         if last is not None:
             # Only now: its client's next request may want a place too.
@@ -93,29 +86,29 @@ class WaitQueue:
 
     def remove(self, entry: Waiting) -> None:
         """Something waits no more."""
-        self._entries.remove(entry)
+        super().remove(entry)
         self._say_how_many()
 
     def place_free(self) -> None:
         """A request has ended in this worker."""
-        if self._entries and (self._alone or self._shared.sum() == self._shared[self._worker]):
+        if self and (self._alone or self._shared.sum() == self._shared[self._worker]):
             self.serve()
 
     def serve(self) -> None:
         """Dispatch as many as there is room for."""
         held: list[Waiting] = []
-        for _ in range(len(self._entries)):
-            entry = self._entries.popleft()
+        for _ in range(len(self)):
+            entry = self.popleft()
             if not entry.dispatch_from_queue():
                 held.append(entry)
                 if not entry.tried:
                     break
-        self._entries.extendleft(reversed(held))
+        self.extendleft(reversed(held))
         self._say_how_many()
 
     def _say_how_many(self) -> None:
-        self._shared[self._worker] = len(self._entries)
-        if self._entries and not self._alone and not self._looks:
+        self._shared[self._worker] = len(self)
+        if self and not self._alone and not self._looks:
             self._looks = True
             self._loop.call_later(_LOOK_AGAIN_S * (0.5 + self._random()), self._look)
 
