@@ -135,6 +135,7 @@ class BackendConnection(asyncio.Protocol):
             if status >= 200:
                 break
             exchange.interim(head)
+            self.reused = False  # the backend has seen the request, whatever becomes of the connection now
             data = data[end:]
             if not data:
                 self._buffer = b""
@@ -157,13 +158,17 @@ class BackendConnection(asyncio.Protocol):
         if length == CHUNKED:
             self._chunked = ChunkedBody(unframed=exchange.http10 or exchange.encoder is not None)
         self._in_body = True
-        self._body(exchange, data, head, end)
+        try:
+            self._body(exchange, data, head, end)
+        except BadChunk:
+            exchange.response_started = False  # nothing of it has been sent yet
+            raise
 
     def _discard(self, exchange: "Exchange", status: int, reusable: bool) -> None:
         """Have another backend answer, and the client never hear of this response."""
         self.exchange = None
         now_s = monotonic()
-        if reusable and not self.transport.is_closing():
+        if reusable and self._is_clear(exchange):
             if exchange.client.write_paused:
                 self.transport.resume_reading()
             self._pool.keep(self, now_s)
@@ -207,12 +212,22 @@ class BackendConnection(asyncio.Protocol):
         if complete:
             self._complete(exchange, self._keep_alive and not excess)
 
+    def _is_clear(self, exchange: "Exchange") -> bool:
+        """Whether another request may follow: the backend is there, and has taken all of the one before."""
+        transport = self.transport
+        return not (transport.is_closing() or (exchange.request_bytes and transport.get_write_buffer_size()))
+
+    def eof_received(self) -> None:
+        """The backend sends no more; what it has not taken of the request, it need not take any more."""
+        if self.exchange is not None and self.transport.get_write_buffer_size():
+            self.transport.abort()
+
     def _complete(self, exchange: "Exchange", reusable: bool) -> None:
         self.exchange = None
         self._in_body = False
         self._chunked = None
         now_s = monotonic()
-        if reusable and exchange.request_complete and not self.transport.is_closing():
+        if reusable and exchange.request_complete and self._is_clear(exchange):
             if exchange.client.write_paused:
                 self.transport.resume_reading()
             # Before the exchange's end, which may let a waiting request have it.

@@ -35,6 +35,9 @@ _NO_ROUTE = "no route matches this request"
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\n"
 """How HTTP/2 begins where the client knows that it is spoken (RFC 9113 section 3.4)."""
 
+_LONGEST_REMEMBERED = 4_096
+"""A head up to so many bytes is known again; longer ones would take much of the memory of idle connections."""
+
 _LINGER_S = 1.0
 """How long a refused client may go on sending before its connection is closed. Closing with unread bytes would
 reset the connection, and the client might never see why it was refused (RFC 9112 section 9.6)."""
@@ -194,7 +197,7 @@ class ClientConnection(asyncio.Protocol):
             if self._begin_http2 is not None and self._last_block is None and data.startswith(_PREFACE):
                 self._switch_to_http2(data)
             else:
-                self._refuse(refusal.outcome, refusal.reason)
+                self._refuse(refusal.outcome, refusal.reason, body=data[:5] != b"HEAD ")
         except Exception:
             log.exception("internal error while reading a request from %s", self._peer.address)
             self._refuse(Outcome.INTERNAL, "the router failed; its log has the details")
@@ -244,21 +247,22 @@ class ClientConnection(asyncio.Protocol):
             # It is no method: a TLS greeting, say. No head will come of it.
             raise RequestRefused(Outcome.BAD_REQUEST, "this is not an HTTP/1.1 request")
         if data and not self._buffer:
-            self.deadline_s = monotonic() + self.worker.header_s
+            due_s = monotonic() + self.worker.header_s
+            # Half an empty line is no beginning that could earn a connection more time, again and again.
+            self.deadline_s = min(self.deadline_s, due_s) if data == b"\r" else due_s
         self._buffer = data
 
     def _begin(self, data: bytes, end: int) -> int:
         """Start the exchange for the head at ``data[:end]``; returns how much of `data` belongs to the request."""
         worker = self.worker
         raw = data if end == len(data) else data[:end]
+        # Before they are read, which takes longer the more there are; a header has four bytes at the least.
+        if end > 4 * worker.header_count and raw.count(b"\r\n") - 2 > worker.header_count:
+            raise RequestRefused(Outcome.HEADER_TOO_LARGE, f"there are more than {worker.header_count} headers")
         method, target, block = parse_request(raw, self._last_method, self._last_block)
         length = block.length
-        if block is not self._last_block:
-            # A block that is known again has passed before.
-            if raw.count(b"\r\n") - 2 > worker.header_count:
-                raise RequestRefused(Outcome.HEADER_TOO_LARGE, f"there are more than {worker.header_count} headers")
-            if length > worker.body_bytes:
-                raise RequestRefused(Outcome.BODY_TOO_LARGE, f"the body is longer than {worker.body_bytes} bytes")
+        if length > worker.body_bytes:
+            raise RequestRefused(Outcome.BODY_TOO_LARGE, f"the body is longer than {worker.body_bytes} bytes")
         now_s = monotonic()
         route = worker.routing.route(method, target, block)
         if route == NO_ROUTE:
@@ -271,7 +275,8 @@ class ClientConnection(asyncio.Protocol):
             return self._begin_controlled(worker.route_traffic[route], data, end, method, target, block, route, now_s)
         if not block.outgoing:
             self._peer.complete(block, pool.name)
-        self._last_method, self._last_block = method, block
+        if end <= _LONGEST_REMEMBERED:
+            self._last_method, self._last_block = method, block
         request_id = block.request_id or worker.next_request_id()
         start = b"%s %s HTTP/1.1%s%s\r\n\r\n" % (method, target, block.outgoing, request_id)
         key = 0 if pool.key == "none" else self._peer.key(pool.key, target, block)
@@ -317,7 +322,8 @@ class ClientConnection(asyncio.Protocol):
         pool = traffic.pool(peer, target, block)
         if not block.outgoing:
             peer.complete(block, pool.name)
-        self._last_method, self._last_block = method, block
+        if end <= _LONGEST_REMEMBERED:
+            self._last_method, self._last_block = method, block
         request_id = block.request_id or worker.next_request_id()
         start = traffic.head(method, target, block.outgoing, request_id)
         begin: Callable[..., Exchange] = ControlledExchange
@@ -455,6 +461,8 @@ class ClientConnection(asyncio.Protocol):
         if self._closing:
             return
         self.deadline_s = now_s + self.worker.keep_alive_s
+        if self.worker.draining and self._unsent:
+            self.deadline_s = now_s + self.worker.idle_s  # it is not idle: it reads its response
         if not keep_alive:
             self._close(linger=unread or bool(self._buffer))
             return
@@ -467,12 +475,20 @@ class ClientConnection(asyncio.Protocol):
         self.transport.set_protocol(protocol)
         return early
 
-    def abort_exchange(self) -> None:
-        """The response broke off: the client must not take it for complete."""
+    def abort_exchange(self, *, until_close: bool) -> None:
+        """The response broke off: the client must not take it for complete.
+
+        Args:
+            until_close: whether the end of the connection is the end of the response; only a reset tells the
+                difference then. Otherwise the client gets what it has been sent, responses before this one above all.
+        """
         self.exchange = None
-        self._closing = True
-        # Where the end of the connection is the end of the response, only a reset tells the difference.
-        reset(self.transport)
+        if until_close:
+            self._closing = True
+            reset(self.transport)
+        else:
+            self.deadline_s = monotonic() + self.worker.idle_s
+            self._close(linger=False)
 
     def timed_out(self, now_s: float) -> None:
         """The deadline has passed."""
@@ -499,7 +515,8 @@ class ClientConnection(asyncio.Protocol):
         elif self._buffer:
             return  # the beginning of a request
         elif idle_s:
-            self.deadline_s = min(self.deadline_s, monotonic() + idle_s)
+            if not self._unsent:
+                self.deadline_s = min(self.deadline_s, monotonic() + idle_s)
         else:
             self._close(linger=False)
             if self._channel_of is not None:
@@ -510,7 +527,7 @@ class ClientConnection(asyncio.Protocol):
         self.worker.record_refused(outcome, status_of(outcome), self._peer.address, method, target)
         self.answer(outcome, _NO_ROUTE, keep_alive=keep_alive, body=method != b"HEAD")
 
-    def _refuse(self, outcome: Outcome, reason: str) -> None:
+    def _refuse(self, outcome: Outcome, reason: str, *, body: bool = True) -> None:
         """Answer a request that is wrong, and close: where the next one begins is not known."""
         exchange = self.exchange
         if exchange is not None:
@@ -518,17 +535,23 @@ class ClientConnection(asyncio.Protocol):
             return
         self.worker.record_refused(outcome, status_of(outcome), self._peer.address)
         if not self._closing:
-            self.transport.write(error_response(outcome, reason, keep_alive=False))
+            self.transport.write(error_response(outcome, reason, keep_alive=False, body=body))
             self._close(linger=True)
+
+    @property
+    def _unsent(self) -> int:
+        return self.transport.get_write_buffer_size()
 
     def _close(self, *, linger: bool) -> None:
         self._closing = True
         self._buffer = b""
+        # Who still reads the answer has not been told yet that it is the last.
+        linger_s = self.worker.idle_s if self._unsent else _LINGER_S
         if linger and self.transport.can_write_eof():
             self.transport.write_eof()
             self.transport.resume_reading()
-            self.deadline_s = monotonic() + _LINGER_S
+            self.deadline_s = monotonic() + linger_s
         else:
             self.transport.close()
             if linger:  # with TLS, which cannot be closed in one direction
-                self.deadline_s = monotonic() + _LINGER_S
+                self.deadline_s = monotonic() + linger_s

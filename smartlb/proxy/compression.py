@@ -16,7 +16,7 @@ import zstandard
 from smartlb.config.traffic import Compression as Settings
 from smartlb.proxy.http1 import without_headers
 
-_CODING = re.compile(rb"[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*(?:;[ \t]*[qQ]=([01](?:\.[0-9]{0,3})?))?[ \t]*")
+_CODING = re.compile(rb"[ \t]*+([!#$%&'*+.^_`|~0-9A-Za-z-]++)[ \t]*+(?:;[ \t]*+[qQ]=([01](?:\.[0-9]{0,3})?)[ \t]*+)?")
 _VARY_ALL: Final = re.compile(rb"\r\n(?i:vary):[^\r\n]*(?:\*|accept-encoding)", re.IGNORECASE)
 _LENGTH: Final = re.compile(rb"\r\n(?i:content-length):[ \t]*([0-9]+)")
 _STRONG_TAG: Final = re.compile(rb"(\r\n(?i:etag):[ \t]*)\"")
@@ -101,7 +101,7 @@ class Compression:
         self._levels = {b"gzip": settings.gzip_level, b"br": settings.br_level, b"zstd": settings.zstd_level}
         self._min_bytes = settings.min_bytes
         exact = [re.escape(each) for each in settings.content_types if not each.endswith("/*")]
-        families = [re.escape(each[:-1]) + "[^;,\r\n]+" for each in settings.content_types if each.endswith("/*")]
+        families = [re.escape(each[:-1]) + "[^;, \t\r\n]++" for each in settings.content_types if each.endswith("/*")]
         self._types = re.compile(
             rb"\r\n(?i:content-type:[ \t]*(?:%s)[ \t]*(?:;|\r\n))" % "|".join((*exact, *families)).encode()
         )

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from smartlb.proxy.requester import Requester
 
 _NEVER = float("nan")
+_FAILED = "the router failed; its log has the details"
+_UNREACHABLE = "the backend cannot be reached"
 
 
 class Exchange:
@@ -54,6 +56,8 @@ class Exchange:
         "_connection",
         "_dispatched_s",
         "_expected_s",
+        "_expects",
+        "_hedge_timer",
         "_in_flight",
         "_key",
         "_over",
@@ -64,6 +68,7 @@ class Exchange:
         "_status",
         "_tried",
         "_unsent",
+        "_until_close",
         "arrived_s",
         "client",
         "deadline_s",
@@ -108,6 +113,7 @@ class Exchange:
         self.arrived_s = self._dispatched_s = arrived_s
         self.deadline_s = arrived_s + pool.request_s
         self.keep_alive = block.keep_alive
+        self._expects = block.expects
         self.request_complete = False
         self.request_bytes = 0
         self.response_started = False
@@ -122,10 +128,11 @@ class Exchange:
         self._connecting: asyncio.Task[None] | None = None
         self._unsent: bytes | None = None
         self._replay: bytes | None = None
-        self._over = False
+        self._over = self._until_close = False
         self._patient = False
         self._rival: Exchange | None = None
         self._expected_s = 0.0
+        self._hedge_timer: asyncio.TimerHandle | None = None
 
     # The request
 
@@ -156,8 +163,13 @@ class Exchange:
             self._unsent += data
         elif self._connection is not None:
             self._connection.transport.write(data)
-        if self.request_complete and self._unsent is None and not self.response_started:
-            self._expect_response(monotonic())
+        if self.request_complete and self._unsent is None:
+            if not self.response_started:
+                self._expect_response(monotonic())
+            else:
+                self.client.deadline_s = self.deadline_s  # no more of the body is waited for
+                if self.client.write_paused:
+                    self.pause_response()
 
     @property
     def priority(self) -> int:
@@ -230,8 +242,16 @@ class Exchange:
             if self.pool.hedging is not None:
                 self._watch()
         else:
-            self.client.expect_body(now_s)
+            if self._awaits_continue:
+                self._expect_response(now_s)
+            else:
+                self.client.expect_body(now_s)
             self.client.adjust_reading()
+
+    @property
+    def _awaits_continue(self) -> bool:
+        """Whether it is the backend's turn although there is no body yet: the client may wait for a 100."""
+        return self._expects and not self.request_bytes
 
     def _expect_response(self, now_s: float) -> None:
         due_s = now_s + self.pool.attempt_s
@@ -239,7 +259,7 @@ class Exchange:
 
     # Trouble with the backend
 
-    def connect_failed(self, position: int, outcome: Outcome, reason: str) -> None:
+    def connect_failed(self, outcome: Outcome) -> None:
         """No connection could be made: nothing was sent, so another backend may have the request."""
         if self._over:
             return
@@ -251,8 +271,7 @@ class Exchange:
             self.retry(outcome, 0, now_s)
             return
         self._settle(outcome, status_of(outcome), now_s)
-        backend = self.pool.label(position)
-        self._answer(outcome, f"cannot connect to backend {backend}: {reason}")
+        self._answer(outcome, _FAILED if outcome == Outcome.INTERNAL else _UNREACHABLE)
 
     def stale(self) -> None:
         """An idle connection was closed under the request: the backend may not have seen it."""
@@ -282,7 +301,7 @@ class Exchange:
             self._reconnect()
         else:
             self._connection = None
-            self.connect_failed(self._position, Outcome.CONNECT_FAILED, "it refused the request")
+            self.connect_failed(Outcome.CONNECT_FAILED)
 
     def broken(self, outcome: Outcome, reason: str) -> None:
         """The exchange with the backend failed."""
@@ -295,13 +314,12 @@ class Exchange:
         if not self.response_started and self.may_retry(outcome):
             self.retry(outcome, 0, monotonic())
             return
-        backend = self.pool.label(self._position)
         self._settle(outcome, self._status if self.response_started else status_of(outcome), monotonic())
         if self.response_started:
             self._over = True
-            self.client.abort_exchange()
+            self.client.abort_exchange(until_close=self._until_close)
         else:
-            self._answer(outcome, f"backend {backend}: {reason}")
+            self._answer(outcome, reason)
 
     # Another attempt
 
@@ -367,7 +385,7 @@ class Exchange:
             pool.view, pool.predicts, self.request_class, self._position, self._in_flight
         )
         if expected_s:
-            hedging.watch(self, expected_s)
+            self._hedge_timer = hedging.watch(self, expected_s)
 
     def hedge(self) -> None:
         """Ask another backend as well, where the request still waits for its first answer and the budgets allow it."""
@@ -390,6 +408,7 @@ class Exchange:
         rival._unsent = self._replay
         rival._attempt = 2
         rival._expected_s = 0.0
+        rival._hedge_timer = None
         rival._patient = False
         rival._rival, self._rival = self, rival
         rival._send_to(position, now_s)
@@ -406,8 +425,6 @@ class Exchange:
         client.carried_by(self)
         if not self._expected_s and self.pool.hedging is not None:
             self.pool.hedging.won += 1
-        if client.write_paused:
-            self.pause_response()
         rival._abandon(Outcome.HEDGE_LOST, 0)
 
     def _concede(self, rival: "Exchange", outcome: int, status: int, now_s: float) -> None:
@@ -427,7 +444,10 @@ class Exchange:
 
     def interim(self, head: bytes) -> None:
         """Pass on a 1xx response."""
-        if not self.http10:
+        if self._awaits_continue:
+            self._expects = False
+            self.client.expect_body(monotonic())
+        if not self.http10 and self._rival is None:  # of two backends, one will have answered in the end
             self.client.transport.write(head + b"\r\n")
 
     def switch(self, connection: "BackendConnection", raw: bytes, data: bytes) -> None:  # noqa: ARG002
@@ -440,10 +460,13 @@ class Exchange:
             self._win(self._rival)
         self.response_started = True
         self._status = status
+        self._until_close = length == UNTIL_CLOSE or (length == CHUNKED and self.http10)
         self.client.deadline_s = self.deadline_s
+        if self.client.write_paused:
+            self.pause_response()  # by interim responses, perhaps those of an attempt before
         http10 = self.http10
-        if length == CHUNKED and http10:
-            self.keep_alive = False
+        if http10 and (length == CHUNKED or self.method == b"HEAD"):
+            self.keep_alive = self.keep_alive and length != CHUNKED
             raw = without_header(raw, b"transfer-encoding")
         elif not self.request_complete or length == UNTIL_CLOSE or self.client.worker.draining:
             self.keep_alive = False
@@ -486,7 +509,7 @@ class Exchange:
         started = self.response_started
         self._abandon(outcome, self._status if started else status_of(outcome))
         if started:
-            self.client.abort_exchange()
+            self.client.abort_exchange(until_close=self._until_close)
         else:
             self.client.answer(outcome, reason, keep_alive=False)
 
@@ -497,9 +520,9 @@ class Exchange:
         if self._position == NOBODY:
             wait_s = self.pool.settings.queue.timeout_s
             self._refuse(Outcome.QUEUE_TIMEOUT, f"waited {wait_s:g} s for a backend of pool {self.pool.name}")
-        elif self.client.write_paused or (self.takes_body and not self.request_complete):
+        elif self.client.write_paused or (self.takes_body and not (self.request_complete or self._awaits_continue)):
             self.refused_midway(Outcome.CLIENT_TIMEOUT, "the request's body did not come in time")
-        elif not late and not self.request_complete and self.deadline_s < inf:
+        elif not (late or self.request_complete or self._awaits_continue) and self.deadline_s < inf:
             # The backend is slow to take the body, for which it has as long as for all of the request.
             self.client.deadline_s = self.deadline_s
         elif not late and self._has_more_time():
@@ -587,6 +610,8 @@ class Exchange:
         if position < 0:
             return
         self._position = NOBODY
+        if self._hedge_timer is not None:
+            self._hedge_timer.cancel()  # which would hold the whole request until its time comes
         overtaken = False
         if self._expected_s and pool.hedging is not None and self._attempt == 1:
             overtaken = outcome == Outcome.HEDGE_LOST

@@ -5,7 +5,7 @@ hedging policy. What "nearly all" take is measured here, as a quantile of the ti
 what the learned model predicted for that backend, class and load; under other policies, of that time itself.
 """
 
-from asyncio import AbstractEventLoop
+from asyncio import AbstractEventLoop, TimerHandle
 from collections import deque
 from math import inf
 from typing import TYPE_CHECKING, Final
@@ -88,10 +88,11 @@ class Hedging:
         predicted_s = view.base_s[at] + view.slope_s[at] * in_flight
         return predicted_s if 0.0 < predicted_s < inf else 0.0
 
-    def watch(self, exchange: "Exchange", expected_s: float) -> None:
-        """Hedge a request that was just sent, when it takes too long."""
-        if self._ratio < inf:
-            self._loop.call_later(max(self._ratio * expected_s, self._min_delay_s), exchange.hedge)
+    def watch(self, exchange: "Exchange", expected_s: float) -> TimerHandle | None:
+        """Hedge a request that was just sent, when it takes too long; None while nobody knows what that is."""
+        if self._ratio == inf:
+            return None
+        return self._loop.call_later(max(self._ratio * expected_s, self._min_delay_s), exchange.hedge)
 
     def measured(self, ratio: float) -> None:
         """Take in how long a request took, in what `expected_s` gave.

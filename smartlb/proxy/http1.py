@@ -113,10 +113,12 @@ class HeaderBlock:
         request_id: the client's own, where it is trusted.
         upgrade: the one protocol that the client would rather speak, as it spelled it; empty where it wishes for none,
             for several, or may not: in HTTP/1.0 and beside a body.
+        expects: whether the client may wait for a 100 before it sends the body.
     """
 
     __slots__ = (
         "claims",
+        "expects",
         "headers",
         "host",
         "http10",
@@ -139,6 +141,7 @@ class HeaderBlock:
         self.outgoing = b""
         self.request_id: bytes | None = None
         self.upgrade = b""
+        self.expects = False
 
 
 def parse_request(
@@ -216,6 +219,7 @@ def _read_block(raw: bytes, *, http10: bool) -> HeaderBlock:
         elif name == b"expect" and not http10:
             if value.lower() != b"100-continue":
                 raise RequestRefused(Outcome.BAD_REQUEST, "the only expectation known is 100-continue")
+            block.expects = True
         else:
             kept = kept.replace(whole + b"\r\n", b"\r\n")
             if name == b"connection":
@@ -345,7 +349,7 @@ def _read_response(raw: bytes, method: bytes) -> tuple[bytes, int, int, bool]:
     http10 = line[1] == b"0"
     keep_alive = not http10
     length = UNTIL_CLOSE
-    connection = b""
+    connection = offered = b""
     for whole, spelled, untrimmed in _RESPONSE_HEADERS.findall(raw):
         if whole == _KEPT_ALIVE:
             # So most servers spell it.
@@ -367,6 +371,8 @@ def _read_response(raw: bytes, method: bytes) -> tuple[bytes, int, int, bool]:
             if name == b"connection":
                 value = untrimmed.strip(b" \t")
                 connection = connection + b"," + value if connection else value
+            elif name == b"upgrade":
+                offered = untrimmed.strip(b" \t")
     if connection:
         raw, keep_alive = _connection(raw, connection, keep_alive)
     if status < 200 or status == 204 or status == 304 or method == b"HEAD":
@@ -375,6 +381,9 @@ def _read_response(raw: bytes, method: bytes) -> tuple[bytes, int, int, bool]:
             raw = without_headers(raw, _FRAMING)
             keep_alive = keep_alive and length == 0
         length = 0
+    if status == 426 and offered:
+        # RFC 9110 section 15.5.22: it must say what to upgrade to.
+        raw = raw[:-2] + b"upgrade: %s\r\nconnection: upgrade\r\n\r\n" % offered
     head = b"HTTP/1.1" + raw[8:-2] if http10 else raw[:-2]
     return head, status, length, keep_alive and length != UNTIL_CLOSE
 

@@ -4,7 +4,6 @@ import asyncio
 import errno
 import logging
 import socket
-import ssl
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -70,8 +69,8 @@ class Connecting(Protocol):
     def connected(self, connection: Any) -> bool:
         """It is there; False when it is no longer needed."""
 
-    def connect_failed(self, position: int, outcome: Outcome, reason: str) -> None:
-        """None could be made."""
+    def connect_failed(self, outcome: Outcome) -> None:
+        """None could be made; the log says why."""
 
 
 class Chooser:
@@ -161,7 +160,6 @@ class Pool:
         "_slow_start",
         "_snapshot",
         "_tls",
-        "_tls_trouble",
         "_weight",
         "affinity_kept",
         "affinity_lost",
@@ -241,13 +239,12 @@ class Pool:
         self._tls = reloading_backend_context(settings.tls, http2=http2) if settings.tls else None
         if self._tls is not None:
             self._tls.refresh(loop.time())  # errors are logged now, and the first request need not wait
-        self._tls_trouble: dict[int, str] = {}
         self._proxy_protocol = settings.send_proxy_protocol
         # A connection that a PROXY header has given to one client is nobody else's.
         self._most_idle = 0 if settings.send_proxy_protocol else settings.idle_connections.max_per_backend
         self._idle: list[deque[BackendConnection]] = [deque() for _ in range(size)]
         self._connecting: set[asyncio.Task[None]] = set()
-        self._complain_at_s = 0.0
+        self._complain_at_s: dict[int, float] = {}
         self.connects = 0
         self.affinity_kept = self.affinity_lost = 0
         self.retries = Retries(settings.retries)
@@ -367,7 +364,7 @@ class Pool:
             if member.tenancy != before[position] or member.vacant:
                 self._leave(position)
                 self._address[position] = _host_and_port(member)
-                self._tls_trouble.pop(position, None)
+                self._complain_at_s.pop(position, None)
             self._members[position] = member
             # A view that is in use keeps its weights; the next one has these.
         self._weight = array("d", [member.settings.weight for member in self._members])
@@ -544,34 +541,28 @@ class Pool:
                     protocol or (lambda: BackendConnection(self, position)), **arguments
                 )
         except TimeoutError:
-            exchange.connect_failed(position, Outcome.CONNECT_TIMEOUT, "no answer to the connection attempt")
+            self.complain(position, "no answer to the connection attempt")
+            exchange.connect_failed(Outcome.CONNECT_TIMEOUT)
         except (OSError, UnicodeError) as error:
-            outcome, reason = self.why_not(error)
-            if isinstance(error, ssl.SSLError):
-                self._report_tls(position, reason)
-            exchange.connect_failed(position, outcome, reason)
+            exchange.connect_failed(self.outcome_of(position, error))
         else:
-            self._tls_trouble.pop(position, None)
             if connection.transport.is_closing():
-                exchange.connect_failed(position, Outcome.CONNECT_FAILED, "it closed the connection at once")
+                self.complain(position, "it closed the connection at once")
+                exchange.connect_failed(Outcome.CONNECT_FAILED)
             elif not exchange.connected(connection):
                 if self._address[position] is address:
                     self.keep(connection, self._loop.time())
                 else:
                     connection.transport.close()  # another backend has the position now
 
-    def why_not(self, error: OSError | UnicodeError) -> tuple[Outcome, str]:
-        """Whose fault it is that there is no connection, and what went wrong in words."""
-        if isinstance(error, UnicodeError):
-            return Outcome.CONNECT_FAILED, "its host cannot be a name"
-        reason = reason_of(error)
-        if error.errno not in _OWN_SHORTAGES:
-            return Outcome.CONNECT_FAILED, reason
-        now_s = self._loop.time()
-        if now_s >= self._complain_at_s:
-            self._complain_at_s = now_s + _COMPLAIN_EVERY_S
-            log.error("pool %s: this router cannot connect to its backends: %s", self.name, reason)
-        return Outcome.INTERNAL, f"the router cannot connect: {reason}"
+    def outcome_of(self, position: int, error: OSError | UnicodeError) -> Outcome:
+        """Whose fault it is that there is no connection to a backend; the log says what went wrong."""
+        reason = "its host cannot be a name" if isinstance(error, UnicodeError) else reason_of(error)
+        if isinstance(error, OSError) and error.errno in _OWN_SHORTAGES:
+            self.complain(NOBODY, reason)
+            return Outcome.INTERNAL
+        self.complain(position, reason)
+        return Outcome.CONNECT_FAILED
 
     async def _begun(self, host: str, port: int, header: bytes) -> socket.socket:
         """A connection on which a header has been sent."""
@@ -602,11 +593,16 @@ class Pool:
             raise ConnectionError("the router cannot load the certificates of this pool; its log says why")
         return {"ssl": self._tls.value, "server_hostname": self.settings.tls.server_name or host}
 
-    def _report_tls(self, position: int, reason: str) -> None:
-        """Log why TLS with a backend does not work, once until it works or fails in another way."""
-        if self._tls_trouble.get(position) != reason:
-            self._tls_trouble[position] = reason
-            log.warning("pool %s: backend %s: %s", self.name, self.label(position), reason)
+    def complain(self, position: int, reason: str) -> None:
+        """Log now and then why there is no connection to a backend, or for `NOBODY` to any."""
+        now_s = self._loop.time()
+        if now_s < self._complain_at_s.get(position, 0.0):
+            return
+        self._complain_at_s[position] = now_s + _COMPLAIN_EVERY_S
+        if position == NOBODY:
+            log.error("pool %s: this router cannot connect to its backends: %s", self.name, reason)
+        else:
+            log.warning("pool %s: cannot connect to backend %s: %s", self.name, self.label(position), reason)
 
 
 def _close_older(idle: deque[BackendConnection], oldest_s: float) -> None:

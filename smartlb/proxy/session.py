@@ -141,14 +141,14 @@ class Session:
         """Whether it waits in the pool's queue."""
         return self in self._pool.waiting
 
-    def connect_failed(self, position: int, outcome: Outcome, _reason: str) -> None:
+    def connect_failed(self, outcome: Outcome) -> None:
         """The backend could not be reached: another may be tried, for nothing has got there."""
         if self.over:
             return
         now_s = monotonic()
         again = False
         if self._attempt < _MOST_ATTEMPTS:
-            self._tried = (*self._tried, position)
+            self._tried = (*self._tried, self._position)
             again = self._pool.has_room_besides(self._tried)
         self._settle(outcome, now_s)
         if again:

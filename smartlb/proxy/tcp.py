@@ -268,10 +268,10 @@ class TcpSession(Session, asyncio.Protocol):
         """Nothing more to do: `joined` came first, so that no byte of the backend was missed."""
         return True
 
-    def connect_failed(self, position: int, outcome: Outcome, reason: str) -> None:
+    def connect_failed(self, outcome: Outcome) -> None:
         """The backend could not be reached; nothing to do where it was, and broke off at once."""
         if self._backend is None:
-            super().connect_failed(position, outcome, reason)
+            super().connect_failed(outcome)
 
     def answered(self, size: int) -> None:
         """Count bytes of the backend."""

@@ -175,10 +175,11 @@ class UdpSession(Session):
                     lambda: UdpBackend(self, position), remote_addr=pool.address(position)
                 )
         except TimeoutError:
-            self.connect_failed(position, Outcome.CONNECT_TIMEOUT, "its name is not resolved in time")
+            pool.complain(position, "its name is not resolved in time")
+            self.connect_failed(Outcome.CONNECT_TIMEOUT)
             return
         except (OSError, UnicodeError) as error:
-            self.connect_failed(position, *pool.why_not(error))
+            self.connect_failed(pool.outcome_of(position, error))
             return
         if self.over:
             backend.abort()
@@ -210,7 +211,8 @@ class UdpSession(Session):
             backend.abort()
         if self._first is not None and not self.first_byte_s:
             self._early, self._first, self.request_bytes, self.owed_s = [self._first], None, 0, 0.0
-            self.connect_failed(position, Outcome.CONNECT_FAILED, "nobody listens there")
+            self._pool.complain(position, "nobody listens there")
+            self.connect_failed(Outcome.CONNECT_FAILED)
         else:
             self.end(Outcome.RESET if self.first_byte_s else Outcome.CONNECT_FAILED, monotonic())
 

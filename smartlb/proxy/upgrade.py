@@ -18,7 +18,7 @@ from smartlb.proxy.http1 import HeaderBlock, MalformedResponse, without_headers
 WEBSOCKET: Final = b"websocket"
 
 _RESPONSE_LINE = re.compile(rb"HTTP/1\.1 101(?: [\t -~\x80-\xff]*)?\r\n")
-_KEY = re.compile(rb"\r\n(?i:sec-websocket-key):[ \t]*([^\r\n]*?)[ \t]*(?=\r\n|\Z)")
+_KEY = re.compile(rb"\r\n(?i:sec-websocket-key):[ \t]*+([^\r\n]*+)")
 _HOP_BY_HOP = (b"connection", b"upgrade", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding")
 _ACCEPT_SUFFIX = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 
@@ -85,7 +85,7 @@ def offer_of(method: bytes, block: HeaderBlock, allowed: Set[bytes]) -> Offer | 
         return None
     if protocol != WEBSOCKET:
         return Offer(block.upgrade, b"")
-    keys = _KEY.findall(block.kept)
+    keys = [key.rstrip(b" \t") for key in _KEY.findall(block.kept)]
     if method != b"GET" or len(keys) != 1 or not keys[0]:
         return None
     return Offer(block.upgrade, keys[0])

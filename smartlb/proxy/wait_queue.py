@@ -97,7 +97,9 @@ class WaitQueue(deque[Waiting]):
     def serve(self) -> None:
         """Dispatch as many as there is room for."""
         held: list[Waiting] = []
-        for _ in range(len(self)):
+        turns = len(self)
+        while self and turns:  # what is dispatched may displace others
+            turns -= 1
             entry = self.popleft()
             if not entry.dispatch_from_queue():
                 held.append(entry)

@@ -1,6 +1,7 @@
 """A worker: the process that moves the traffic."""
 
 import asyncio
+import errno
 import logging
 import marshal
 import os
@@ -49,6 +50,7 @@ _LAST_REQUEST_S = 1.0
 
 _LOG_BATCH = 64
 _LONGEST_LOGGED_TARGET = 2_048
+_LONGEST_LOGGED_ID = 128
 
 
 class Worker:
@@ -272,7 +274,8 @@ class Worker:
     def log(self, exchange: Exchange, fields: tuple[Any, ...]) -> None:
         """Add a request to the access log; the fields are those of `smartlb.core.telemetry.RECORD`."""
         target = exchange.target[:_LONGEST_LOGGED_TARGET]
-        self._log((exchange.method, target, exchange.client.address, exchange.request_id), fields)
+        request_id = exchange.request_id[:_LONGEST_LOGGED_ID]
+        self._log((exchange.method, target, exchange.client.address, request_id), fields)
 
     def log_session(self, session: Session, fields: tuple[Any, ...]) -> None:
         """Add a TCP connection or a UDP session to the access log, likewise."""
@@ -314,12 +317,20 @@ class Worker:
 
     def _flush_log(self) -> None:
         entries, self._log_entries = self._log_entries, []
+        self._send_log(entries)
+
+    def _send_log(self, entries: list[tuple[Any, ...]]) -> None:
         assert self._access_log is not None
         try:
             self._access_log.send(marshal.dumps(entries))
-        except OSError:
-            # The log's writer is behind or gone; traffic does not wait for it.
-            self._log_lines_dropped += len(entries)
+        except OSError as error:
+            if error.errno == errno.EMSGSIZE and len(entries) > 1:
+                middle = len(entries) // 2
+                self._send_log(entries[:middle])
+                self._send_log(entries[middle:])
+            else:
+                # The log's writer is behind or gone; traffic does not wait for it.
+                self._log_lines_dropped += len(entries)
 
     # The clock
 

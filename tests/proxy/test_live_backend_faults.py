@@ -50,12 +50,13 @@ async def test_a_malformed_response(live: Live, name: str) -> None:
     assert (await client.ask(GET)).status == 200
 
 
+CHUNK_OF_NOTHING = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n"
+
 CUT: dict[str, bytes] = {
     "content-length": b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhe",
     "no-body-yet": b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n",
     "chunked": b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhe",
     "last-chunk": b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhe\r\n0\r\n",
-    "bad-chunk": b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhe\r\nzz\r\n",
 }
 
 
@@ -68,10 +69,36 @@ async def test_a_response_that_breaks_off(live: Live, name: str, http10: bool) -
     with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
         await client.response()
     record = await router.record()
-    outcome = Outcome.MALFORMED if name == "bad-chunk" else Outcome.TRUNCATED
-    assert (record["outcome"], record["status"]) == (outcome, 200)
+    assert (record["outcome"], record["status"]) == (Outcome.TRUNCATED, 200)
     origin.script = answering
     assert (await (await live.client(router)).ask(GET)).status == 200
+
+
+@pytest.mark.parametrize("started", [False, True])
+async def test_a_malformed_chunk(live: Live, started: bool) -> None:
+    async def script(link: Link) -> None:
+        await link.request()
+        await link.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+        if started:
+            await seen.wait()
+        await link.send(b"zz\r\n")
+        await link.end()
+
+    seen = asyncio.Event()
+    origin = await live.origin(script if started else saying(CHUNK_OF_NOTHING))
+    router = await live.router(origin)
+    client = await live.client(router)
+    await client.send(GET)
+    if started:
+        await client.reader.readuntil(b"\r\n\r\n")
+        seen.set()
+        assert await client.cut() == b""
+    else:
+        # Nothing of it had been sent.
+        response = await client.response()
+        assert (response.status, response.error) == (502, "malformed")
+    record = await router.record()
+    assert (record["outcome"], record["status"]) == (Outcome.MALFORMED, 200 if started else 502)
 
 
 async def test_a_response_until_close_that_is_reset(live: Live) -> None:
@@ -467,3 +494,81 @@ async def test_a_host_that_cannot_be_a_name_at_layer_4(live: Live, protocol: str
             sock.send(b"x")
         assert (await router.record())["outcome"] is Outcome.CONNECT_FAILED
     assert router.in_flight == [0]
+
+
+async def test_a_backend_that_ends_while_it_is_sent_to(live: Live) -> None:
+    async def script(link: Link) -> None:
+        await link.head()
+        link.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await asyncio.sleep(0.2)
+        await link.send(b"HTTP/1.1 403 Forbidden\r\nconnection: close\r\n\r\nno")
+        link.writer.write_eof()
+        await over.wait()
+
+    over = asyncio.Event()
+    origin, router, client = await live.pair(script)
+    sending = asyncio.create_task(client.send(request("POST", "/", "content-length: 20000000"), bytes(20_000_000)))
+    # Its answer ends with its side of the connection, whatever it has not taken.
+    record = await router.record()
+    assert (record["status"], record["outcome"]) in {(403, Outcome.COMPLETE), (403, Outcome.TRUNCATED)}
+    sending.cancel()
+    over.set()
+    client.reset()
+    origin.failures.clear()
+
+
+async def test_a_request_that_the_backend_has_begun_is_not_sent_twice(live: Live) -> None:
+    async def script(link: Link) -> None:
+        await link.request()
+        await link.send(ok())
+        await link.request()
+        await link.send(b"HTTP/1.1 102 Processing\r\n\r\n")
+        await asyncio.sleep(0.05)
+
+    origin, _router, client = await live.pair(script, pool={"retries": {"max_attempts": 1}})
+    await client.ask(GET)
+    await client.send(request("DELETE", "/x"))
+    assert (await client.response()).status == 102
+    assert (await client.response()).status == 502
+    assert [each.start for each in origin.requests].count(b"DELETE /x HTTP/1.1") == 1
+
+
+async def test_clients_do_not_hear_of_addresses(live: Live, caplog: pytest.LogCaptureFixture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
+    client = await live.client(await live.router(address))
+    for _ in range(2):
+        answer = await client.ask(GET)
+        assert (answer.status, answer.error) == (502, "connect_failed")
+        assert address not in answer.body.decode()
+    said = [each.getMessage() for each in caplog.records]
+    assert said == [f"pool web: cannot connect to backend {address}: Connection refused"]
+
+
+async def test_an_answer_that_asks_for_another_protocol_names_it(live: Live) -> None:
+    head = b"HTTP/1.1 426 Upgrade Required\r\nupgrade: h2c\r\nconnection: upgrade\r\ncontent-length: 0\r\n\r\n"
+    _origin, _router, client = await live.pair(saying(head))
+    answer = await client.ask(GET)
+    assert (answer.header(b"upgrade"), answer.header(b"connection")) == (b"h2c", b"upgrade")
+
+
+async def test_a_head_of_http10_has_no_transfer_coding(live: Live) -> None:
+    _origin, _router, client = await live.pair(saying(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"))
+    await client.send(b"HEAD / HTTP/1.0\r\nhost: a\r\n\r\n")
+    assert b"transfer-encoding" not in await client.rest()
+
+
+async def test_a_backend_that_does_not_say_go_on(live: Live) -> None:
+    async def script(link: Link) -> None:
+        await link.head()
+        asked.set()
+        await link.end()
+
+    asked = asyncio.Event()
+    _origin, router, client = await live.pair(script)
+    await client.send(request("POST", "/", "expect: 100-continue", "content-length: 5"))
+    await asked.wait()
+    router.sweep(ahead_s=31)
+    answer = await client.response()
+    record = await router.record()
+    assert (answer.status, record["outcome"]) == (504, Outcome.RESPONSE_TIMEOUT)

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from typing import Any
 
 import pytest
 
@@ -374,3 +375,35 @@ async def test_a_storm_of_nonsense_leaves_others_alone(live: Live) -> None:
         bad.reset()
         assert (await client.ask(GET)).status == 200
     await eventually(lambda: len(router.worker.clients) == 1)
+
+
+async def test_halves_of_empty_lines_earn_no_time(live: Live) -> None:
+    _origin, router, client = await live.pair(timeouts={"header_s": 10.0, "idle_s": 15.0})
+    await client.send(b"\r\n")
+    await eventually(lambda: router.worker.clients)
+    at_router: Any = next(iter(router.worker.clients))
+    for number, half in enumerate([b"\r", b"\n"] * 2):
+        await client.send(half)
+        await eventually(lambda half=half: at_router._buffer == half.strip(b"\n"))  # type: ignore[misc]
+        router.sweep(ahead_s=4.0 * number)
+    assert at_router._closing
+
+
+async def test_too_many_headers_are_not_read(monkeypatch: pytest.MonkeyPatch, live: Live) -> None:
+    _origin, _router, client = await live.pair()
+    monkeypatch.setattr("smartlb.proxy.client.parse_request", lambda *_: pytest.fail("they are read"))
+    answer = await client.ask(request("GET", "/", *[f"te:{number:x}" for number in range(4000)]))
+    assert answer.status == 431
+
+
+async def test_a_refused_head_has_no_body(live: Live) -> None:
+    _origin, _router, client = await live.pair()
+    await client.send(b"HEAD / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n")
+    assert (await client.rest()).endswith(b"\r\n\r\n")
+
+
+async def test_a_long_head_is_not_kept(live: Live) -> None:
+    _origin, router, client = await live.pair()
+    await client.ask(request("GET", "/", "x-long: " + "a" * 20_000))
+    at_router: Any = next(iter(router.worker.clients))
+    assert at_router._last_block is None

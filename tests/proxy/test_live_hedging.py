@@ -1,6 +1,7 @@
 """Requests that take longer than nearly all do, and are asked for at a second backend as well."""
 
 import asyncio
+import gc
 import gzip
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from smartlb.core.outcome import Outcome
 from smartlb.core.segment import Gauge
+from smartlb.proxy.exchange import Exchange
 from tests.eventually import eventually
 from tests.proxy.live import Client, Live, LiveRouter, request
 from tests.proxy.origin import Link, Origin, ok
@@ -272,3 +274,26 @@ async def test_with_predictions_it_counts_how_long_a_request_takes_beside_them(l
     assert (await client.response()).status == 200
     await router.records(2)
     assert _all_is_over(router)
+
+
+async def test_a_request_that_is_over_is_not_kept_for_its_hedge(live: Live) -> None:
+    _origins, router, client = await _warm(live, Held(), Held(), hedging={"min_delay_s": 30})
+    for _ in range(20):
+        assert (await client.ask(request("PUT", "/warm", body=bytes(100_000)))).status == 200
+    await router.records(20)
+    gc.collect()
+    assert sum(isinstance(each, Exchange) for each in gc.get_objects()) <= 1
+
+
+async def test_of_two_backends_only_the_one_that_answers_is_heard(live: Live) -> None:
+    hint = b"HTTP/1.1 103 Early Hints\r\nlink: <%s>\r\n\r\n"
+    slow, quick = Held(hint % b"slow", ok(b"slow")), Held(hint % b"quick", ok(b"quick"))
+    _origins, router, client = await _warm(live, slow, quick)
+    await client.send(GET)
+    await eventually(lambda: quick.asked)
+    slow.go[0].set()
+    quick.go[0].set()
+    await asyncio.sleep(0.05)
+    slow.go[1].set()
+    assert (await client.response()).body == b"slow"
+    await router.records(2)

@@ -202,3 +202,26 @@ async def test_a_client_that_leaves_while_it_is_waited_for(live: Live) -> None:
     client.reset()
     await ended.wait()
     assert (await router.record())["outcome"] is Outcome.CLIENT_GONE
+
+
+async def test_a_response_that_outlasts_the_upload_has_its_own_time(live: Live) -> None:
+    async def script(link: Link) -> None:
+        await link.head()
+        await link.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n")
+        await link.reader.readuntil(b"0\r\n\r\n")
+        uploaded.set()
+        await done.wait()
+        await link.send(b"1\r\nb\r\n0\r\n\r\n")
+        await link.end()
+
+    uploaded, done = asyncio.Event(), asyncio.Event()
+    _origin, router, client = await live.pair(script, pool={"timeouts": {"request_s": None}})
+    await client.send(request("POST", "/", "transfer-encoding: chunked") + b"1\r\nx\r\n")
+    await client.reader.readuntil(b"a\r\n")
+    await client.send(b"1\r\ny\r\n")
+    await client.send(b"0\r\n\r\n")
+    await uploaded.wait()
+    router.sweep(ahead_s=80)  # the client was to go on within 75 s, and has
+    done.set()
+    assert await client.reader.readuntil(b"0\r\n\r\n") == b"1\r\nb\r\n0\r\n\r\n"
+    assert (await router.record())["outcome"] is Outcome.COMPLETE

@@ -285,3 +285,23 @@ async def test_a_log_that_nobody_reads_stops_nothing(live: Live) -> None:
     assert dropped > 0
     assert dropped + received == 1_500
     log.close()
+
+
+async def test_long_ids_of_requests_blind_no_log(live: Live) -> None:
+    reader, writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    for end in (reader, writer):
+        end.setblocking(False)
+    writer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 20_000)  # as where the system allows no more
+    listener = {"trusted_proxies": ["127.0.0.0/8"]}
+    _origin, router, client = await live.pair(access_log=writer, listener=listener)
+    for number in range(30):
+        await client.ask(request("GET", f"/{number}" + "t" * 2000, f"x-request-id: {number}" + "a" * 20_000))
+    router.tick()
+    assert router.gauge(Gauge.LOG_LINES_DROPPED) == 0
+    entries: list[Any] = []
+    while len(entries) < 30:
+        entries += marshal.loads(reader.recv(65_536))
+    assert [entry[3] for entry in entries] == [b"%d" % number + b"a" * (128 - len(str(number))) for number in range(30)]
+    router.worker.logs = False
+    reader.close()
+    writer.close()

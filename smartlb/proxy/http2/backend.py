@@ -207,7 +207,8 @@ class Http2Backends:
         tls = connection.transport.get_extra_info("ssl_object")
         if tls is not None and tls.selected_alpn_protocol() != HTTP2:
             connection.end(ErrorCodes.NO_ERROR)
-            self._fail(waiting, position, Outcome.CONNECT_FAILED, "it does not offer HTTP/2 (ALPN h2)")
+            self._pool.complain(position, "it does not offer HTTP/2 (ALPN h2)")
+            _fail(waiting, Outcome.CONNECT_FAILED)
             return
         self._open[position] = [each for each in self._open[position] if not each.closed]
         self._open[position].append(connection)
@@ -216,14 +217,10 @@ class Http2Backends:
         for exchange in waiting:
             self.connect(position, exchange)
 
-    def failed(self, position: int, outcome: Outcome, reason: str) -> None:
+    def failed(self, position: int, outcome: Outcome) -> None:
         """None could be made."""
         waiting, self._waiting[position] = self._waiting[position], deque()
-        self._fail(waiting, position, outcome, reason)
-
-    def _fail(self, waiting: "deque[Connecting]", position: int, outcome: Outcome, reason: str) -> None:
-        for exchange in waiting:
-            exchange.connect_failed(position, outcome, reason)
+        _fail(waiting, outcome)
 
     def leave(self, position: int) -> None:
         """Open no more streams to the backend that had a position."""
@@ -259,5 +256,10 @@ class _Arrival:
         self._backends.arrived(self._position, connection)
         return True
 
-    def connect_failed(self, position: int, outcome: Outcome, reason: str) -> None:
-        self._backends.failed(position, outcome, reason)
+    def connect_failed(self, outcome: Outcome) -> None:
+        self._backends.failed(self._position, outcome)
+
+
+def _fail(waiting: "deque[Connecting]", outcome: Outcome) -> None:
+    for exchange in waiting:
+        exchange.connect_failed(outcome)

@@ -250,6 +250,10 @@ class Stream(asyncio.Transport):
             self.reset(ErrorCodes.NO_ERROR if self._sent else ErrorCodes.INTERNAL_ERROR)
             asyncio.get_running_loop().call_soon(self.protocol.connection_lost, None)
 
+    def get_write_buffer_size(self) -> int:
+        """What the peer's windows hold back."""
+        return len(self._unsent)
+
     def is_closing(self) -> bool:
         """Whether the stream is over."""
         return self._over
