@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
 from typing import Any
 
 from aiohttp import web
@@ -20,6 +21,11 @@ STATE = web.AppKey("state", RouterState)
 REGISTRY = web.AppKey("registry", CollectorRegistry)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_FOR_MACHINES = ("/metrics", "/healthz", "/readyz")
+"""What may be asked for by any name: scrapers and orchestrators have names of their own for a router."""
+
+_OWN_NAMES = ("", "localhost")
 
 _ENDPOINTS = """\
 GET  /metrics                         metrics for Prometheus
@@ -58,12 +64,32 @@ def make_app(state: RouterState) -> web.Application:
 
 @web.middleware
 async def _refuse_other_sites(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Keep the pages of other sites in an operator's browser from changing anything."""
+    """Keep the pages of other sites in an operator's browser from seeing or changing anything.
+
+    A page's own name may be made to lead here (DNS rebinding), but it stays a name in Host.
+    """
+    admin = request.app[STATE].config.admin
+    name = _without_port(request.host).lower()
+    if request.path not in _FOR_MACHINES and not (name in (*_OWN_NAMES, *admin.hosts) or _is_address(name)):
+        error = f"requests for {name!r} are refused; ask by address, or add the name to `admin.hosts`"
+        return web.json_response({"error": error}, status=421)
     origin = request.headers.get("Origin")
     if request.method in ("POST", "DELETE") and origin is not None and origin.partition("://")[2] != request.host:
         error = f"requests from pages of {origin} are refused; use a page of {request.host} or no browser"
         return web.json_response({"error": error}, status=403)
     return await handler(request)
+
+
+def _without_port(host: str) -> str:
+    return host.partition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 async def _index(_request: web.Request) -> web.Response:

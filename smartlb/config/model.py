@@ -698,6 +698,12 @@ class Admin(Section):
     """The address for metrics, health and status; keep it off public networks."""
 
     bind: BindAddress = Field(default="127.0.0.1:9900", description="Address and port; port 0 lets the system choose.")
+    hosts: list[HostName] = Field(
+        default=[],
+        max_length=100,
+        description="Names by which the API may be asked, besides `localhost` and addresses. Others are refused, so "
+        "that no page in an operator's browser gets here by its own name; metrics, health and readiness are for all.",
+    )
 
 
 class AccessLog(Section):

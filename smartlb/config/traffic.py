@@ -70,8 +70,8 @@ def _some(shares: dict[str, float]) -> dict[str, float]:
 Location = Annotated[
     str,
     Form(
-        r"(?:https?://|/|\{path\})[!-~]*",
-        "an address that begins with http://, https://, / or {path}, without spaces",
+        r"(?:https?://|/(?![/\\]|\{path\})|\{path\})[!-~]*",
+        "an address that begins with http://, https://, / or {path}, without spaces, and not with two slashes",
     ),
     AfterValidator(_known_placeholders),
 ]

@@ -17,7 +17,7 @@ from smartlb.config.traffic import Compression as Settings
 from smartlb.proxy.http1 import without_headers
 
 _CODING = re.compile(rb"[ \t]*+([!#$%&'*+.^_`|~0-9A-Za-z-]++)[ \t]*+(?:;[ \t]*+[qQ]=([01](?:\.[0-9]{0,3})?)[ \t]*+)?")
-_VARY_ALL: Final = re.compile(rb"\r\n(?i:vary):[^\r\n]*(?:\*|accept-encoding)", re.IGNORECASE)
+_VARY_ALL: Final = re.compile(rb"\r\nvary:(?:[^\r\n]*,)?[ \t]*(?:\*|accept-encoding)[ \t]*(?=,|\r\n)", re.IGNORECASE)
 _LENGTH: Final = re.compile(rb"\r\n(?i:content-length):[ \t]*([0-9]+)")
 _STRONG_TAG: Final = re.compile(rb"(\r\n(?i:etag):[ \t]*)\"")
 

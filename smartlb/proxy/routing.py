@@ -5,16 +5,21 @@ from collections.abc import Sequence
 from urllib.parse import unquote_to_bytes
 
 from smartlb.config.model import ClassMatch, Config, RouteMatch
+from smartlb.core.outcome import Outcome
 from smartlb.core.telemetry import NO_ROUTE
-from smartlb.proxy.http1 import HeaderBlock
+from smartlb.proxy.http1 import HeaderBlock, RequestRefused
 
 _UNCANONICAL = re.compile(rb"/\.|//|%")
 
 
 def canonical_path(target: bytes) -> bytes:
-    """The path of a target as routes see it: unescaped, without empty, ``.`` and ``..`` segments.
+    """The path of a target as routes see it: unescaped, without empty and ``.`` segments.
 
     Only matching uses it, so that no spelling of a path slips past a route; the target is forwarded as it came.
+
+    Raises:
+        RequestRefused: there is a ``..`` segment. A backend might take the path for what stands before it, where a
+            route takes it for what is left; clients resolve such segments themselves (RFC 3986 section 5.2.4).
     """
     path = target.partition(b"?")[0]
     if not _UNCANONICAL.search(path):
@@ -23,10 +28,10 @@ def canonical_path(target: bytes) -> bytes:
     segments = unquote_to_bytes(path).split(b"/")
     for segment in segments:
         if segment == b"..":
-            del kept[-1:]
-        elif segment not in (b"", b"."):
+            raise RequestRefused(Outcome.BAD_REQUEST, "the path has a .. segment")
+        if segment not in (b"", b"."):
             kept.append(segment)
-    slash = b"/" if kept and segments[-1] in (b"", b".", b"..") else b""
+    slash = b"/" if kept and segments[-1] in (b"", b".") else b""
     return b"/" + b"/".join(kept) + slash
 
 
@@ -87,22 +92,27 @@ class _ClassTest:
 class Routing:
     """The routes and request classes of a configuration, ready to be asked for every request."""
 
-    __slots__ = ("_catch_all", "_classes", "_routes")
+    __slots__ = ("_by_path", "_catch_all", "_classes", "_routes")
 
     def __init__(self, config: Config) -> None:
         self._routes = [_RouteTest(route.match) for route in config.routes]
         self._catch_all = bool(config.routes) and config.routes[0].match == RouteMatch()
+        self._by_path = any(test.prefix or test.regex for test in self._routes)
         names = [route.name for route in config.routes]
         self._classes = [
             (number, _ClassTest(entry.match, names)) for number, entry in enumerate(config.request_classes, 1)
         ]
 
     def route(self, method: bytes, target: bytes, block: HeaderBlock) -> int:
-        """The number of the first route that matches; `NO_ROUTE` where none does."""
+        """The number of the first route that matches; `NO_ROUTE` where none does.
+
+        Raises:
+            RequestRefused: see `canonical_path`, where routes go by paths.
+        """
         if self._catch_all:
             return 0
         host = host_name(block.host)
-        path = canonical_path(target)
+        path = canonical_path(target) if self._by_path else b""
         for number, test in enumerate(self._routes):
             if test.holds(method, host, path, block.headers):
                 return number

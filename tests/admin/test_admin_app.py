@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from smartlb import __version__
 from smartlb.admin.app import make_app
 from smartlb.admin.state import RouterState
+from smartlb.config.model import Admin
 from smartlb.core.outcome import Outcome
 from smartlb.core.segment import Gauge
 from smartlb.core.snapshot import Snapshot
@@ -196,3 +197,27 @@ async def test_pages_of_other_sites_cannot_drain(client: Client, state: RouterSt
     assert state.segment.eligible.tolist() == [1, 1, 1]
     own = f"http://{client.host}:{client.port}"
     assert (await client.post("/backends/web/b/drain", headers={"Origin": own})).status == 200
+
+
+@pytest.mark.parametrize("path", ["/status", "/"])
+async def test_names_of_others_do_not_lead_here(client: Client, state: RouterState, path: str) -> None:
+    named = {"Host": f"evil.example:{client.port}"}
+    response = await client.get(path, headers=named)
+    assert response.status == 421
+    assert "admin.hosts" in (await response.json())["error"]
+    evil = {**named, "Origin": f"http://evil.example:{client.port}"}
+    assert (await client.post("/backends/web/b/drain", headers=evil)).status == 421
+    assert state.segment.eligible.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:9900", "127.0.0.1", "10.1.2.3:9900", "[::1]:9900", "router.x:1"]
+)
+async def test_names_and_addresses_of_its_own_do(client: Client, state: RouterState, host: str) -> None:
+    state.config = state.config.model_copy(update={"admin": Admin(hosts=["router.x"])})
+    assert (await client.get("/status", headers={"Host": host})).status == 200
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/healthz", "/readyz"])
+async def test_scrapers_have_names_of_their_own(client: Client, path: str) -> None:
+    assert (await client.get(path, headers={"Host": "smartlb.monitoring.svc:9900"})).status == 200

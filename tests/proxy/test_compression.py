@@ -137,3 +137,15 @@ def test_every_level_gives_back_what_it_took(name: str, levels: range) -> None:
         assert encoder is not None
         sent = b"".join([*(encoder.encode(piece) for piece in pieces), encoder.end()])
         assert DECODE[name](sent) == b"".join(pieces)
+
+
+def test_vary_is_a_list_of_names() -> None:
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nvary: %s\r\ncontent-length: 5000\r\n"
+    for vary, said in (
+        (b"x-accept-encoding", False),
+        (b"accept-encoding-x", False),
+        (b"a, Accept-Encoding ,b", True),
+        (b"*", True),
+    ):
+        sent, _ = Compression(Settings()).applied(head % vary, 200, 5000, b"GET", b"gzip")
+        assert (b"\r\nvary: accept-encoding" not in sent) is said

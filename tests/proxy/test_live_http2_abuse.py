@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from h2.errors import ErrorCodes
+from h2.settings import SettingCodes
 from hyperframe.frame import (
     ContinuationFrame,
     DataFrame,
@@ -14,6 +16,7 @@ from hyperframe.frame import (
     PriorityFrame,
     RstStreamFrame,
     SettingsFrame,
+    WindowUpdateFrame,
 )
 
 from smartlb.core.outcome import Outcome
@@ -21,7 +24,7 @@ from smartlb.core.segment import Gauge
 from tests.eventually import eventually
 from tests.proxy.http2_client import Headers, Http2Client
 from tests.proxy.live import Live, LiveRouter
-from tests.proxy.origin import Link, answering
+from tests.proxy.origin import Link, answering, ok, saying
 
 TIGHT = {"http2": {"resets_per_s": 1.0, "control_frames_per_s": 2.0, "max_concurrent_streams": 10}}
 HEAD: Headers = [(b":method", b"GET"), (b":scheme", b"http"), (b":path", b"/"), (b":authority", b"a.example")]
@@ -192,3 +195,102 @@ async def test_a_client_that_pings_and_does_not_read_is_not_read_either(live: Li
         await asyncio.sleep(0.01)
     assert connection.write_paused
     assert connection.transport.get_write_buffer_size() < 5_000_000
+
+
+async def test_window_updates(live: Live) -> None:
+    router, client = await attacked(live)
+    await send(client, *[WindowUpdateFrame(0, window_increment=1)] * 5_000)
+    await assert_calmed(live, router, client)
+
+
+@pytest.mark.parametrize("kind", ["data", "reset", "update"])
+async def test_frames_on_a_stream_that_is_over(live: Live, kind: str) -> None:
+    router, client = await attacked(live)
+    number = await client.begin(b"POST", b"/", end=False)
+    over = RstStreamFrame(number, error_code=8)
+    frames = {"data": DataFrame(number, b""), "reset": over, "update": WindowUpdateFrame(number, window_increment=1)}
+    await send(client, over, *[frames[kind]] * 5_000)
+    await assert_calmed(live, router, client)
+
+
+async def test_a_response_that_is_taken_byte_by_byte(live: Live) -> None:
+    router = await live.router(await live.origin(saying(ok(bytes(60_000)))), listener=TIGHT)
+    client = await Http2Client(await live.client(router)).start()
+    client.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 0})
+    await client.flush()
+    number = await client.begin()
+    await eventually(lambda: router.worker.clients)
+    await asyncio.sleep(0.1)
+    await send(client, *[WindowUpdateFrame(number, window_increment=1)] * 5_000)
+    await eventually(lambda: router.gauge(Gauge.HTTP2_CALMED) == 1)
+
+
+async def test_honest_downloads_open_their_windows_as_they_like(live: Live) -> None:
+    router = await live.router(await live.origin(saying(ok(bytes(3_000_000)))), listener=TIGHT)
+    client = await Http2Client(await live.client(router)).start()
+    for _ in range(3):
+        assert len((await client.ask()).body) == 3_000_000
+    assert router.gauge(Gauge.HTTP2_CALMED) == 0
+
+
+async def test_the_clients_memory_of_headers_is_not_the_routers(live: Live) -> None:
+    redirect = {"name": "r", "redirect": {"to": "https://a.example{path}"}}
+    router = await live.router(await live.origin(answering), routes=[redirect])
+    client = await Http2Client(await live.client(router)).start()
+    client.h2.update_settings({SettingCodes.HEADER_TABLE_SIZE: 2**31})
+    await client.flush()
+    client.h2.decoder.max_allowed_table_size = 2**31
+    await client.ask()
+    connection: Any = next(iter(router.worker.clients))
+    for number in [await client.begin(b"GET", b"/%06d" % each + b"x" * 4000) for each in range(50)]:
+        await client.answer(number)
+    assert connection.h2.encoder.header_table._current_size <= 4_096
+
+
+@pytest.mark.parametrize("answers", ["fixed", "no route", "no backend"])
+async def test_a_request_that_is_cancelled_as_it_comes_ends_alone(live: Live, answers: str) -> None:
+    async def slow(link: Link) -> None:
+        await link.request()
+        await go.wait()
+        await link.send(ok())
+
+    go = asyncio.Event()
+    routes: dict[str, dict[str, Any]] = {
+        "fixed": {"name": "all", "respond": {"body": "hi"}},
+        "no route": {"name": "no", "match": {"path_prefix": "/none"}, "pool": "web"},
+        "no backend": {"name": "all", "pool": "web"},
+    }
+    first = {"name": "slow", "match": {"path_prefix": "/slow"}, "pool": "web"}
+    router = await live.router(await live.origin(slow), routes=[first, routes[answers]])
+    client = await Http2Client(await live.client(router)).start()
+    other = await client.begin(b"GET", b"/slow")
+    await eventually(lambda: any(router.in_flight))
+    if answers == "no backend":
+        router.set_eligible(0)
+    number = client.h2.get_next_available_stream_id()
+    client.h2.send_headers(number, HEAD, end_stream=True)
+    client.h2.reset_stream(number, ErrorCodes.CANCEL)
+    await client.flush()
+    await asyncio.sleep(0.1)
+    go.set()
+    assert (await client.answer(other)).status == 200
+    assert client.goaway is None
+
+
+async def test_a_client_that_reads_nothing_is_let_go(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("smartlb.proxy.http2.connection._PATIENCE_S", 0.2)
+    listener = {"http2": {"control_frames_per_s": 100_000.0}}
+    router = await live.router(await live.origin(answering), listener=listener)
+    client = await Http2Client(await live.client(router)).start()
+    client.client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+    await eventually(lambda: router.gauge(Gauge.HTTP2_CONNECTIONS) == 1)
+    connection: Any = next(iter(router.worker.clients))
+    pings = PingFrame(0, opaque_data=b"12345678").serialize() * 10_000
+    for _ in range(90):
+        if connection.write_paused:
+            break
+        client.client.writer.write(pings)
+        await asyncio.sleep(0.01)
+    assert connection.write_paused
+    router.sweep(ahead_s=1_000)
+    await eventually(lambda: not router.worker.clients)

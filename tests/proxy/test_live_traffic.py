@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
+from smartlb.config.traffic import Redirect
 from smartlb.core.outcome import Outcome
 from smartlb.core.telemetry import NO_BACKEND
 from tests.proxy.live import Client, Live, LiveRouter, request
-from tests.proxy.origin import Origin, ok, saying
+from tests.proxy.origin import Origin, answering, ok, saying
 
 GET = request()
 
@@ -81,9 +82,7 @@ async def test_a_body_that_nobody_reads_costs_the_connection(live: Live) -> None
         ("/api/a%20b", "/new/v1/a%20b"),
         ("/%61pi/x", "/new/v1/x"),
         ("//api//x", "/new/v1/x"),
-        ("/z/../api/x", "/new/v1/x"),
-        ("/api/../api/x", "/new/v1/x"),
-        ("/api/..%2fapi/%2e%2e/api/x", "/new/v1/x"),
+        ("/api/.%2fx", "/new/v1/x"),
         ("/api/a%0d%0ab/./c", "/new/v1/a%0D%0Ab/c"),
     ],
 )
@@ -174,3 +173,19 @@ async def test_a_split_route_without_a_backend_says_so(live: Live) -> None:
     client = await live.client(router)
     assert (await client.ask(GET)).status == 503
     assert (await router.record())["outcome"] is Outcome.NO_BACKEND
+
+
+@pytest.mark.parametrize("path", ["/admin/../x", "/admin/..%2fx", "/admin/%2e%2e/x", "/x/../admin"])
+async def test_no_path_is_one_thing_to_a_route_and_another_to_a_backend(live: Live, path: str) -> None:
+    origin = await live.origin(answering)
+    deny = {"name": "deny", "match": {"path_prefix": "/admin"}, "respond": {"status": 403}}
+    router = await live.router(origin, routes=[deny, {"name": "all", "pool": "web"}])
+    assert (await (await live.client(router)).ask(request("GET", path))).status == 400
+    assert origin.requests == []
+
+
+def test_no_redirect_leads_to_another_host_by_its_path() -> None:
+    for to in ("/{path}", "//evil.example/", "/\\evil.example"):
+        with pytest.raises(ValueError, match="not with two slashes"):
+            Redirect(to=to)
+    assert Redirect(to="/new{path}").to == "/new{path}"

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from smartlb.config.model import Config
 from smartlb.core.telemetry import NO_ROUTE
-from smartlb.proxy.http1 import parse_request
+from smartlb.proxy.http1 import RequestRefused, parse_request
 from smartlb.proxy.routing import Routing, canonical_path
 
 steady = settings(deadline=None, derandomize=True, max_examples=300)
@@ -112,20 +112,15 @@ def test_the_host_of_an_absolute_target_counts() -> None:
         # Spelled to slip past:
         (b"//api", True),
         (b"/./api", True),
-        (b"/x/../api", True),
-        (b"/../api", True),
         (b"/%61pi", True),
-        (b"/%2e%2E/api", True),
-        (b"/x/%2e./api", True),
-        (b"/x%2F..%2fapi", True),
+        (b"/%2e/api", True),
+        (b"/.%2fapi", True),
         (b"/api%2Fx", True),
         (b"/api/.", True),
-        (b"/api/..", False),
-        (b"/api/../x", False),
-        (b"/api/%2e%2e/x", False),
+        (b"/api/..x", True),
         (b"/api%3Fx", False),
         (b"/%2561pi", False),  # what is escaped twice is, to a backend, another path
-        (b"/%zz/../api", True),
+        (b"/%zz/api", False),
     ],
 )
 @pytest.mark.parametrize("prefix", ["/api", "/api/"])
@@ -138,7 +133,7 @@ def test_prefix_beyond_ascii() -> None:
     assert not takes({"path_prefix": "/é"}, b"/%E9/x")
 
 
-@pytest.mark.parametrize("target", [b"/", b"/x", b"//", b"/..", b"/?x", b"http://a.example"])
+@pytest.mark.parametrize("target", [b"/", b"/x", b"//", b"/?x", b"http://a.example"])
 def test_the_shortest_prefix_takes_everything(target: bytes) -> None:
     assert takes({"path_prefix": "/"}, target)
 
@@ -258,17 +253,15 @@ def test_request_classes() -> None:
 SEGMENTS = st.lists(
     st.binary(min_size=1, max_size=6).filter(lambda name: b"/" not in name and name not in (b".", b"..")), max_size=5
 )
-DETOURS = st.sampled_from([[], [b""], [b"."], [b"%2e"], [b"x", b".."], [b"x", b"y", b".%2E", b".."], [b"", b"%2E%2e"]])
+DETOURS = st.sampled_from([[], [b""], [b"."], [b"%2e"], [b".", b"", b"%2E"]])
 
 
 @steady
 @given(SEGMENTS, st.booleans(), st.data())
 def test_every_spelling_of_a_path_is_the_same_path(segments: list[bytes], slash: bool, data: st.DataObject) -> None:
     spelled = b""
-    for at, segment in enumerate(segments):
+    for segment in segments:
         detour = data.draw(DETOURS)
-        if at and detour == [b"", b"%2E%2e"]:
-            detour = []  # only the root has nothing above it
         named = b"".join(
             b"%%%02x" % byte if data.draw(st.booleans()) else quote_from_bytes(bytes([byte])).encode()
             for byte in segment
@@ -288,12 +281,30 @@ def test_plain_paths_are_themselves(target: bytes) -> None:
     ("target", "path"),
     [
         (b"/a/.", b"/a/"),
-        (b"/a/b/..", b"/a/"),
-        (b"/a/..", b"/"),
         (b"//", b"/"),
-        (b"/..", b"/"),
         (b"/.a/..b", b"/.a/..b"),
     ],
 )
 def test_paths_that_end_in_dots(target: bytes, path: bytes) -> None:
     assert canonical_path(target) == path
+
+
+CLIMBING = [
+    b"/..",
+    b"/a/..",
+    b"/a/../b",
+    b"/api/%2e%2E/x",
+    b"/api/.%2e/x",
+    b"/api/..%2fx",
+    b"/x%2F..%2fapi?q",
+    b"/%zz/../a",
+]
+
+
+@pytest.mark.parametrize("target", CLIMBING)
+def test_paths_that_climb_are_refused(target: bytes) -> None:
+    by_path, by_host = routing({"path_prefix": "/api"}, {}), routing({"host": "other.example"}, {})
+    with pytest.raises(RequestRefused, match=r"the path has a \.\. segment"):
+        taken(by_path, target)
+    assert taken(by_host, target) == 1, "which no route could take for another path"
+    assert taken(routing({}, {"path_prefix": "/api"}), target) == 0

@@ -3,6 +3,8 @@
 import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
@@ -10,6 +12,7 @@ from h2.errors import ErrorCodes
 from h2.events import (
     ConnectionTerminated,
     InformationalResponseReceived,
+    RemoteSettingsChanged,
     ResponseReceived,
     StreamReset,
     TrailersReceived,
@@ -34,6 +37,11 @@ _MOST_STREAMS: Final = 100
 _TRUSTED: Final = 100_000.0
 """Control frames and resets each second: backends are not suspected of floods."""
 
+_SILENT_S: Final = 0.5
+"""A backend that says nothing for so long while a request waits may be gone."""
+
+_PING: Final = b"smartlb?"
+
 _FAILED: Final[Mapping[bytes, int]] = {b"2": 500, b"4": 504, b"12": 501, b"13": 500, b"14": 503, b"15": 500}
 """gRPC's codes that are a failure of the server, as statuses, by Envoy's `grpcToHttpStatus`
 (source/common/grpc/status.cc)."""
@@ -45,6 +53,7 @@ class RequestStream(Stream):
     def __init__(self, connection: "Http2BackendConnection") -> None:
         super().__init__(connection)
         self.method = b""
+        self._began_s = inf
 
     def begin(self, raw: bytes) -> int | None:
         """Send the head of a request."""
@@ -59,9 +68,16 @@ class RequestStream(Stream):
             asyncio.get_running_loop().call_soon(self.protocol.connection_lost, None)
             return None
         connection.streams[self.number] = self
-        self.head_sent(complete=length == 0)
         connection.h2.send_headers(self.number, headers, end_stream=length == 0)
+        self.head_sent(complete=length == 0)
+        self._began_s = monotonic()
         return length
+
+    def abort(self) -> None:
+        """The answer is not wanted any more, or has taken too long."""
+        if not self.is_closing():
+            cast(Http2BackendConnection, self._connection).doubt(self._began_s)
+        super().abort()
 
 
 class Http2BackendConnection(Connection):
@@ -86,13 +102,55 @@ class Http2BackendConnection(Connection):
         self.scheme = scheme
         self.going_away = False
         self.idle_since_s = monotonic()
+        self._ready = asyncio.Event()
         self._used = False
+        self._doubted = False
+        self._heard_s = 0.0
 
     @property
     def has_room(self) -> bool:
         """Whether it takes one more request."""
         most = min(self.h2.remote_settings.max_concurrent_streams, _MOST_STREAMS)
-        return not self.closed and not self.going_away and len(self.streams) < most
+        return not (self.closed or self.going_away or self._doubted) and len(self.streams) < most
+
+    def data_received(self, data: bytes) -> None:
+        """Take in frames, whichever they are: the backend is there."""
+        self._heard_s = monotonic()
+        self._doubted = False
+        super().data_received(data)
+
+    def pause_writing(self) -> None:
+        """The backend takes nothing more for now.
+
+        What it sends is read all the same: one that does likewise would wait for the router, and the router for it.
+        """
+        self.write_paused = True
+
+    def doubt(self, since_s: float) -> None:
+        """A request that was sent then is given up: where nothing at all has come since, ask whether anybody is there.
+
+        Until then other requests go elsewhere, as HTTP/1.1's do, whose connection would be closed.
+        """
+        if self._heard_s < since_s < monotonic() - _SILENT_S and not self.closed:
+            self._doubted = True
+            self.h2.ping(_PING)
+            self.flush_soon()
+
+    async def ready(self, within_s: float) -> bool:
+        """Wait until the backend has said how many requests it takes; False where it does not, or goes."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._ready.wait()
+        return self._ready.is_set() and not self.closed
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is gone."""
+        super().connection_lost(exc)
+        self._ready.set()
+
+    def _on_settings(self, event: RemoteSettingsChanged) -> None:
+        super()._on_settings(event)
+        self._ready.set()
 
     def open(self, pool: "Pool", position: int) -> BackendConnection:
         """What stands for a connection to the backend, for one exchange."""
@@ -164,6 +222,7 @@ class Http2BackendConnection(Connection):
 
     _HANDLERS: ClassVar = {
         **Connection._HANDLERS,
+        RemoteSettingsChanged: _on_settings,
         ResponseReceived: _on_response,
         InformationalResponseReceived: _on_response,
         TrailersReceived: _on_trailers,
@@ -186,6 +245,7 @@ class Http2Backends:
         self._scheme = b"https" if tls else b"http"
         self._open: list[list[Http2BackendConnection]] = [[] for _ in range(size)]
         self._waiting: list[deque[Connecting]] = [deque() for _ in range(size)]
+        self._beginning: set[asyncio.Task[None]] = set()
 
     def connection(self, position: int) -> BackendConnection | None:
         """A place on a connection that is open; None where there is none."""
@@ -202,14 +262,24 @@ class Http2Backends:
             self._pool.connect(position, _Arrival(self, position), lambda: Http2BackendConnection(self._scheme))
 
     def arrived(self, position: int, connection: Http2BackendConnection) -> None:
-        """A connection is there."""
-        waiting, self._waiting[position] = self._waiting[position], deque()
+        """A connection is there; it is used once the backend has said how many requests it takes."""
         tls = connection.transport.get_extra_info("ssl_object")
         if tls is not None and tls.selected_alpn_protocol() != HTTP2:
             connection.end(ErrorCodes.NO_ERROR)
             self._pool.complain(position, "it does not offer HTTP/2 (ALPN h2)")
-            _fail(waiting, Outcome.CONNECT_FAILED)
+            self.failed(position, Outcome.CONNECT_FAILED)
             return
+        beginning = asyncio.create_task(self._begin(position, connection))
+        self._beginning.add(beginning)
+        beginning.add_done_callback(self._beginning.discard)
+
+    async def _begin(self, position: int, connection: Http2BackendConnection) -> None:
+        if not await connection.ready(self._pool.settings.timeouts.connect_s):
+            connection.end(ErrorCodes.SETTINGS_TIMEOUT)
+            self._pool.complain(position, "it does not begin to speak HTTP/2")
+            self.failed(position, Outcome.CONNECT_FAILED)
+            return
+        waiting, self._waiting[position] = self._waiting[position], deque()
         self._open[position] = [each for each in self._open[position] if not each.closed]
         self._open[position].append(connection)
         while waiting and connection.has_room:

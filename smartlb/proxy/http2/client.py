@@ -55,9 +55,9 @@ class ResponseStream(Stream):
         """Send the head of a response, or an interim one."""
         status, (headers, length) = response_to_http2(raw, self._method)
         final = status >= 200
+        self._connection.h2.send_headers(self.number, headers, end_stream=final and length == 0)
         if final:
             self.head_sent(complete=length == 0)
-        self._connection.h2.send_headers(self.number, headers, end_stream=final and length == 0)
         return length if final else None
 
 

@@ -17,6 +17,7 @@ from h2.events import (
     PingReceived,
     PriorityUpdated,
     RemoteSettingsChanged,
+    ResponseReceived,
     StreamEnded,
     StreamReset,
     TrailersReceived,
@@ -25,7 +26,15 @@ from h2.events import (
 )
 from h2.exceptions import InvalidBodyLengthError, ProtocolError, StreamClosedError
 from h2.settings import SettingCodes, Settings
-from hyperframe.frame import DataFrame, Frame, GoAwayFrame
+from hyperframe.frame import (
+    DataFrame,
+    Frame,
+    GoAwayFrame,
+    HeadersFrame,
+    RstStreamFrame,
+    SettingsFrame,
+    WindowUpdateFrame,
+)
 
 from smartlb.proxy.http2.allowance import Allowance
 from smartlb.proxy.http2.heads import Malformed, trailers_from_http2
@@ -43,6 +52,34 @@ _WRONG_LENGTH: Final = "its body is not as long as its content-length says"
 
 _INITIAL_WINDOW: Final = 65_535
 """RFC 9113 section 6.9.2."""
+
+
+_LARGEST_TABLE: Final = 4_096
+"""What HPACK may remember of the headers that are sent; a peer that allows more would have its memory here."""
+
+_UPDATES_EARNED: Final = 10
+"""Window updates that a peer may send for each DATA frame that it gets; Envoy has as many
+(`max_inbound_window_update_frames_per_data_frame_sent`)."""
+
+_MOST_UPDATES: Final = 1_000
+"""So many of them are kept for later."""
+
+_WORTH_A_FRAME: Final = 256
+"""Bytes from which on a DATA frame earns them: a peer that opens its window byte by byte has a frame for each."""
+
+_PATIENCE_S: Final = 75.0
+"""How long a peer may take to read what is left when the connection has ended."""
+
+_FAREWELL_S: Final = 2.0
+"""The same of a peer that has broken the protocol, or done too much."""
+
+
+class Unheeded(Event):
+    """A frame of which nothing comes, as its stream is over."""
+
+
+class UnheededUpdate(Event):
+    """A window update of which nothing comes, likewise."""
 
 
 class BodyLengthWrong(Event):
@@ -74,6 +111,30 @@ class GracefulH2Connection(H2Connection):
         event = ConnectionTerminated()
         event.error_code, event.last_stream_id = frame.error_code, frame.last_stream_id
         return [], [event]
+
+    def _receive_settings_frame(self, frame: SettingsFrame) -> tuple[list[Frame], list[Event]]:
+        # RFC 7541 section 4.2: an encoder need not use all that it is allowed.
+        if (size := frame.settings.get(SettingCodes.HEADER_TABLE_SIZE, 0)) > _LARGEST_TABLE:
+            frame.settings[SettingCodes.HEADER_TABLE_SIZE] = min(size, _LARGEST_TABLE)
+        return super()._receive_settings_frame(frame)
+
+    def _receive_frame(self, frame: Frame) -> list[Event]:
+        events = super()._receive_frame(frame)
+        if not events:
+            if isinstance(frame, DataFrame | RstStreamFrame):
+                return [Unheeded()]
+            if isinstance(frame, WindowUpdateFrame):
+                return [UnheededUpdate()]
+        return events
+
+    def _receive_headers_frame(self, frame: HeadersFrame) -> tuple[list[Frame], list[Event]]:
+        frames, events = super()._receive_headers_frame(frame)
+        if any(
+            isinstance(event, ResponseReceived) and (b":status", b"304") in (event.headers or ()) for event in events
+        ):
+            # RFC 9110 section 8.6: its content-length is that of the response to a GET, and no body comes.
+            self.streams[frame.stream_id]._expected_content_length = 0
+        return frames, events
 
     def receive_data(self, data: Any) -> list[Event]:
         """h2's, but nothing of a message that `data` shows to have the wrong length: nobody should begin with it."""
@@ -141,6 +202,7 @@ class Connection(asyncio.Protocol):
         self._control_frames = control_frames
         self._resets = resets
         self._window_taken = 0
+        self._updates_left = 0
         self._flushing = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -197,7 +259,7 @@ class Connection(asyncio.Protocol):
         log.debug("an HTTP/2 connection ends: %s", reason)
         if code is not None:
             self.h2.close_connection(code)
-        self._close()
+        self._close(_FAREWELL_S)
 
     def calm(self) -> None:
         """The peer does too often what it may do now and then."""
@@ -207,12 +269,14 @@ class Connection(asyncio.Protocol):
         """Say why, and close; streams that are open are lost."""
         if not self.closed:
             self.h2.close_connection(code)
-            self._close()
+            self._close(_PATIENCE_S if code == ErrorCodes.NO_ERROR else _FAREWELL_S)
 
-    def _close(self) -> None:
+    def _close(self, patience_s: float) -> None:
         self.closed = True
         self.flush()
         self.transport.close()
+        # Which waits until all has been sent; a peer that reads nothing would keep the connection for ever.
+        asyncio.get_running_loop().call_later(patience_s, self.transport.abort)
         for stream in list(self.streams.values()):
             stream.lost()
 
@@ -242,6 +306,11 @@ class Connection(asyncio.Protocol):
             with suppress(StreamClosedError):
                 self.h2.reset_stream(number, code)
                 self.flush_soon()
+
+    def data_sent(self, size: int, *, last: bool) -> None:
+        """A DATA frame has been sent, for which the peer may open its windows again."""
+        if last or size >= _WORTH_A_FRAME:
+            self._updates_left = _UPDATES_EARNED + min(self._updates_left, _MOST_UPDATES)
 
     def forget(self, stream: Stream) -> None:
         """A stream is over."""
@@ -310,7 +379,18 @@ class Connection(asyncio.Protocol):
             stream.lost()
         self._allow(self._resets)
 
+    def _allow_update(self) -> bool:
+        if self._updates_left:
+            self._updates_left -= 1
+            return True
+        return self._allow(self._control_frames)
+
+    def _on_unheeded_update(self, _event: UnheededUpdate) -> None:
+        self._allow_update()
+
     def _on_window(self, event: WindowUpdated) -> None:
+        if not self._allow_update():
+            return
         if not event.stream_id:
             self._pump_all()
         elif (stream := self.streams.get(event.stream_id)) is not None:
@@ -326,6 +406,8 @@ class Connection(asyncio.Protocol):
     _HANDLERS: ClassVar[dict[type[Event], Callable[[Any, Any], None]]] = {
         DataReceived: _on_data,
         BodyLengthWrong: _on_wrong_length,
+        Unheeded: _on_control,
+        UnheededUpdate: _on_unheeded_update,
         TrailersReceived: _on_trailers,
         StreamEnded: _on_end,
         StreamReset: _on_reset,

@@ -102,7 +102,10 @@ class Stream(asyncio.Transport):
             if end < 4:
                 self._head = data
                 return b""
-            self._left = self.begin(data[:end])
+            try:
+                self._left = self.begin(data[:end])
+            except StreamClosedError:
+                return b""  # by a frame of the peer that is yet to be handled here
             data = data[end:]
         self._head = b""
         if self._left == CHUNKED:
@@ -133,6 +136,7 @@ class Stream(asyncio.Transport):
                 break
             last = self._written and size == len(self._unsent) and not self._trailers
             h2.send_data(self.number, bytes(self._unsent[:size]), end_stream=last)
+            connection.data_sent(size, last=last)
             del self._unsent[:size]
             self._sent = last
         if self._written and not self._unsent and not self._sent:
