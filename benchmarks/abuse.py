@@ -189,6 +189,7 @@ def table(rows: Sequence[dict[str, Any]]) -> list[str]:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.abuse", description="Abusive clients, and the others.")
     parser.add_argument("--json", type=Path, metavar="OUT", help="also write the figures to this file")
+    parser.add_argument("--workers", type=whole_number(1), default=2, help="of the router (default: %(default)d)")
     parser.add_argument("--rounds", type=whole_number(1), default=2, help="of every abuse (default: %(default)d)")
     parser.add_argument(
         "--seconds", type=number(1, 60), default=3.0, help="of normal load each time (default: %(default)g)"
@@ -281,7 +282,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     longest_s = 60 + 2 * chosen.rounds * len(chosen.only) * (3 * chosen.seconds + 40)
     try:
         limits = {"connections_per_client": PER_CLIENT, "body_bytes": BODY_BYTES}
-        with site(longest_s, backends=2, calm=True, limits=limits) as on, _nginx(on) as others:
+        with site(longest_s, backends=2, workers=chosen.workers, calm=True, limits=limits) as on, _nginx(on) as others:
             rows = measure(on, others, chosen.only, chosen.rounds, chosen.seconds, say)
     except BenchmarkError as error:
         say(str(error))

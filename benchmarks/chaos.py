@@ -393,7 +393,7 @@ def _times(middle: float, most: float | None) -> str:
 
 def memory_table(found: dict[str, Growth]) -> list[str]:
     """The processes' memory as a table of Markdown."""
-    lines = ["| processes | RSS at the start, MB | at the end | at most |", "|---|---|---|---|"]
+    lines = ["| processes | memory at the start, MB | at the end | at most |", "|---|---|---|---|"]
     return lines + [
         f"| {role} | {one.start_mb:.0f} | {one.end_mb:.0f} | {one.peak_mb:.0f} |" for role, one in found.items()
     ]

@@ -263,7 +263,8 @@ class Traffic:
     def finished(self, request: Request, result: str) -> None:
         """Account for a request."""
         request.ended_s, request.result = monotonic(), result
-        self.counts[result] = self.counts.get(result, 0) + 1
+        counted = result if result in (OK, GIVEN_UP) else f"{result} for a {request.kind.name}"
+        self.counts[counted] = self.counts.get(counted, 0) + 1
         if self.keep_requests:
             self.requests.append(request)
 
