@@ -475,15 +475,15 @@ class ClientConnection(asyncio.Protocol):
         self.transport.set_protocol(protocol)
         return early
 
-    def abort_exchange(self, *, until_close: bool) -> None:
+    def abort_exchange(self, *, at_once: bool) -> None:
         """The response broke off: the client must not take it for complete.
 
         Args:
-            until_close: whether the end of the connection is the end of the response; only a reset tells the
-                difference then. Otherwise the client gets what it has been sent, responses before this one above all.
+            at_once: whether by a reset, which also takes from the client what it has not read yet, responses before
+                this one too. Nothing else tells that a response is not whole whose end is that of the connection.
         """
         self.exchange = None
-        if until_close:
+        if at_once:
             self._closing = True
             reset(self.transport)
         else:

@@ -317,7 +317,7 @@ class Exchange:
         self._settle(outcome, self._status if self.response_started else status_of(outcome), monotonic())
         if self.response_started:
             self._over = True
-            self.client.abort_exchange(until_close=self._until_close)
+            self.client.abort_exchange(at_once=self._until_close)
         else:
             self._answer(outcome, reason)
 
@@ -509,7 +509,7 @@ class Exchange:
         started = self.response_started
         self._abandon(outcome, self._status if started else status_of(outcome))
         if started:
-            self.client.abort_exchange(until_close=self._until_close)
+            self.client.abort_exchange(at_once=True)
         else:
             self.client.answer(outcome, reason, keep_alive=False)
 

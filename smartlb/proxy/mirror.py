@@ -73,7 +73,7 @@ class Shadow:
         """The response has come, and is gone."""
         self._mirror.forget(self)
 
-    def abort_exchange(self, *, until_close: bool) -> None:  # noqa: ARG002
+    def abort_exchange(self, *, at_once: bool) -> None:  # noqa: ARG002
         """Half of it has."""
         self._mirror.forget(self)
 

@@ -61,5 +61,5 @@ class Requester(Protocol):
     def exchange_over(self, keep_alive: bool, now_s: float) -> None:
         """The response has been written whole."""
 
-    def abort_exchange(self, *, until_close: bool) -> None:
+    def abort_exchange(self, *, at_once: bool) -> None:
         """The response broke off."""
