@@ -31,7 +31,7 @@ from smartlb.arguments import number, whole_number
 FLAT_MB_PER_HOUR = 5.0
 """What counts as flat."""
 
-LEAST_S = 600.0
+LEAST_S = 1_800.0
 """Below this a slope says nothing: caches still fill, and the heap wanders."""
 
 _SAMPLES = 400
