@@ -36,6 +36,8 @@ class Handover:
         recall_fd: such a file of the learner before, to begin from; -1 for none.
         membership_fd: an unlinked file with the backends that discovery found, see `smartlb.config.membership`; -1
             where no pool has discovery.
+        secrets_fd: an unlinked file with the secrets that sign cookies, by pool, as JSON, which a replaced worker needs
+            like the first one; -1 where no pool has any.
         supervisor: process id of the supervisor, which makes the handover.
     """
 
@@ -48,14 +50,15 @@ class Handover:
     memory_fd: int = -1
     recall_fd: int = -1
     membership_fd: int = -1
+    secrets_fd: int = -1
     supervisor: int = field(default_factory=os.getpid)
 
     @property
     def fds(self) -> tuple[int, ...]:
         """All descriptors that the process must inherit."""
         listening = (fd for fds in self.listen_fds for fd in fds)
-        own = (self.config_fd, self.segment_fd, self.access_log_fd, self.memory_fd, self.recall_fd, self.membership_fd)
-        every = (*listening, *own)
+        own = (self.config_fd, self.segment_fd, self.access_log_fd, self.membership_fd, self.secrets_fd)
+        every = (*listening, *own, self.memory_fd, self.recall_fd)
         return tuple(fd for fd in every if fd >= 0)
 
     def to_argument(self) -> str:
@@ -74,6 +77,13 @@ class Handover:
         """The configuration."""
         size = os.fstat(self.config_fd).st_size
         return Config.model_validate_json(os.pread(self.config_fd, size, 0))
+
+    def secrets(self) -> dict[str, bytes]:
+        """The secrets that sign cookies, by pool."""
+        if self.secrets_fd < 0:
+            return {}
+        text = os.pread(self.secrets_fd, os.fstat(self.secrets_fd).st_size, 0)
+        return {pool: bytes.fromhex(secret) for pool, secret in json.loads(text).items()}
 
     def segment(self, config: Config, numbering: Numbering) -> Segment:
         """The shared memory, mapped."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from time import monotonic, monotonic_ns
 from typing import Any
 
+import numpy as np
 import uvloop
 from aiohttp import web
 
@@ -21,6 +22,7 @@ from smartlb.admin.access_logs import AccessLogs
 from smartlb.admin.app import make_app
 from smartlb.admin.state import NotReloaded, ProcessStatus, RouterState
 from smartlb.admin.traffic import Traffic
+from smartlb.config.affinity_secret import NoSecret
 from smartlb.config.commands import about_files
 from smartlb.config.load import load
 from smartlb.config.model import Backend, Config
@@ -35,7 +37,6 @@ from smartlb.control.sockets import CannotListen, Place, adopt, bind, close_all,
 from smartlb.control.successor import NotSucceeded, Successor
 from smartlb.control.systemd import notify, take_inherited
 from smartlb.process import set_up_logging
-from smartlb.proxy.affinity_secret import NoSecret, secret_of
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +73,6 @@ class Supervisor:
     """
 
     def __init__(self, config: Config, file: Path, inherited: Iterable[tuple[str, int]] = ()) -> None:
-        _look_for_secrets(config)
         self._file = file
         self._estate, sockets = Estate.of(inherited)
         admin_name = ADMIN + given_name(config.admin.bind)
@@ -115,6 +115,7 @@ class Supervisor:
             draining=self._draining,
             reload=self.reload,
             discovery=self._discovery,
+            handing_over=estate.ready_fd >= 0,  # until the process before knows that this one serves
         )
         self._stop = asyncio.Event()
         self._superseded = False
@@ -203,6 +204,7 @@ class Supervisor:
             unfinished.write_text(json.dumps(content))
             unfinished.replace(ready_file)
         notify("READY=1", f"STATUS=listening on {', '.join(listeners)}")
+        self._state.handing_over = False
         self._estate.say_ready()
 
     async def _stop_all(self) -> None:
@@ -273,7 +275,6 @@ class Supervisor:
         remarks = await asyncio.to_thread(lambda: list(about_files(str(self._file), config)))
         if unusable := [remark.text for remark in remarks if remark.level >= logging.CRITICAL]:
             raise NotReady("\n".join(unusable))
-        _look_for_secrets(config)
         if (config.user, config.group) != (self._present.config.user, self._present.config.group):
             raise NotReady("`user` and `group` cannot change without a restart")
         with contextlib.ExitStack() as undo:
@@ -323,22 +324,28 @@ class Supervisor:
         Where it does not come to that, this process goes on as before, and the log says why.
         """
         async with self._reloading:
+            if self._stop.is_set():
+                return  # by an upgrade before this one, say
+            # What is changed from here on would be lost: the new process begins with what there is now.
+            self._state.handing_over = True
             log.info("upgrade: starting %s", " ".join(sys.orig_argv))
-            estate = Estate(await self._present.memory(), self._drained(), self._discovery.found())
-            sockets = [
-                *((given_name(each.place.bind), own.fileno()) for each in self._listening for own in each.sockets),
-                (ADMIN + given_name(self._present.config.admin.bind), self._admin_socket.fileno()),
-            ]
             try:
+                estate = Estate(await self._present.memory(), self._drained(), self._discovery.found())
+                sockets = [
+                    *((given_name(each.place.bind), own.fileno()) for each in self._listening for own in each.sockets),
+                    (ADMIN + given_name(self._present.config.admin.bind), self._admin_socket.fileno()),
+                ]
                 with estate.left() as given:
                     successor = Successor([*sockets, *given])
                 await successor.serves(_SUCCEEDS_WITHIN_S, self._stop.is_set)
+                self._superseded = True
             except (OSError, NotSucceeded) as error:
                 log.error("upgrade failed, this process goes on: %s", error)
                 return
+            finally:
+                self._state.handing_over = self._superseded
             log.info("upgrade: process %d serves, this one drains", successor.pid)
             notify(f"MAINPID={successor.pid}")
-            self._superseded = True
             self._stop.set()
 
     def _drained(self) -> list[tuple[str, str]]:
@@ -435,10 +442,15 @@ class Supervisor:
     def _count(self, generation: Generation, now_s: float) -> None:
         """Take in what a generation's workers have recorded."""
         records, present = generation.records(), self._present
+        telling = records
         if generation is not present and len(records):
-            records = Renumbering(generation.numbering, present.numbering).records(records)
+            places = Renumbering(generation.numbering, present.numbering)
+            # What a backend's name did at another address says nothing of the one that has the name now.
+            telling = places.records(records[np.isin(records["backend"], [old for old, _ in places.servers])])
+            self._traffic.add_outcomes(places.left_out(records))
+            records = places.records(records)
         self._traffic.add(records, now_s)
-        for ejected in present.ejector.observe(records, now_s):
+        for ejected in present.ejector.observe(telling, now_s):
             present.eligibility.set_ejected(ejected.index, True, ejected.reason)
             member = present.numbering.backends[ejected.index]
             log.warning("pool %s: backend %s ejected: %s", member.pool, member.settings.label, ejected.reason)
@@ -468,13 +480,6 @@ class Supervisor:
         if present.learner is not None and self._state.learner is not None:
             hung_after_s = _HUNG_AFTER_S + 10 * present.config.learner.interval_s
             _look_after(present.learner, self._state.learner, segment.snapshot.published_s, hung_after_s, now_s)
-
-
-def _look_for_secrets(config: Config) -> None:
-    """Better said once here than by each worker at each start."""
-    for name, pool in config.pools.items():
-        if pool.affinity is not None and pool.affinity.kind == "cookie":
-            secret_of(name, pool.affinity)
 
 
 def _places(config: Config) -> list[Place]:

@@ -4,6 +4,7 @@ import json
 import logging
 import marshal
 import math
+import os
 import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -44,7 +45,8 @@ class AccessLog:
     Args:
         path: file to append to; ``-`` is standard output.
         numbering: of the configuration of the workers, unless a batch comes with another.
-        monotonic_to_unix_s: what to add to a monotonic time to get seconds since 1970.
+        monotonic_to_unix_s: gives what to add to a monotonic time to get seconds since 1970, which changes when the
+            clock is set.
         clock: monotonic; for the complaints only.
 
     Raises:
@@ -58,7 +60,7 @@ class AccessLog:
         self,
         path: str,
         numbering: Numbering,
-        monotonic_to_unix_s: float,
+        monotonic_to_unix_s: Callable[[], float],
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self.written = 0
@@ -115,7 +117,10 @@ class AccessLog:
     def _open(self) -> FileIO:
         if self._path == "-":
             return FileIO(_STANDARD_OUTPUT, "w", closefd=False)
-        return FileIO(self._path, "a")
+        # Opening a pipe that nobody reads would wait for ever, and the supervisor with it.
+        file = FileIO(self._path, "a", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK, 0o666))
+        os.set_blocking(file.fileno(), True)
+        return file
 
     def _reopen(self) -> None:
         try:
@@ -129,7 +134,8 @@ class AccessLog:
 
     def _write(self, payload: bytes, numbering: Numbering) -> None:
         try:
-            lines = [_line(entry, numbering, self._offset_s) for entry in marshal.loads(payload)]
+            offset_s = self._offset_s()
+            lines = [_line(entry, numbering, offset_s) for entry in marshal.loads(payload)]
         except Exception as error:  # whatever a batch holds, the next ones are written
             self._lost += _count(payload)
             self._complain("got a batch that it cannot read", error)

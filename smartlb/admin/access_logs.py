@@ -29,7 +29,7 @@ class AccessLogs:
         if present is not None and settings == present.config.access_log:
             self._logs[generation] = self._logs[present]
         else:
-            self._logs[generation] = AccessLog(settings.path, generation.numbering, time() - monotonic())
+            self._logs[generation] = AccessLog(settings.path, generation.numbering, lambda: time() - monotonic())
 
     def of(self, generation: Generation) -> AccessLog | None:
         """A generation's log; None where it keeps none."""

@@ -77,6 +77,9 @@ async def _refuse_other_sites(request: web.Request, handler: Handler) -> web.Str
     if request.method in ("POST", "DELETE") and origin is not None and origin.partition("://")[2] != request.host:
         error = f"requests from pages of {origin} are refused; use a page of {request.host} or no browser"
         return web.json_response({"error": error}, status=403)
+    if request.app[STATE].handing_over and request.method in ("POST", "DELETE"):
+        error = "an upgrade is under way, and this process's changes would be lost with it; ask again in a moment"
+        return web.json_response({"error": error}, status=503, headers={"Retry-After": "1", "Connection": "close"})
     return await handler(request)
 
 
@@ -184,7 +187,7 @@ async def _remove(request: web.Request) -> web.Response:
     name = request.match_info["name"]
     return _change_members(
         request,
-        lambda discovery, pool, _static: discovery.remove(pool, name),
+        lambda discovery, pool, static: discovery.remove(pool, name, static),
         {"backend": name, "leaving": True},
         status=200,
     )

@@ -60,6 +60,7 @@ class RouterState:
         draining: earlier generations whose last requests are under way.
         reload_failed: whether the last reload was refused.
         discovery: finds the backends of pools that have `discovery`.
+        handing_over: whether another process is taking over, to which changes made here would be unknown.
     """
 
     config: Config
@@ -80,6 +81,7 @@ class RouterState:
     draining: list[Generation] = field(default_factory=list)
     reload_failed: bool = False
     discovery: Discovery | None = None
+    handing_over: bool = False
     _snapshot: tuple[Segment, Snapshot] | None = field(default=None, init=False, repr=False)
 
     def snapshot(self) -> Snapshot | None:

@@ -88,6 +88,10 @@ class Traffic:
         self.dropped += dropped
         self._add_reached(records[backend < self._backends], now_s)
 
+    def add_outcomes(self, records: Records) -> None:
+        """Add what is counted of requests at backends that are gone: how they ended."""
+        np.add.at(self.outcomes, records["outcome"], 1)
+
     def _add_reached(self, records: Records, now_s: float) -> None:
         backend: npt.NDArray[np.intp] = records["backend"].astype(np.intp)
         failed = failures(records)

@@ -1,5 +1,6 @@
 """How a pool finds its backends while the router runs."""
 
+from ipaddress import ip_address
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -29,6 +30,8 @@ class DnsDiscovery(Section):
     def _coherent(self) -> "DnsDiscovery":
         if self.name.startswith(("*.", "[")):
             raise ValueError("`name` must be a name that can be resolved, without `*` or an address")
+        if len(self.name) > 253 or any(len(label) > 63 for label in self.name.split(".")):
+            raise ValueError("expected a name of at most 253 characters whose parts have at most 63")
         if self.record == "a" and self.port is None:
             raise ValueError("A and AAAA records have no ports: give `port`, or `record: srv`")
         if self.record == "srv" and self.port is not None:
@@ -41,8 +44,11 @@ class DnsDiscovery(Section):
 
 
 def _is_ip(address: str) -> bool:
-    host = address.rpartition(":")[0]
-    return host.startswith("[") or all(part.isdigit() for part in host.split("."))
+    try:
+        ip_address(address.rpartition(":")[0].strip("[]"))
+    except ValueError:
+        return False
+    return True
 
 
 class FileDiscovery(Section):

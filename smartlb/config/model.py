@@ -705,6 +705,13 @@ class Admin(Section):
         "that no page in an operator's browser gets here by its own name; metrics, health and readiness are for all.",
     )
 
+    @model_validator(mode="after")
+    def _whole_names(self) -> "Admin":
+        for name in self.hosts:
+            if name.startswith("*."):
+                raise ValueError(f"`hosts` are compared as a whole, so write out the names that {name} stands for")
+        return self
+
 
 class AccessLog(Section):
     """One JSON object per request and line."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -131,8 +132,7 @@ class Renumbering:
 
         A class that is gone becomes the default one, a route that is gone becomes none.
         """
-        # The numbers of what there is none of lie beyond all others, and stay.
-        backend = np.append(self.backends, NO_BACKEND)[np.minimum(records["backend"], len(self.backends))]
+        backend = self._backend_of(records)
         kept = backend != GONE
         records = records[kept]
         records["backend"] = backend[kept]
@@ -141,6 +141,15 @@ class Renumbering:
         request_class = np.append(self.classes, GONE)[np.minimum(records["request_class"], len(self.classes))]
         records["request_class"] = np.maximum(request_class, 0)
         return records
+
+    def left_out(self, records: Records) -> Records:
+        """Those of what was at a backend that is gone, with the old numbers."""
+        gone: Records = records[self._backend_of(records) == GONE]
+        return gone
+
+    def _backend_of(self, records: Records) -> Any:
+        # The numbers of what there is none of lie beyond all others, and stay.
+        return np.append(self.backends, NO_BACKEND)[np.minimum(records["backend"], len(self.backends))]
 
 
 def _key(member: Member) -> tuple[str, str] | None:

@@ -35,7 +35,10 @@ def contradictions(data: dict[str, Any]) -> Iterator[Finding]:
             yield from _repeated("backend", _backends(pools, name))
             yield from _without_backends(pools, name)
     yield from _unknown("route", _class_routes(data), [name for _, name in routes] or ["all"])
-    yield from _repeated("route", [*routes, *_listener_labels(data)])
+    default: list[Named] = []
+    if isinstance(pools, dict) and data.get("routes", []) == [] and pool_for_requests(data):
+        default = [(("pools",), "all")]
+    yield from _repeated("route", [*routes, *default, *_listener_labels(data)])
     yield from _repeated("request class", classes)
     for location, name in classes:
         if name == DEFAULT_CLASS:

@@ -5,6 +5,7 @@ accept from the same sockets, takes over what is known of backends, and the old 
 """
 
 import asyncio
+import json
 import logging
 import os
 import signal
@@ -17,6 +18,7 @@ from time import monotonic
 
 import numpy as np
 
+from smartlb.config.affinity_secret import secrets_of
 from smartlb.config.model import Config
 from smartlb.config.numbering import Member, Numbering, Renumbering
 from smartlb.control import memory
@@ -59,6 +61,9 @@ class Generation:
             the generation.
         found: the backends that discovery has found so far.
 
+    Raises:
+        NoSecret: a pool's secret for affinity is not to be had.
+
     Attributes:
         config, numbering: what it runs.
         segment: the memory that its processes share.
@@ -71,6 +76,7 @@ class Generation:
     def __init__(
         self, config: Config, listening: Sequence[Listening], recall_fd: int = -1, found: Found | None = None
     ) -> None:
+        secrets = secrets_of(config)
         self.config = config
         self.numbering = numbering = Numbering(config)
         layout = layout_of(config, numbering, _RING_CAPACITY)
@@ -79,6 +85,9 @@ class Generation:
         self.segment = segment = handover.segment(config, numbering)
         if any(pool.discovery is not None for pool in config.pools.values()):
             handover = replace(handover, membership_fd=unlinked_file())
+        if secrets:
+            text = json.dumps({pool: secret.hex() for pool, secret in secrets.items()})
+            handover = replace(handover, secrets_fd=unlinked_file(text.encode()))
         self.membership = Membership(config, numbering, segment, handover.membership_fd)
         if self.membership.want(found or {}):
             self.membership.publish()
@@ -108,7 +117,8 @@ class Generation:
         self.learner: Child | None = None
         if any(pool.policy.name == "learned" for pool in config.pools.values()):
             handover = replace(handover, memory_fd=unlinked_file(), recall_fd=recall_fd)
-            self.learner = Child("learner", "smartlb.control.learner_process", handover, on_exit=lambda: None)
+            no_secrets = replace(handover, secrets_fd=-1)
+            self.learner = Child("learner", "smartlb.control.learner_process", no_secrets, on_exit=lambda: None)
         elif recall_fd >= 0:
             os.close(recall_fd)
         self._handover = handover

@@ -17,7 +17,6 @@ from smartlb.config.traffic import Affinity as Settings
 from smartlb.core.pool import PoolView
 from smartlb.policies import hash_ring
 from smartlb.policies.policy import Members
-from smartlb.proxy.affinity_secret import secret_of
 from smartlb.proxy.forwarding import Peer, address_key, hash64
 from smartlb.proxy.http1 import HeaderBlock, header_value
 from smartlb.proxy.pool import Chooser, Pool, members_of
@@ -142,14 +141,18 @@ class RingAffinity:
 
 
 class AffinePool(Pool):
-    """A pool with affinity. Its requests' keys are those of the affinity; its policy wants none."""
+    """A pool with affinity. Its requests' keys are those of the affinity; its policy wants none.
+
+    Args:
+        secret: signs the cookies, where the affinity has any.
+        name, settings, rest: as for every pool.
+    """
 
     __slots__ = ("_affinity", "_secret", "_unbound_pick")
 
-    def __init__(self, name: str, settings: PoolSettings, *rest: Any) -> None:
-        assert settings.affinity is not None
+    def __init__(self, secret: bytes, name: str, settings: PoolSettings, *rest: Any) -> None:
         self._affinity: Affinity
-        self._secret = secret_of(name, settings.affinity) if settings.affinity.kind == "cookie" else b""
+        self._secret = secret
         super().__init__(name, settings, *rest)
         self._bind()
 

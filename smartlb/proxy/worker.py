@@ -8,8 +8,10 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Mapping
 from random import Random
 from time import monotonic
+from types import MappingProxyType
 from typing import Any
 
 import uvloop
@@ -132,6 +134,7 @@ class Worker:
         loop: asyncio.AbstractEventLoop,
         access_log: socket.socket | None = None,
         membership_fd: int = -1,
+        secrets: Mapping[str, bytes] = MappingProxyType({}),
     ) -> None:
         numbering = Numbering(config)
         self._membership = MembershipReader(membership_fd, segment)
@@ -160,9 +163,9 @@ class Worker:
         self.tls_handshakes_failed = 0
         self.http2_calmed = 0
         self._pools = {
-            name: (Pool if settings.affinity is None else AffinePool)(
-                name, settings, numbering, segment, number, random, loop
-            )
+            name: Pool(name, settings, numbering, segment, number, random, loop)
+            if settings.affinity is None
+            else AffinePool(secrets.get(name, b""), name, settings, numbering, segment, number, random, loop)
             for name, settings in config.pools.items()
         }
         self.route_pools = {
@@ -461,7 +464,9 @@ async def _run(handover: Handover) -> None:
         access_log.setblocking(False)
     segment = handover.segment(config, numbering)
     random = Random(os.urandom(16))
-    worker = Worker(config, segment, handover.worker, random, loop, access_log, handover.membership_fd)
+    worker = Worker(
+        config, segment, handover.worker, random, loop, access_log, handover.membership_fd, handover.secrets()
+    )
     await worker.begin()
     servers: list[Listening] = []
     alone = config.workers == 1

@@ -38,7 +38,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 
 def written(path: Path, numbering: Numbering, *entries: tuple[Any, ...]) -> list[dict[str, Any]]:
-    log = AccessLog(str(path), numbering, OFFSET_S)
+    log = AccessLog(str(path), numbering, lambda: OFFSET_S)
     log.write_batch(marshal.dumps(list(entries)))
     log.close()
     return lines(path)
@@ -110,7 +110,7 @@ def test_a_target_never_breaks_its_line(tmp_path: Path, numbering: Numbering, ta
 def test_lines_are_appended_and_counted(tmp_path: Path, numbering: Numbering) -> None:
     path = tmp_path / "log"
     written(path, numbering, entry())
-    log = AccessLog(str(path), numbering, OFFSET_S)
+    log = AccessLog(str(path), numbering, lambda: OFFSET_S)
     log.write_batch(marshal.dumps([entry(), entry()]))
     log.write_batch(marshal.dumps([entry()]))
     log.close()
@@ -120,7 +120,7 @@ def test_lines_are_appended_and_counted(tmp_path: Path, numbering: Numbering) ->
 
 def test_after_a_rotation_lines_go_to_the_new_file(tmp_path: Path, numbering: Numbering) -> None:
     path, old = tmp_path / "log", tmp_path / "log.1"
-    log = AccessLog(str(path), numbering, OFFSET_S)
+    log = AccessLog(str(path), numbering, lambda: OFFSET_S)
     log.write_batch(marshal.dumps([entry(b"/1")]))
     path.rename(old)
     log.write_batch(marshal.dumps([entry(b"/2")]))
@@ -136,7 +136,7 @@ def test_a_file_that_cannot_be_opened_anew_leaves_the_old_one(
 ) -> None:
     directory = tmp_path / "logs"
     directory.mkdir()
-    log = AccessLog(str(directory / "log"), numbering, OFFSET_S)
+    log = AccessLog(str(directory / "log"), numbering, lambda: OFFSET_S)
     moved = directory.rename(tmp_path / "moved")
     log.reopen()
     log.write_batch(marshal.dumps([entry()]))
@@ -146,7 +146,7 @@ def test_a_file_that_cannot_be_opened_anew_leaves_the_old_one(
 
 
 def test_standard_output(numbering: Numbering, capfd: pytest.CaptureFixture[str]) -> None:
-    log = AccessLog("-", numbering, OFFSET_S)
+    log = AccessLog("-", numbering, lambda: OFFSET_S)
     log.write_batch(marshal.dumps([entry()]))
     log.close()
     assert json.loads(capfd.readouterr().out)["backend"] == "b"
@@ -155,13 +155,13 @@ def test_standard_output(numbering: Numbering, capfd: pytest.CaptureFixture[str]
 
 def test_a_path_that_cannot_be_opened_is_an_error_at_the_start(tmp_path: Path, numbering: Numbering) -> None:
     with pytest.raises(FileNotFoundError):
-        AccessLog(str(tmp_path / "missing" / "log"), numbering, OFFSET_S)
+        AccessLog(str(tmp_path / "missing" / "log"), numbering, lambda: OFFSET_S)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a disk that is always full")
 def test_a_full_disk_is_counted_and_told_once_a_minute(numbering: Numbering, caplog: pytest.LogCaptureFixture) -> None:
     times = iter([0.0, 59.0, 60.0, 61.0])
-    log = AccessLog("/dev/full", numbering, OFFSET_S, clock=lambda: next(times))
+    log = AccessLog("/dev/full", numbering, lambda: OFFSET_S, clock=lambda: next(times))
     for _ in range(4):
         log.write_batch(marshal.dumps([entry(), entry()]))
     log.close()
@@ -180,7 +180,7 @@ def test_a_batch_that_cannot_be_read_is_counted_and_the_next_is_written(
     tmp_path: Path, numbering: Numbering, payload: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "log"
-    log = AccessLog(str(path), numbering, OFFSET_S)
+    log = AccessLog(str(path), numbering, lambda: OFFSET_S)
     log.write_batch(payload)
     log.write_batch(marshal.dumps([entry()]))
     log.close()
@@ -209,7 +209,7 @@ class _Pipe:
 def test_a_blocked_pipe_stops_nobody_and_what_is_too_much_is_counted(tmp_path: Path, numbering: Numbering) -> None:
     path = tmp_path / "pipe"
     pipe = _Pipe(path)
-    log = AccessLog(str(path), numbering, OFFSET_S)
+    log = AccessLog(str(path), numbering, lambda: OFFSET_S)
     batch = marshal.dumps([entry(b"/" + b"x" * 1000)] * 2)
     total = 0
     while not log.lost:
@@ -234,7 +234,7 @@ from smartlb.config.numbering import Numbering
 path, config, first, second = sys.argv[1:]
 _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 resource.setrlimit(resource.RLIMIT_FSIZE, (500, hard))
-log = AccessLog(path, Numbering(Config.model_validate_json(config)), 0.0)
+log = AccessLog(path, Numbering(Config.model_validate_json(config)), lambda: 0.0)
 log.write_batch(bytes.fromhex(first))
 while not log.lost:
     time.sleep(0.001)
@@ -263,3 +263,13 @@ def test_half_a_line_is_ended_before_the_next(tmp_path: Path, config: Config) ->
     assert half.startswith('{"time":')
     assert not half.endswith("}")
     assert ended.stdout.split() == ["2", "1"]
+
+
+def test_times_follow_the_clock(tmp_path: Path, numbering: Numbering) -> None:
+    offsets = iter([-86_400.0, 0.0])  # the clock is set between the two
+    log = AccessLog(str(tmp_path / "log"), numbering, lambda: next(offsets))
+    for _ in range(2):
+        log.write_batch(marshal.dumps([(b"GET", b"/", "c", b"", 5.0, 0.0, 0.0, 0.0, 0, 0, 0, 0, 0, 0, 200, 0, 1)]))
+    log.close()
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert [json.loads(line)["arrival_s"] for line in lines] == [-86_395.0, 5.0]

@@ -49,7 +49,7 @@ def families(
     """Everything that can be exported, exported."""
     state.segment.snapshot.publish(snapshot)
     state.traffic.add(make_records({}), 100.0)
-    state.access_log = AccessLog(str(tmp_path / "log"), numbering, 0.0)
+    state.access_log = AccessLog(str(tmp_path / "log"), numbering, lambda: 0.0)
     state.access_log.close()
     return list(RouterCollector(state).collect())
 
@@ -119,7 +119,7 @@ def test_the_shutdown_time_is_documented_with_its_default() -> None:
 
 def test_every_field_of_the_access_log_is_documented_in_order(tmp_path: Path, numbering: Numbering) -> None:
     path = tmp_path / "log"
-    log = AccessLog(str(path), numbering, 0.0)
+    log = AccessLog(str(path), numbering, lambda: 0.0)
     log.write_batch(marshal.dumps([(b"", b"", "", b"", *[0] * len(RECORD.names or ()))]))
     log.close()
     assert list(rows("## Access log")) == list(json.loads(path.read_text()))

@@ -147,3 +147,23 @@ def test_connections_and_datagrams_have_no_affinity_by_what_only_requests_have(
     why = f"pool 'web' has affinity by {kind}, but {protocol} traffic has none; use source_ip"
     assert problems(listener, pools=pools) == [f"listeners[0].pool: {why}"]
     config(listener, pools={"web": {"backends": ["a:1"], "affinity": {"kind": "source_ip"}}})
+
+
+def test_the_name_of_the_route_that_goes_without_saying_is_taken() -> None:
+    found = problems({"bind": "h:2"}, {**TCP, "name": "all"}, pools={"web": {"backends": ["a:1"]}})
+    assert len(found) == 1
+    assert "'all'" in found[0]
+
+
+@pytest.mark.parametrize(
+    "dns",
+    [{"name": "a.b", "resolver": "999.1.1.1:53"}, {"name": "a.b", "resolver": "8.8:53"}, {"name": "x" * 64 + ".b"}],
+    ids=["octet", "short", "label"],
+)
+def test_dns_that_can_never_work_is_refused(dns: dict[str, Any]) -> None:
+    assert len(problems({"bind": "h:2"}, pools={"web": {"discovery": {"dns": {"port": 80, **dns}}}})) == 1
+
+
+def test_hosts_of_the_admin_api_are_whole_names() -> None:
+    (problem,) = problems({"bind": "h:2"}, pools={"web": {"backends": ["a:1"]}}, admin={"hosts": ["*.internal"]})
+    assert "write out the names" in problem

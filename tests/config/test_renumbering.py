@@ -55,3 +55,11 @@ def test_records_get_the_new_numbers() -> None:
     assert renumbered["request_class"].tolist() == [1, 0, 0, 0]
     assert (records == before).all()
     assert (Renumbering(OLD, OLD).records(records) == before).all()
+
+
+def test_what_was_at_a_backend_that_is_gone_is_left_out_and_can_be_had() -> None:
+    between = Renumbering(OLD, NEW)
+    records = np.zeros(3, dtype=RECORD)
+    records["backend"] = [0, 1, NO_BACKEND]
+    assert between.left_out(records)["backend"].tolist() == [1]
+    assert between.records(records)["backend"].tolist() == [2, NO_BACKEND]

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import socket
 import sys
@@ -419,3 +420,59 @@ async def test_an_internal_error_changes_nothing(
     supervisor._let_go(present)
     supervisor._admin_socket.close()
     close_all(supervisor._listening)
+
+
+async def test_a_pipe_that_nobody_reads_is_no_access_log(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    async with Fleet.of("a") as fleet:
+        config = configuration(fleet.backends, {"policy": "round_robin"}, workers=1)
+        async with serving(config, tmp_path) as router:
+            router.rewrite({**config, "access_log": {"path": str(pipe)}})
+            async with asyncio.timeout(10):
+                status, answer = await router.post("/reload")
+            assert status == 422
+            assert str(pipe) in answer["problems"][0]
+            assert await ask(router) == ["a"]
+
+
+@pytest.mark.parametrize("moves", [True, False])
+async def test_failures_at_an_old_address_are_counted_and_nobody_elses(tmp_path: Path, moves: bool) -> None:
+    links: list[asyncio.StreamWriter] = []
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        links.append(writer)
+
+    async with await asyncio.start_server(hang, "127.0.0.1", 0) as server, Fleet.of("a", "b") as fleet:
+        host, port = server.sockets[0].getsockname()
+
+        def config(*backends: dict[str, str]) -> dict[str, Any]:
+            pool = {"policy": "round_robin", "ejection": {"base_ejection_s": 60}}
+            return configuration(list(backends), pool, workers=1)
+
+        a, b = fleet.backends
+        async with (
+            serving(config({**a, "address": f"{host}:{port}"}, b), tmp_path) as router,
+            aiohttp.ClientSession() as session,
+        ):
+
+            async def status_of_one() -> int:
+                async with session.get(router.url) as response:
+                    return response.status
+
+            asking = [asyncio.create_task(status_of_one()) for _ in range(14)]
+            await eventually(lambda: len(links) >= 7)
+            await router.reload(config(a, b) if moves else config(b))  # away from what is on fire
+            for link in links:
+                link.transport.abort()
+            count = (await asyncio.gather(*asking)).count(502)
+            assert count
+            status = await router.status_when(lambda s: s["draining_generations"] == 0)
+            assert not any(each["ejected"] for each in by_name(status).values())
+            async with session.get(f"http://{router.admin}/metrics") as response:
+                lines = (await response.text()).splitlines()
+            (reset,) = [
+                each for each in lines if each.startswith("smartlb_failures_total{") and 'cause="reset"' in each
+            ]
+            assert float(reset.split()[-1]) == count

@@ -5,9 +5,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from smartlb.config.affinity_secret import NoSecret, secret_of
 from smartlb.config.commands import check
 from smartlb.config.load import load
-from smartlb.proxy.affinity_secret import NoSecret, secret_of
 from tests.served import configuration, serving
 
 _BY_ENV = "env-secret-0123456789abcdef"

@@ -225,3 +225,29 @@ async def test_a_process_that_cannot_be_started_again_is_tried_later(monkeypatch
     await eventually(lambda: attempts == 3 and again.pid is not None)
     again.stop()
     await running
+
+
+async def test_a_replaced_worker_signs_with_the_secret_of_the_others(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("0123456789abcdef")
+    affinity = {"kind": "cookie", "secret_file": str(secret)}
+    async with (
+        TestServer(web.Application(), host="127.0.0.1") as one,
+        TestServer(web.Application(), host="127.0.0.1") as two,
+    ):
+        pool = {"policy": "round_robin", "affinity": affinity}
+        config = configuration([f"127.0.0.1:{one.port}", f"127.0.0.1:{two.port}"], pool, workers=2)
+        async with serving(config, tmp_path) as router:
+            async with aiohttp.ClientSession() as session, session.get(router.url) as response:
+                cookie = response.headers["set-cookie"].partition(";")[0]
+            secret.unlink()
+            pid = (await router.status())["workers"][0]["pid"]
+            os.kill(pid, signal.SIGKILL)
+            await router.status_when(lambda s: s["workers"][0]["pid"] not in (pid, None) and s["workers"][0]["alive"])
+            for _ in range(20):  # over both workers
+                connector = aiohttp.TCPConnector(force_close=True)
+                async with (
+                    aiohttp.ClientSession(connector=connector, headers={"cookie": cookie}) as session,
+                    session.get(router.url) as response,
+                ):
+                    assert "set-cookie" not in response.headers

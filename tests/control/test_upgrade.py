@@ -248,3 +248,39 @@ async def test_a_user_that_does_not_exist(tmp_path: Path) -> None:
     assert await asyncio.wait_for(process.wait(), 20) == 1
     assert "there is no user 'nobody-like-this'" in log.read_text()
     assert "Traceback" not in log.read_text()
+
+
+async def _successor(router: Served, directory: Path) -> int:
+    """Have the router upgraded to the end; returns the id of the new process."""
+    assert await asyncio.wait_for(router.process.wait(), 20) == 0
+    return int(json.loads((directory / "ready.json").read_text())["pid"])
+
+
+async def test_nothing_is_changed_that_the_new_process_would_not_know(tmp_path: Path) -> None:
+    async with backend() as one, backend() as two:
+        config = configuration(
+            [{"name": "a", "address": one}], {"policy": "round_robin", "discovery": {"api": {}}}, workers=1
+        )
+        async with serving(config, tmp_path) as router, aiohttp.ClientSession() as session:
+            router.process.send_signal(signal.SIGUSR2)
+            await eventually(lambda: "upgrade: starting" in router.log)
+            assert (await router.post("/backends/web/a/drain"))[0] == 503
+            async with session.post(f"http://{router.admin}/backends/web", json={"address": two}) as answer:
+                assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+                assert "upgrade is under way" in (await answer.json())["error"]
+            pid = await _successor(router, tmp_path)
+            try:
+                assert (await router.post("/backends/web/a/drain"))[0] == 200, "the new one takes it"
+            finally:
+                os.kill(pid, signal.SIGTERM)
+
+
+async def test_another_signal_in_an_upgrade_is_none_too_many(tmp_path: Path) -> None:
+    async with backend() as one:
+        config = configuration([one], {"policy": "round_robin"}, workers=1)
+        async with serving(config, tmp_path) as router:
+            router.process.send_signal(signal.SIGUSR2)
+            await eventually(lambda: "upgrade: starting" in router.log)
+            router.process.send_signal(signal.SIGUSR2)
+            os.kill(await _successor(router, tmp_path), signal.SIGTERM)
+            assert "upgrade failed" not in router.log

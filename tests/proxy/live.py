@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from smartlb.config.affinity_secret import secrets_of
 from smartlb.config.model import Config
 from smartlb.config.numbering import Numbering
 from smartlb.core.outcome import Outcome
@@ -99,7 +100,7 @@ class LiveRouter:
         self.segment.eligible[:] = 1
         self.segment.eligibility_version[0] = 1
         loop = asyncio.get_running_loop()
-        self.worker = Worker(config, self.segment, 0, Random(1), loop, access_log)
+        self.worker = Worker(config, self.segment, 0, Random(1), loop, access_log, secrets=secrets_of(config))
         self._config = config
         self._reader = self.segment.ring_reader(0)
         self._records: list[Record] = []

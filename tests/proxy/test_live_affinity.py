@@ -6,9 +6,9 @@ from typing import Any
 import aiohttp
 import pytest
 
+from smartlb.config.affinity_secret import NoSecret, secret_of
 from smartlb.core.outcome import Outcome
 from smartlb.core.segment import Gauge
-from smartlb.proxy.affinity_secret import NoSecret, secret_of
 from tests.config.test_config_traffic import config_with
 from tests.proxy.live import Client, Live, LiveRouter, request
 from tests.proxy.origin import ok, saying

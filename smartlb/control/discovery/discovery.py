@@ -168,16 +168,18 @@ class Discovery:
         standing.backends = [*others, backend]
         self._on_found({pool: list(standing.backends)})
 
-    def remove(self, pool: str, name: str) -> None:
+    def remove(self, pool: str, name: str, static: list[Backend]) -> None:
         """Take out a backend that was added.
 
         Raises:
             NotChanged: there is none of that name.
         """
         standing = self._told(pool)
-        others = [each for each in standing.backends if each.label != name]
+        taken = {each.label for each in static}  # whoever was found under such a name goes by its address
+        shown = [each.address if each.label in taken else each.label for each in standing.backends]
+        others = [each for each, its in zip(standing.backends, shown, strict=True) if its != name]
         if len(others) == len(standing.backends):
-            known = ", ".join(each.label for each in standing.backends) or "none"
+            known = ", ".join(shown) or "none"
             raise NotChanged(f"pool {pool} has no backend {name!r} that was added; known: {known}")
         standing.backends = others
         self._on_found({pool: list(others)})

@@ -5,6 +5,7 @@ written is whole or, most likely, invalid, and an invalid one changes nothing.
 """
 
 import asyncio
+import stat
 from pathlib import Path
 
 import yaml
@@ -40,6 +41,8 @@ class FileSource:
             seen = (about.st_ino, about.st_mtime_ns, about.st_size)
             if seen == self._seen:
                 return None
+            if not stat.S_ISREG(about.st_mode):
+                raise NotFound(f"{self._path} is no regular file")
             if about.st_size > _LARGEST:
                 raise NotFound(f"{self._path} has {about.st_size} bytes, more than {_LARGEST}")
             text = self._path.read_bytes()

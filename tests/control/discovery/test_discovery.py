@@ -1,6 +1,7 @@
 """What the sources of a configuration have found goes on in the next one."""
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Any
 
@@ -72,3 +73,24 @@ async def test_a_pool_that_changes_to_the_api_is_no_longer_told_by_its_file(tmp_
     await asyncio.sleep(0.3)
     discovery.stop()
     assert told == []
+
+
+async def test_a_backend_is_removed_by_the_name_that_it_is_shown_by() -> None:
+    static = [Backend(name="c", address="10.0.0.1:80")]
+    discovery = Discovery(lambda _found: None)
+    discovery.follow(await discovery.prepare(config({"api": {}})))
+    discovery.add("web", Backend(name="c", address="10.0.0.3:80"), [])
+    # Since then, `c` has become one of the configuration's, and this one goes by its address.
+    with pytest.raises(NotChanged, match=r"known: 10\.0\.0\.3:80"):
+        discovery.remove("web", "c", static)
+    discovery.remove("web", "10.0.0.3:80", static)
+    assert discovery.found() == {"web": []}
+    discovery.stop()
+
+
+async def test_a_list_that_is_a_pipe_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "list")
+    discovery = Discovery(lambda _found: None)
+    async with asyncio.timeout(10):
+        prepared = await discovery.prepare(config({"file": {"path": str(tmp_path / "list")}}))
+    assert "is no regular file" in str(prepared.standings["web"].failure)

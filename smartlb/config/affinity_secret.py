@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from smartlb.config.model import Config
 from smartlb.config.traffic import Affinity as Settings
 
 _SHORTEST = 16
@@ -39,3 +40,16 @@ def secret_of(pool: str, settings: Settings) -> bytes:
             f"{len(secret)}"
         )
     return secret
+
+
+def secrets_of(config: Config) -> dict[str, bytes]:
+    """The secrets of all pools that sign cookies.
+
+    Raises:
+        NoSecret: see `secret_of`.
+    """
+    return {
+        name: secret_of(name, pool.affinity)
+        for name, pool in config.pools.items()
+        if pool.affinity is not None and pool.affinity.kind == "cookie"
+    }
