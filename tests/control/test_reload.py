@@ -454,7 +454,7 @@ async def test_failures_at_an_old_address_are_counted_and_nobody_elses(tmp_path:
         a, b = fleet.backends
         async with (
             serving(config({**a, "address": f"{host}:{port}"}, b), tmp_path) as router,
-            aiohttp.ClientSession() as session,
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session,
         ):
 
             async def status_of_one() -> int:
