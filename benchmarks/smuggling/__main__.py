@@ -29,15 +29,15 @@ from benchmarks.smuggling.http2 import CASES, Http2Result, run_http2
 from benchmarks.smuggling.running import Result, Verdict, run
 
 ROUTER: Mapping[str, Any] = {
-    "listeners": [{"bind": "127.0.0.1:0", "http2": {"enabled": False}}],
+    "listeners": [{"bind": "127.0.0.1:0", "http2": {"enabled": False}}, {"bind": "127.0.0.1:0"}],
     "admin": {"bind": "127.0.0.1:0"},
     "workers": 1,
     "shutdown_s": 2,
     "timeouts": {"header_s": 1.0, "idle_s": 1.0},
     "limits": {"body_bytes": 1_000_000},
 }
-"""The router's configuration, to which the backend is added: its timeouts are short, as some cases wait for them, and
-the preface of HTTP/2 is a malformed request of HTTP/1.1."""
+"""The router's configuration, to which the backend is added: timeouts are short, as some cases wait for them. To the
+first listener the preface of HTTP/2 is a malformed request of HTTP/1.1; the second is for the cases in HTTP/2."""
 
 
 def router_config(backend: str) -> dict[str, Any]:
@@ -49,16 +49,20 @@ def _files(site: Site) -> dict[str, str]:
     return {"smartlb.yaml": json.dumps(router_config(site.backends[0]))}
 
 
-def _ready(site: Site) -> str | None:
+def _listeners(site: Site) -> list[str]:
     try:
-        return str(json.loads((site.folder / "ready.json").read_text())["listeners"][0])
+        return list(json.loads((site.folder / "ready.json").read_text())["listeners"])
     except (OSError, json.JSONDecodeError):
-        return None
+        return []
+
+
+def _ready(site: Site) -> str | None:
+    return next(iter(_listeners(site)), None)
 
 
 @asynccontextmanager
-async def router(backend: str) -> AsyncIterator[str]:
-    """A router in processes of its own, before one backend; gives its HOST:PORT.
+async def router(backend: str) -> AsyncIterator[tuple[str, str]]:
+    """A router in processes of its own, before one backend; gives HOST:PORT of its listeners, see `ROUTER`.
 
     Raises:
         BenchmarkError: it does not start.
@@ -70,7 +74,9 @@ async def router(backend: str) -> AsyncIterator[str]:
             Path(folder, file).write_text(content)
         command = [*(peer.find() or []), *peer.arguments(site)]
         with Server(command, site.folder, None, peer.environ(site)) as server:
-            yield await asyncio.to_thread(await_listener, server, partial(peer.address, site))
+            await asyncio.to_thread(await_listener, server, partial(peer.address, site))
+            first, second = _listeners(site)
+            yield first, second
 
 
 async def through(backend: Backend) -> tuple[dict[str, list[Result]], list[str], list[Http2Result]]:
@@ -80,9 +86,9 @@ async def through(backend: Backend) -> tuple[dict[str, list[Result]], list[str],
         The results by group, what `run` says of requests that nobody sent, and the results of HTTP/2.
     """
     recorder = Recorder()
-    async with backend(recorder) as address, router(address) as front:
-        results, strays = await run(front, recorder, [case for cases in CORPUS.values() for case in cases])
-        http2 = await run_http2(front, recorder)
+    async with backend(recorder) as address, router(address) as (http1_only, both):
+        results, strays = await run(http1_only, recorder, [case for cases in CORPUS.values() for case in cases])
+        http2 = await run_http2(both, recorder)
     rest = iter(results)
     return {group: [next(rest) for _ in cases] for group, cases in CORPUS.items()}, strays, http2
 

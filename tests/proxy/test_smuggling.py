@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.smuggling.__main__ import ROUTER, complaints, table
+from benchmarks.smuggling.__main__ import ROUTER, complaints, table, through
 from benchmarks.smuggling.backends import METHOD, NUMBER, Record, Recorder, backends
 from benchmarks.smuggling.case import BAD, PROBE_TARGET, UNFINISHED, After, Case, Refuse, Want, serve
 from benchmarks.smuggling.corpus import CORPUS
@@ -52,6 +52,14 @@ async def test_router_and_backend_agree_on_every_case(live: Live, backend: str) 
         verdicts = Counter(result.verdict for result in results)
         assert verdicts[Verdict.AGREE] > 150
         assert verdicts[Verdict.REFUSED] > 350
+
+
+async def test_the_command_runs_every_case_through_a_router_of_its_own() -> None:
+    found, strays, http2 = await through(backends()["h11"])
+    assert not complaints({"h11": found})
+    assert not strays
+    assert not [f"{one.case.name}: {one.problem}" for one in http2 if one.problem]
+    assert sum(1 in one.answer.statuses for one in http2 if one.case.want is not None) >= 5
 
 
 def test_the_corpus_says_for_each_case_what_is_demanded() -> None:
