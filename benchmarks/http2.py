@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.peers import envoy, haproxy, nginx, smartlb, with_tls
-from benchmarks.peers.peer import Peer, Site
+from benchmarks.peers.peer import Peer, Site, replaced
 from benchmarks.rig import certificate
 from benchmarks.rig.backends import backends
 from benchmarks.rig.measuring import WARM_UP_S, Bench, rotated, running
@@ -34,11 +34,11 @@ _STREAMS = 10
 
 def _nginx_config(site: Site) -> dict[str, str]:
     # Up to nginx 1.25 a listener without TLS speaks HTTP/2 only, once told to.
-    return {"nginx.conf": nginx.config(site).replace(f"listen {site.address} ", f"listen {site.address} http2 ")}
+    return {"nginx.conf": replaced(nginx.config(site), f"listen {site.address} ", f"listen {site.address} http2 ")}
 
 
 def _haproxy_config(site: Site) -> dict[str, str]:
-    return {"haproxy.cfg": haproxy.config(site).replace(f"bind {site.address}", f"bind {site.address} proto h2")}
+    return {"haproxy.cfg": replaced(haproxy.config(site), f"bind {site.address}", f"bind {site.address} proto h2")}
 
 
 # Envoy and smartlb see by its first bytes what a connection speaks.

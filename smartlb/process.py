@@ -75,15 +75,13 @@ class Handover:
 
     def config(self) -> Config:
         """The configuration."""
-        size = os.fstat(self.config_fd).st_size
-        return Config.model_validate_json(os.pread(self.config_fd, size, 0))
+        return Config.model_validate_json(content_of(self.config_fd))
 
     def secrets(self) -> dict[str, bytes]:
         """The secrets that sign cookies, by pool."""
         if self.secrets_fd < 0:
             return {}
-        text = os.pread(self.secrets_fd, os.fstat(self.secrets_fd).st_size, 0)
-        return {pool: bytes.fromhex(secret) for pool, secret in json.loads(text).items()}
+        return {pool: bytes.fromhex(secret) for pool, secret in json.loads(content_of(self.secrets_fd)).items()}
 
     def segment(self, config: Config, numbering: Numbering) -> Segment:
         """The shared memory, mapped."""
@@ -115,6 +113,11 @@ def unlinked_file(content: bytes = b"") -> int:
             fd = os.dup(file.fileno())
     os.write(fd, content)
     return fd
+
+
+def content_of(fd: int) -> bytes:
+    """All that is in such a file, whoever else reads it."""
+    return os.pread(fd, os.fstat(fd).st_size, 0)
 
 
 def seldom_collect() -> None:

@@ -115,6 +115,17 @@ def first(*candidates: Path | None) -> list[str] | None:
     return None
 
 
+def replaced(text: str, old: str, new: str) -> str:
+    """Return `text` with `old`, which must be there exactly once, replaced.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if text.count(old) != 1:
+        raise ValueError(f"the configuration has {old!r} {text.count(old)} times, expected once")
+    return text.replace(old, new)
+
+
 def pip_install(package: str) -> str:
     """Return the command that installs `package` for the running interpreter."""
     return f"{Path(sys.executable).name} -m pip install {package}"

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.peers import envoy, haproxy, nginx, smartlb
-from benchmarks.peers.peer import Peer, Site
+from benchmarks.peers.peer import Peer, Site, replaced
 
 _CONTEXT = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
 
@@ -24,17 +24,6 @@ class Tls:
     certificate: Path
     key: Path
     http2: bool = False
-
-
-def replaced(text: str, old: str, new: str) -> str:
-    """Return `text` with `old`, which must be there exactly once, replaced.
-
-    Raises:
-        ValueError: it is not.
-    """
-    if text.count(old) != 1:
-        raise ValueError(f"the configuration has {old!r} {text.count(old)} times, expected once")
-    return text.replace(old, new)
 
 
 def _nginx(tls: Tls, site: Site) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from ipaddress import ip_address
 from typing import Any
 
 from aiohttp import web
@@ -15,6 +14,7 @@ from smartlb.admin.metrics import make_registry
 from smartlb.admin.state import NotReloaded, RouterState
 from smartlb.admin.status import status
 from smartlb.config.model import Backend
+from smartlb.config.values import is_ip
 from smartlb.control.discovery.discovery import Discovery, NotChanged
 
 STATE = web.AppKey("state", RouterState)
@@ -70,7 +70,7 @@ async def _refuse_other_sites(request: web.Request, handler: Handler) -> web.Str
     """
     admin = request.app[STATE].config.admin
     name = _without_port(request.host).lower()
-    if request.path not in _FOR_MACHINES and not (name in (*_OWN_NAMES, *admin.hosts) or _is_address(name)):
+    if request.path not in _FOR_MACHINES and not (name in (*_OWN_NAMES, *admin.hosts) or is_ip(name)):
         error = f"requests for {name!r} are refused; ask by address, or add the name to `admin.hosts`"
         return web.json_response({"error": error}, status=421)
     origin = request.headers.get("Origin")
@@ -85,14 +85,6 @@ async def _refuse_other_sites(request: web.Request, handler: Handler) -> web.Str
 
 def _without_port(host: str) -> str:
     return host.partition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 async def _index(_request: web.Request) -> web.Response:

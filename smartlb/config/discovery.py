@@ -1,12 +1,11 @@
 """How a pool finds its backends while the router runs."""
 
-from ipaddress import ip_address
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from smartlb.config.section import Section
-from smartlb.config.values import Address, FilePath, HostName, Seconds
+from smartlb.config.values import Address, FilePath, HostName, Seconds, is_ip
 
 
 class DnsDiscovery(Section):
@@ -36,19 +35,11 @@ class DnsDiscovery(Section):
             raise ValueError("A and AAAA records have no ports: give `port`, or `record: srv`")
         if self.record == "srv" and self.port is not None:
             raise ValueError("SRV records have ports of their own: leave out `port`")
-        if self.resolver is not None and not _is_ip(self.resolver):
+        if self.resolver is not None and not is_ip(self.resolver.rpartition(":")[0].strip("[]")):
             raise ValueError("`resolver` must be an IP address and a port; a name would need a resolver itself")
         if self.min_ttl_s > self.max_ttl_s:
             raise ValueError("`min_ttl_s` must not be above `max_ttl_s`")
         return self
-
-
-def _is_ip(address: str) -> bool:
-    try:
-        ip_address(address.rpartition(":")[0].strip("[]"))
-    except ValueError:
-        return False
-    return True
 
 
 class FileDiscovery(Section):

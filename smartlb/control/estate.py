@@ -9,7 +9,7 @@ from typing import Any
 
 from smartlb.config.model import Backend
 from smartlb.control.successor import READY
-from smartlb.process import unlinked_file
+from smartlb.process import content_of, unlinked_file
 
 ADMIN = "smartlb-admin-"
 """Prefix of the name of the admin API's socket, before its address."""
@@ -71,6 +71,6 @@ class Estate:
 
 
 def _read(fd: int) -> Any:
-    with open(fd, "rb") as file:
-        file.seek(0)
-        return json.load(file)
+    content = content_of(fd)
+    os.close(fd)
+    return json.loads(content)

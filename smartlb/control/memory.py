@@ -12,6 +12,7 @@ from time import monotonic
 
 from smartlb.learning.checkpoint import Checkpoint, CheckpointError, Names, from_text, to_text
 from smartlb.learning.learner import Learner
+from smartlb.process import content_of
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ def recall(fd: int, learner: Learner, names: Names) -> bool:
     if fd < 0:
         return False
     try:
-        recalled = learner.recall(from_text(os.pread(fd, os.fstat(fd).st_size, 0)), names)
+        recalled = learner.recall(from_text(content_of(fd)), names)
     except (CheckpointError, OSError) as error:
         log.warning("what the learner before knew is not used: %s", error)
         return False

@@ -6,7 +6,7 @@ ip_hash uses, which needs no memory. The pool's policy is asked where nothing bi
 
 import re
 from base64 import urlsafe_b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hmac import compare_digest, digest
 from time import time
 from typing import Any, Protocol
@@ -144,15 +144,16 @@ class AffinePool(Pool):
     """A pool with affinity. Its requests' keys are those of the affinity; its policy wants none.
 
     Args:
-        secret: signs the cookies, where the affinity has any.
+        secrets: sign the cookies, by pool; that of this one must be there where its affinity has any.
         name, settings, rest: as for every pool.
     """
 
     __slots__ = ("_affinity", "_secret", "_unbound_pick")
 
-    def __init__(self, secret: bytes, name: str, settings: PoolSettings, *rest: Any) -> None:
+    def __init__(self, secrets: Mapping[str, bytes], name: str, settings: PoolSettings, *rest: Any) -> None:
+        assert settings.affinity is not None
         self._affinity: Affinity
-        self._secret = secret
+        self._secret = secrets[name] if settings.affinity.kind == "cookie" else b""
         super().__init__(name, settings, *rest)
         self._bind()
 

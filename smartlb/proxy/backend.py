@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 from smartlb.core.outcome import COMPLETE, Outcome
 from smartlb.proxy.chunked import BadChunk, ChunkedBody, chunk
 from smartlb.proxy.http1 import CHUNKED, UNTIL_CLOSE, MalformedResponse, SwitchedProtocols, parse_response
+from smartlb.proxy.responses import ROUTER_FAILED
 
 if TYPE_CHECKING:
     from smartlb.proxy.exchange import Exchange
@@ -109,7 +110,7 @@ class BackendConnection(asyncio.Protocol):
             self._drop(exchange, Outcome.MALFORMED, f"the backend's response is malformed: {error}")
         except Exception:
             log.exception("internal error while reading a response of %s", self._pool.name)
-            self._drop(exchange, Outcome.INTERNAL, "the router failed; its log has the details")
+            self._drop(exchange, Outcome.INTERNAL, ROUTER_FAILED)
 
     def _drop(self, exchange: "Exchange", outcome: Outcome, reason: str) -> None:
         self.exchange = None

@@ -18,7 +18,7 @@ from smartlb.proxy.forwarding import PLAIN, Channel, Peer, TrustedNetworks
 from smartlb.proxy.http1 import CHUNKED, HeaderBlock, RequestRefused, parse_request
 from smartlb.proxy.proxy_protocol import Endpoints
 from smartlb.proxy.reset import reset
-from smartlb.proxy.responses import error_response, status_of
+from smartlb.proxy.responses import ROUTER_FAILED, error_response, status_of
 from smartlb.proxy.traffic import ControlledExchange, RouteTraffic
 from smartlb.proxy.tunnel import UpgradeExchange
 from smartlb.proxy.upgrade import offer_of
@@ -200,7 +200,7 @@ class ClientConnection(asyncio.Protocol):
                 self._refuse(refusal.outcome, refusal.reason, body=data[:5] != b"HEAD ")
         except Exception:
             log.exception("internal error while reading a request from %s", self._peer.address)
-            self._refuse(Outcome.INTERNAL, "the router failed; its log has the details")
+            self._refuse(Outcome.INTERNAL, ROUTER_FAILED)
 
     def _switch_to_http2(self, data: bytes) -> None:
         """The client speaks HTTP/2 from the first byte on, or has agreed to with TLS."""

@@ -11,7 +11,7 @@ from smartlb.core.telemetry import NO_BACKEND
 from smartlb.proxy.http1 import CHUNKED, IDEMPOTENT, UNTIL_CLOSE, HeaderBlock, MalformedResponse, without_header
 from smartlb.proxy.pool import ALL_FULL, NOBODY, Pool
 from smartlb.proxy.proxy_protocol import Endpoints
-from smartlb.proxy.responses import status_of
+from smartlb.proxy.responses import ROUTER_FAILED, status_of
 from smartlb.proxy.retries import NOTHING_SENT
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from smartlb.proxy.requester import Requester
 
 _NEVER = float("nan")
-_FAILED = "the router failed; its log has the details"
 _UNREACHABLE = "the backend cannot be reached"
 
 
@@ -271,7 +270,7 @@ class Exchange:
             self.retry(outcome, 0, now_s)
             return
         self._settle(outcome, status_of(outcome), now_s)
-        self._answer(outcome, _FAILED if outcome == Outcome.INTERNAL else _UNREACHABLE)
+        self._answer(outcome, ROUTER_FAILED if outcome == Outcome.INTERNAL else _UNREACHABLE)
 
     def stale(self) -> None:
         """An idle connection was closed under the request: the backend may not have seen it."""
@@ -466,9 +465,8 @@ class Exchange:
             self.pause_response()  # by interim responses, perhaps those of an attempt before
         http10 = self.http10
         if http10 and (length == CHUNKED or self.method == b"HEAD"):
-            self.keep_alive = self.keep_alive and length != CHUNKED
             raw = without_header(raw, b"transfer-encoding")
-        elif not self.request_complete or length == UNTIL_CLOSE or self.client.worker.draining:
+        if self._until_close or not self.request_complete or self.client.worker.draining:
             self.keep_alive = False
         if self._attempt > 1 and self.pool.settings.retries.attempts_header:
             raw += b"smartlb-attempts: %d\r\n" % self._attempt

@@ -4,6 +4,9 @@ import json
 
 from smartlb.core.outcome import Outcome
 
+ROUTER_FAILED = "the router failed; its log has the details"
+"""What there is to say of `Outcome.INTERNAL`."""
+
 _STATUS: dict[Outcome, tuple[int, str]] = {
     Outcome.BAD_REQUEST: (400, "Bad Request"),
     Outcome.NO_ROUTE: (404, "Not Found"),

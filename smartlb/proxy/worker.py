@@ -165,7 +165,7 @@ class Worker:
         self._pools = {
             name: Pool(name, settings, numbering, segment, number, random, loop)
             if settings.affinity is None
-            else AffinePool(secrets.get(name, b""), name, settings, numbering, segment, number, random, loop)
+            else AffinePool(secrets, name, settings, numbering, segment, number, random, loop)
             for name, settings in config.pools.items()
         }
         self.route_pools = {

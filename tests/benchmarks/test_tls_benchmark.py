@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.peers.peer import Site
-from benchmarks.peers.with_tls import Tls, peers, replaced
+from benchmarks.peers.peer import Site, replaced
+from benchmarks.peers.with_tls import Tls, peers
 from benchmarks.rig import certificate
 from benchmarks.rig.processes import BenchmarkError
 from benchmarks.tls import parse_s_time

@@ -572,3 +572,11 @@ async def test_a_backend_that_does_not_say_go_on(live: Live) -> None:
     answer = await client.response()
     record = await router.record()
     assert (answer.status, record["outcome"]) == (504, Outcome.RESPONSE_TIMEOUT)
+
+
+async def test_a_head_of_http10_is_told_that_the_router_drains(live: Live) -> None:
+    _origin, router, client = await live.pair(saying(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n"))
+    await eventually(lambda: router.worker.clients)
+    router.worker.drain(5.0)
+    await client.send(b"HEAD / HTTP/1.0\r\nhost: a\r\nconnection: keep-alive\r\n\r\n")
+    assert b"connection: close" in (await client.rest()).lower()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.eventually import eventually
-from tests.proxy.live import Live, request
+from tests.proxy.live import Client, Live, LiveRouter, request
 from tests.proxy.origin import Link, ok, saying
 
 GET = request()
@@ -17,6 +17,13 @@ BODY = bytes(185_000)
 
 def _closes(client: Any) -> bool:
     return bool(client._closing)
+
+
+async def _read_late(router: LiveRouter, client: Client) -> bytes:
+    """The body that a client gets which begins to read after the router has begun to close."""
+    await eventually(lambda: any(_closes(each) for each in router.worker.clients))
+    router.sweep(ahead_s=1.5)
+    return (await client.response()).body
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -47,9 +54,7 @@ async def test_a_line_end_too_many_does_not_cut_a_response(live: Live) -> None:
     router = await live.router(await live.origin(saying(ok(BODY))))
     client = await live.slow_client(router)
     await client.send(request("POST", "/", "connection: close", body=b"x") + b"\r\n")
-    await eventually(lambda: any(_closes(each) for each in router.worker.clients))
-    router.sweep(ahead_s=1.5)
-    assert (await client.response()).body == BODY
+    assert await _read_late(router, client) == BODY
 
 
 async def test_an_answer_to_half_an_upload_is_whole(live: Live) -> None:
@@ -61,9 +66,7 @@ async def test_an_answer_to_half_an_upload_is_whole(live: Live) -> None:
     router = await live.router(await live.origin(script))
     client = await live.slow_client(router)
     await client.send(request("POST", "/", "content-length: 1000") + b"x" * 10)
-    await eventually(lambda: any(_closes(each) for each in router.worker.clients))
-    router.sweep(ahead_s=1.5)
-    assert (await client.response()).body == BODY
+    assert await _read_late(router, client) == BODY
 
 
 async def test_a_response_that_breaks_off_leaves_the_one_before_it_whole(live: Live) -> None:

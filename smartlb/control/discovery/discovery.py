@@ -8,6 +8,7 @@ from time import monotonic
 
 from smartlb.config.discovery import Discovery as Settings
 from smartlb.config.model import Backend, Config
+from smartlb.control.discovery.positions import distinct
 from smartlb.control.discovery.registry import kind_of, source_of
 from smartlb.control.discovery.source import NotFound, Source
 
@@ -175,8 +176,8 @@ class Discovery:
             NotChanged: there is none of that name.
         """
         standing = self._told(pool)
-        taken = {each.label for each in static}  # whoever was found under such a name goes by its address
-        shown = [each.address if each.label in taken else each.label for each in standing.backends]
+        taken = {each.label for each in static}
+        shown = [distinct(each, taken).label for each in standing.backends]
         others = [each for each, its in zip(standing.backends, shown, strict=True) if its != name]
         if len(others) == len(standing.backends):
             known = ", ".join(shown) or "none"

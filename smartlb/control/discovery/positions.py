@@ -6,7 +6,7 @@ successor's. Where it is found again before that, it goes on as it was. HAProxy'
 https://docs.haproxy.org/3.0/configuration.html (`server-template`), but give a position anew at once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 
 from smartlb.config.model import Backend
@@ -51,7 +51,7 @@ class Positions:
     def want(self, backends: Sequence[Backend], now_s: float) -> None:
         """Say which backends there are now: those that are new join, and those that are missing leave."""
         wanted = {
-            backend.address: _nameless(backend) if backend.label in self._static_names else backend
+            backend.address: distinct(backend, self._static_names)
             for backend in backends
             if backend.address not in self._static
         }
@@ -65,7 +65,7 @@ class Positions:
             else:
                 # One that leaves is called as before, so that its last requests are counted and logged under its name,
                 # until another one has that.
-                leaving = _nameless(seat.backend) if seat.backend.label in names else seat.backend
+                leaving = distinct(seat.backend, names)
                 self.seats[at] = replace(seat, backend=leaving, left_s=now_s if seat.left_s is None else seat.left_s)
         self.unplaced = list(wanted.values())
         self._place()
@@ -91,6 +91,6 @@ class Positions:
         self.unplaced = self.unplaced[len(placed) :]
 
 
-def _nameless(backend: Backend) -> Backend:
-    """The same one, known by its address."""
-    return backend.model_copy(update={"name": None})
+def distinct(backend: Backend, taken: Container[str]) -> Backend:
+    """The same one, known by its address where its name is taken."""
+    return backend.model_copy(update={"name": None}) if backend.label in taken else backend

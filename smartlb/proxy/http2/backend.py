@@ -290,7 +290,8 @@ class Http2Backends:
     def failed(self, position: int, outcome: Outcome) -> None:
         """None could be made."""
         waiting, self._waiting[position] = self._waiting[position], deque()
-        _fail(waiting, outcome)
+        for exchange in waiting:
+            exchange.connect_failed(outcome)
 
     def leave(self, position: int) -> None:
         """Open no more streams to the backend that had a position."""
@@ -328,8 +329,3 @@ class _Arrival:
 
     def connect_failed(self, outcome: Outcome) -> None:
         self._backends.failed(self._position, outcome)
-
-
-def _fail(waiting: "deque[Connecting]", outcome: Outcome) -> None:
-    for exchange in waiting:
-        exchange.connect_failed(outcome)

@@ -53,7 +53,6 @@ _WRONG_LENGTH: Final = "its body is not as long as its content-length says"
 _INITIAL_WINDOW: Final = 65_535
 """RFC 9113 section 6.9.2."""
 
-
 _LARGEST_TABLE: Final = 4_096
 """What HPACK may remember of the headers that are sent; a peer that allows more would have its memory here."""
 
@@ -76,10 +75,6 @@ _FAREWELL_S: Final = 2.0
 
 class Unheeded(Event):
     """A frame of which nothing comes, as its stream is over."""
-
-
-class UnheededUpdate(Event):
-    """A window update of which nothing comes, likewise."""
 
 
 class BodyLengthWrong(Event):
@@ -114,8 +109,8 @@ class GracefulH2Connection(H2Connection):
 
     def _receive_settings_frame(self, frame: SettingsFrame) -> tuple[list[Frame], list[Event]]:
         # RFC 7541 section 4.2: an encoder need not use all that it is allowed.
-        if (size := frame.settings.get(SettingCodes.HEADER_TABLE_SIZE, 0)) > _LARGEST_TABLE:
-            frame.settings[SettingCodes.HEADER_TABLE_SIZE] = min(size, _LARGEST_TABLE)
+        if frame.settings.get(SettingCodes.HEADER_TABLE_SIZE, 0) > _LARGEST_TABLE:
+            frame.settings[SettingCodes.HEADER_TABLE_SIZE] = _LARGEST_TABLE
         return super()._receive_settings_frame(frame)
 
     def _receive_frame(self, frame: Frame) -> list[Event]:
@@ -124,7 +119,7 @@ class GracefulH2Connection(H2Connection):
             if isinstance(frame, DataFrame | RstStreamFrame):
                 return [Unheeded()]
             if isinstance(frame, WindowUpdateFrame):
-                return [UnheededUpdate()]
+                return [WindowUpdated(stream_id=frame.stream_id, delta=frame.window_increment)]
         return events
 
     def _receive_headers_frame(self, frame: HeadersFrame) -> tuple[list[Frame], list[Event]]:
@@ -385,9 +380,6 @@ class Connection(asyncio.Protocol):
             return True
         return self._allow(self._control_frames)
 
-    def _on_unheeded_update(self, _event: UnheededUpdate) -> None:
-        self._allow_update()
-
     def _on_window(self, event: WindowUpdated) -> None:
         if not self._allow_update():
             return
@@ -407,7 +399,6 @@ class Connection(asyncio.Protocol):
         DataReceived: _on_data,
         BodyLengthWrong: _on_wrong_length,
         Unheeded: _on_control,
-        UnheededUpdate: _on_unheeded_update,
         TrailersReceived: _on_trailers,
         StreamEnded: _on_end,
         StreamReset: _on_reset,
