@@ -33,7 +33,7 @@ from benchmarks.rig.reachable import await_listener
 from benchmarks.rig.shapes import Shape
 from benchmarks.rig.site import Origin, Site, site
 from smartlb import __version__
-from smartlb.arguments import number, several, whole_number
+from smartlb.cli.arguments import number, several, whole_number
 
 PER_CLIENT = 2_500
 """`limits.connections_per_client` of the router, a worker: the idle ones come from several addresses."""

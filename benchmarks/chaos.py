@@ -31,7 +31,7 @@ from benchmarks.rig.site import Site, site
 from benchmarks.rig.sockets import client_ports
 from benchmarks.rig.traffic import GIVEN_UP, KINDS, OK, Request, StreamEnd, Traffic
 from smartlb import __version__
-from smartlb.arguments import number, whole_number
+from smartlb.cli.arguments import number, whole_number
 
 QUIET_S = 4.0
 """Before the first event: what is normal is measured in it, after a second of warming up."""

@@ -23,7 +23,7 @@ from benchmarks.rig.measuring import WARM_UP_S, Bench, rotated, running
 from benchmarks.rig.processes import BenchmarkError, prepare_child, process_tree
 from benchmarks.rig.report import spread
 from benchmarks.rig.shapes import SHAPES
-from smartlb.arguments import whole_number
+from smartlb.cli.arguments import whole_number
 
 _DONE = re.compile(r"finished in [\d.]+\w+, ([\d.]+) req/s")
 _COUNTS = re.compile(r"requests: \d+ total, \d+ started, (\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored")

@@ -30,17 +30,17 @@ from benchmarks.peers.peer import Peer, Site
 from benchmarks.rig.measuring import rotated
 from benchmarks.rig.processes import BenchmarkError, Server, free_address
 from benchmarks.rig.reachable import await_listener
+from simulator.demo import scenario, workload
+from simulator.demo.fleet import FLEET
+from simulator.demo.fleet import Server as Backend
+from simulator.demo.load import Array
+from simulator.demo.processes import DemoError
+from simulator.demo.run import PolicyRun
+from simulator.demo.settings import Settings
+from simulator.demo.summary import Summary, summarise
+from simulator.demo.view import Scene
 from smartlb import __version__ as smartlb_version
-from smartlb.arguments import number, several, whole_number
-from smartlb.demo import scenario, workload
-from smartlb.demo.fleet import FLEET
-from smartlb.demo.fleet import Server as Backend
-from smartlb.demo.load import Array
-from smartlb.demo.processes import DemoError
-from smartlb.demo.run import PolicyRun
-from smartlb.demo.settings import Settings
-from smartlb.demo.summary import Summary, summarise
-from smartlb.demo.view import Scene
+from smartlb.cli.arguments import number, several, whole_number
 from smartlb.policies.registry import POLICIES
 
 OWN = "learned"
@@ -136,7 +136,7 @@ async def _behind(name: str, entry: PeerEntry, program: Sequence[str], run: Poli
 async def proxy(
     entry: PeerEntry, program: Sequence[str], servers: Mapping[str, Backend], log: IO[bytes], longest_s: float
 ) -> AsyncIterator[str]:
-    """Run another proxy in front of the fleet; a `smartlb.demo.run.Start` once entry and program are given.
+    """Run another proxy in front of the fleet; a `simulator.demo.run.Start` once entry and program are given.
 
     Raises:
         BenchmarkError: it does not start, or ends before it is told to.

@@ -18,19 +18,19 @@ from typing import Any
 import numpy as np
 
 from simulator.contenders import contender
+from simulator.demo import scenario, workload
+from simulator.demo.fleet import AFFINITY, FLEET
+from simulator.demo.load import Array
+from simulator.demo.run import PolicyRun
+from simulator.demo.settings import Settings
+from simulator.demo.view import Scene
+from simulator.demo.workload import Workload
 from simulator.plan import plan
 from simulator.result import failed, latency_s
 from simulator.scenario import Scenario
 from simulator.simulation import simulate
 from simulator.workload.given import Given
 from simulator.workload.request import REQUEST
-from smartlb.demo import scenario, workload
-from smartlb.demo.fleet import AFFINITY, FLEET
-from smartlb.demo.load import Array
-from smartlb.demo.run import PolicyRun
-from smartlb.demo.settings import Settings
-from smartlb.demo.view import Scene
-from smartlb.demo.workload import Workload
 
 POLICIES = ("round_robin", "least_connections", "peak_ewma", "learned")
 LEVELS = (50, 90, 99)

@@ -26,7 +26,7 @@ from benchmarks.rig.memory import Sample, sample, slope_per_hour
 from benchmarks.rig.processes import BenchmarkError
 from benchmarks.rig.site import Site, site
 from smartlb import __version__
-from smartlb.arguments import number, whole_number
+from smartlb.cli.arguments import number, whole_number
 
 FLAT_MB_PER_HOUR = 5.0
 """What counts as flat."""

@@ -26,7 +26,7 @@ from benchmarks.rig.measuring import Bench, Measurement, measure, rotated, runni
 from benchmarks.rig.processes import BenchmarkError, prepare_child, process_tree
 from benchmarks.rig.report import Result, spread, table
 from benchmarks.rig.shapes import SHAPES
-from smartlb.arguments import whole_number
+from smartlb.cli.arguments import whole_number
 
 _CLIENTS = 4
 """Processes that shake hands, each one after another."""

@@ -12,7 +12,7 @@ from simulator.result import Bar
 from smartlb.config.model import Ejection, HealthCheck
 from smartlb.control.ejection import Ejector
 from smartlb.control.rise_fall import RiseFall
-from smartlb.core.telemetry import Records
+from smartlb.core.record import Records
 
 Mask = npt.NDArray[np.bool_]
 

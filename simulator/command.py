@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from smartlb.arguments import known, output, setting, several, whole_number
+from smartlb.cli.arguments import known, output, setting, several, whole_number
 from smartlb.config.problems import ConfigError
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smartlb.core.outcome import COMPLETE, Outcome
-from smartlb.core.telemetry import NO_BACKEND, RECORD, Records, failures
+from smartlb.core.record import NO_BACKEND, RECORD, Records, failures
 from smartlb.learning.learner import Learner, LearnerSettings
 
 Floats = npt.NDArray[np.float64]
@@ -52,7 +52,7 @@ class Log:
     """A log's attempts, in the order in which they ended.
 
     Attributes:
-        records: of `smartlb.core.telemetry.RECORD`.
+        records: of `smartlb.core.record.RECORD`.
         ended_s: ``[records]``; when.
         pools: the index range of each pool's backends.
         backends, classes: names.

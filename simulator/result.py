@@ -8,7 +8,7 @@ import numpy as np
 
 from simulator.faults.condition import Change
 from simulator.kernel.state import Array
-from smartlb.core.telemetry import NO_BACKEND, failures
+from smartlb.core.record import NO_BACKEND, failures
 from smartlb.learning.checkpoint import Checkpoint
 
 if TYPE_CHECKING:

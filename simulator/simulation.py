@@ -22,8 +22,8 @@ from simulator.plan import Plan
 from simulator.result import Run
 from simulator.telemetry import Reader
 from simulator.workload.request import REQUEST, Requests
-from smartlb.core.pool import PoolView, explore_sums, running_sums
 from smartlb.core.snapshot import Snapshot
+from smartlb.core.view import PoolView, explore_sums, running_sums
 from smartlb.learning.checkpoint import Checkpoint, Names
 from smartlb.learning.learner import Learner, LearnerSettings
 from smartlb.policies.policy import Members

@@ -2,6 +2,6 @@
 
 import sys
 
-from smartlb.cli import main
+from smartlb.cli.main import main
 
 sys.exit(main())

@@ -18,7 +18,7 @@ from benchmarks.learning import change, cost, standing
 from benchmarks.learning.goals import Row, table
 from simulator.contenders import CONTENDERS
 from simulator.scenario import names
-from smartlb.arguments import output, whole_number
+from smartlb.cli.arguments import output, whole_number
 
 RESULTS: Final = Path("arena-results")
 

@@ -12,7 +12,7 @@ from benchmarks.learning.goals import Row, shown
 from simulator.api import run
 from simulator.result import Run, failed, latency_s
 from simulator.scenario import Scenario
-from smartlb.core.telemetry import NO_BACKEND
+from smartlb.core.record import NO_BACKEND
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]

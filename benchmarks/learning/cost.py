@@ -9,9 +9,9 @@ import numpy as np
 
 from benchmarks.learning.goals import Row
 from smartlb.config.model import Learner as Section
-from smartlb.core.telemetry import RECORD, Records
+from smartlb.core.record import RECORD, Records
 from smartlb.learning.learner import Learner, LearnerSettings
-from smartlb.process import seldom_collect
+from smartlb.process.lifetime import seldom_collect
 
 RATE: Final = 5000.0
 CLASSES: Final = 3

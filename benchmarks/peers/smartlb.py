@@ -65,6 +65,6 @@ PEER = Peer(
         *("--for-s", "300"),
     ],
     environ=_environ,
-    worker="smartlb.proxy.worker",
+    worker="smartlb.worker.worker",
     address=_ready_address,
 )

@@ -18,7 +18,7 @@ from simulator.kernel.compiling import callback, digest, from_source
 from simulator.kernel.router import Routing
 from simulator.kernel.state import Array, empty_world
 from simulator.references.reference import Reference
-from smartlb.core.pool import PoolView
+from smartlb.core.view import PoolView
 from smartlb.policies.policy import Members, Policy
 
 _DTYPES = {"i": "int32", "q": "int64", "d": "float64", "Q": "uint64"}

@@ -8,8 +8,8 @@ from simulator.kernel.compiling import compiled
 from simulator.kernel.slots import free
 from simulator.kernel.state import NOBODY, TRAVELLING, Array, Row, State
 from smartlb.core.outcome import FIRST_BACKEND_FAULT, TOO_MANY_REQUESTS, Outcome
-from smartlb.core.pool import PoolView
-from smartlb.core.telemetry import NO_BACKEND as BACKEND_OF_NONE
+from smartlb.core.record import NO_BACKEND as BACKEND_OF_NONE
+from smartlb.core.view import PoolView
 
 _COMPLETE = int(Outcome.COMPLETE)
 _CONNECT_FAILED = int(Outcome.CONNECT_FAILED)

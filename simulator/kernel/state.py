@@ -118,7 +118,7 @@ LOG = np.dtype(
         ("last", "<u4"),  # 1 for the attempt that ended the request
     ]
 )
-"""One attempt at a request. The fields that it shares with `smartlb.core.telemetry.RECORD` mean the same there."""
+"""One attempt at a request. The fields that it shares with `smartlb.core.record.RECORD` mean the same there."""
 
 CLOCK = np.dtype(
     [

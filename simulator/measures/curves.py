@@ -12,7 +12,7 @@ import numpy.typing as npt
 from simulator.kernel.state import Array
 from simulator.measures.lanes import Lanes, lanes
 from simulator.result import Run, failed, latency_s
-from smartlb.core.telemetry import NO_BACKEND
+from smartlb.core.record import NO_BACKEND
 
 Floats = npt.NDArray[np.float64]
 

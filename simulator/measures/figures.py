@@ -13,7 +13,7 @@ from simulator.measures.latency import mean, percentiles, successful_ms
 from simulator.measures.recovery import Recovery, recoveries
 from simulator.result import Run, failed, latency_s
 from smartlb.core.outcome import COMPLETE, Outcome
-from smartlb.core.telemetry import NO_BACKEND
+from smartlb.core.record import NO_BACKEND
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from pydantic import Field
 
 from simulator.kernel.state import World
 from simulator.references.reference import Reference
-from smartlb.core.pool import PoolView
+from smartlb.core.view import PoolView
 from smartlb.policies.policy import Members, PolicyOptions
 
 _FEWEST_TARGETS: Final = 3

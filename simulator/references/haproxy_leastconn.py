@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from simulator.kernel.state import World
 from simulator.references.reference import Reference
-from smartlb.core.pool import PoolView
+from smartlb.core.view import PoolView
 from smartlb.policies.policy import Members
 
 _SCALE: Final = 16

@@ -9,7 +9,7 @@ from typing import Any
 
 from simulator.kernel.state import World
 from simulator.references.reference import Reference
-from smartlb.core.pool import PoolView
+from smartlb.core.view import PoolView
 
 
 def pick(

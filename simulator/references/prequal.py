@@ -37,7 +37,7 @@ from simulator.kernel.state import World
 from simulator.references.prequal_estimate import AT_ONCE, KEPT, LEVELS, estimate_s, observe
 from simulator.references.prequal_pool import Memory, best, prune, receive, send, usable, use
 from simulator.references.reference import Reference
-from smartlb.core.pool import PoolView
+from smartlb.core.view import PoolView
 from smartlb.policies.policy import Members, PolicyOptions
 
 _UNDER_WAY: Final = 4096

@@ -5,7 +5,7 @@ from collections.abc import MutableSequence
 from math import inf
 from typing import NamedTuple
 
-from smartlb.core.pool import PoolView
+from smartlb.core.view import PoolView
 
 
 class Memory(NamedTuple):

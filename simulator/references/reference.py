@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from simulator.kernel.state import World
-from smartlb.core.pool import PoolView
+from smartlb.core.view import PoolView
 from smartlb.policies.policy import Key, Members, PolicyOptions
 
 Pick = Callable[[PoolView, World, Any, int, int, float, Sequence[float]], int]

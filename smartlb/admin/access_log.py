@@ -87,7 +87,7 @@ class AccessLog:
 
         Args:
             payload: `marshal` data of a list of tuples ``(method, target, client, request_id, *fields)`` with
-                the fields of `smartlb.core.telemetry.RECORD`; from a process of this router only.
+                the fields of `smartlb.core.record.RECORD`; from a process of this router only.
             numbering: of the worker's configuration, where it is another than the log's.
         """
         if self._batches.qsize() < _MOST_WAITING:

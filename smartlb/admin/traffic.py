@@ -11,7 +11,7 @@ from smartlb.admin.histogram import Counts, Histogram
 from smartlb.admin.window import SlidingWindow
 from smartlb.config.numbering import GONE, Numbering, Renumbering
 from smartlb.core.outcome import Outcome
-from smartlb.core.telemetry import Records, failures
+from smartlb.core.record import Records, failures
 from smartlb.learning.cells import DropReason, Latency, sift
 
 STATUS_CLASSES = ("none", "1xx", "2xx", "3xx", "4xx", "5xx", "other")

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smartlb.config.model import Backend, Config
-from smartlb.core.telemetry import NO_BACKEND, NO_ROUTE, Records
+from smartlb.core.record import NO_BACKEND, NO_ROUTE, Records
 
 DEFAULT_CLASS = "default"
 """Request class 0: requests that belong to no configured class."""

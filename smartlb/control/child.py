@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from time import monotonic
 
-from smartlb.process import Handover
+from smartlb.process.handover import Handover
 
 log = logging.getLogger(__name__)
 

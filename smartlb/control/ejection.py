@@ -13,7 +13,7 @@ import numpy.typing as npt
 from smartlb.config.model import Ejection
 from smartlb.control.outliers import Interval
 from smartlb.core.outcome import FIRST_BACKEND_FAULT, Outcome
-from smartlb.core.telemetry import Records
+from smartlb.core.record import Records
 
 
 @dataclass(frozen=True, slots=True)

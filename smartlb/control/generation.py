@@ -29,9 +29,10 @@ from smartlb.control.health import HealthChecker
 from smartlb.control.membership import Found, Membership
 from smartlb.control.rise_fall import Health
 from smartlb.control.sockets import Listening
+from smartlb.core.record import Records
 from smartlb.core.segment import Gauge
-from smartlb.core.telemetry import Records
-from smartlb.process import Handover, layout_of, unlinked_file
+from smartlb.process.handover import Handover, layout_of
+from smartlb.process.nameless_file import unlinked_file
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +105,7 @@ class Generation:
         self.workers = [
             Child(
                 f"worker {number}",
-                "smartlb.proxy.worker",
+                "smartlb.worker.worker",
                 replace(
                     handover,
                     worker=number,

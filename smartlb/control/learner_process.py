@@ -20,7 +20,9 @@ from smartlb.core.segment import Segment
 from smartlb.learning.cells import DropReason
 from smartlb.learning.checkpoint import Names
 from smartlb.learning.learner import Learner, LearnerSettings
-from smartlb.process import Handover, orphaned, seldom_collect, set_up_logging, tie_to
+from smartlb.process.handover import Handover
+from smartlb.process.lifetime import orphaned, seldom_collect, tie_to
+from smartlb.process.logs import set_up_logging
 
 log = logging.getLogger(__name__)
 

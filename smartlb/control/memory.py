@@ -12,7 +12,7 @@ from time import monotonic
 
 from smartlb.learning.checkpoint import Checkpoint, CheckpointError, Names, from_text, to_text
 from smartlb.learning.learner import Learner
-from smartlb.process import content_of
+from smartlb.process.nameless_file import content_of
 
 log = logging.getLogger(__name__)
 

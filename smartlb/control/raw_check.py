@@ -13,7 +13,7 @@ from smartlb.config.certificates import reason_of
 from smartlb.config.model import HealthCheck
 
 PROXY_LOCAL = {"v1": b"PROXY UNKNOWN\r\n", "v2": b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"}
-"""The PROXY header of a connection that is the router's own; see `smartlb.proxy.proxy_protocol`."""
+"""The PROXY header of a connection that is the router's own; see `smartlb.wire.proxy_protocol`."""
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})(?: .*)?\r?\n")
 

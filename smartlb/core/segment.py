@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from smartlb.core.record import RingReader, RingWriter, ring_bytes
 from smartlb.core.snapshot import SnapshotCell
-from smartlb.core.telemetry import RingReader, RingWriter, ring_bytes
 
 _ALIGN = 64
 

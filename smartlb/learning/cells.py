@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smartlb.core.outcome import FIRST_BACKEND_FAULT, SWITCHING_PROTOCOLS, Outcome
-from smartlb.core.telemetry import NO_BACKEND, Records, failures
+from smartlb.core.record import NO_BACKEND, Records, failures
 
 Latency = Literal["first_byte", "total"]
 
@@ -66,7 +66,7 @@ def sift(records: Records, backends: int, classes: int, latency: Latency) -> tup
     What clients or the router itself caused need not, and is not counted.
 
     Args:
-        records: of `smartlb.core.telemetry.RECORD`.
+        records: of `smartlb.core.record.RECORD`.
         backends: how many there are; records of others may be those of an earlier configuration, say.
         classes: how many request classes there are; likewise.
         latency: which of a record's latencies counts.

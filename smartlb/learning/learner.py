@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from smartlb import __version__
+from smartlb.core.record import Records
 from smartlb.core.snapshot import Snapshot
-from smartlb.core.telemetry import Records
 from smartlb.learning.cells import DropReason, Latency, Matrix, sift, tally
 from smartlb.learning.checkpoint import Checkpoint, Names, Recalled, check_fit
 from smartlb.learning.classes import Slots
@@ -123,7 +123,7 @@ class Learner:
         """Learn from the records since the last call and make the next snapshot.
 
         Args:
-            records: of `smartlb.core.telemetry.RECORD`; may be empty.
+            records: of `smartlb.core.record.RECORD`; may be empty.
             now_s: a monotonic time; if it goes backwards, no time has passed.
             in_flight: ``[backends]``; requests in flight at each now, over all workers. With them a backend that hangs
                 is noticed before its requests end; None where they are not known.

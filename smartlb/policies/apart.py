@@ -13,7 +13,7 @@ over all. Over the routers the orders even out.
 from math import inf
 from typing import TYPE_CHECKING
 
-from smartlb.core.pool import PoolView
+from smartlb.core.view import PoolView
 from smartlb.policies.experience import FEW, expect, lag
 
 if TYPE_CHECKING:

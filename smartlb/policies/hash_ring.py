@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from smartlb.core.pool import PoolView
+from smartlb.core.view import PoolView
 from smartlb.policies.policy import Members, PolicyOptions
 from smartlb.policies.scan import VECTOR_FROM
 from smartlb.policies.weight_units import weight_units

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from smartlb.core.pool import PoolView
+from smartlb.core.view import PoolView
 from smartlb.policies.apart import UNDECIDED, pick_apart
 from smartlb.policies.experience import ALL, FAILING, FEW, answered, expect, present
 from smartlb.policies.policy import Members, Policy, PolicyOptions

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from smartlb.core.pool import PoolView
+from smartlb.core.view import PoolView
 from smartlb.policies.policy import Policy
 from smartlb.policies.scan import lowest
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from pydantic import Field
 
-from smartlb.core.pool import PoolView
+from smartlb.core.view import PoolView
 from smartlb.policies.pair import pair
 from smartlb.policies.policy import Members, Policy, PolicyOptions
 

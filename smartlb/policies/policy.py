@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from smartlb.core.pool import PoolView
+from smartlb.core.view import PoolView
 
 Key = Literal["none", "client_ip", "url"]
 

@@ -6,7 +6,7 @@ M. Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", IEEE T
 from collections.abc import Sequence
 from typing import Any
 
-from smartlb.core.pool import PoolView
+from smartlb.core.view import PoolView
 from smartlb.policies.pair import pair
 from smartlb.policies.policy import Policy
 

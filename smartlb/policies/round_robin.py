@@ -4,7 +4,7 @@ from array import array
 from collections.abc import MutableSequence, Sequence
 from typing import Any
 
-from smartlb.core.pool import PoolView
+from smartlb.core.view import PoolView
 from smartlb.policies.policy import Members, Policy
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from smartlb.core.pool import PoolView
+from smartlb.core.view import PoolView
 
 Score = Callable[[Any, Any, Any], Any]
 """``score(in_flight, weight, cost)``: lower is better; ``cost`` is what the policy remembers per backend."""

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from smartlb.core.pool import PoolView
+from smartlb.core.view import PoolView
 from smartlb.policies.policy import Members, Policy
 from smartlb.policies.scan import VECTOR_FROM
 from smartlb.policies.weight_units import weight_units

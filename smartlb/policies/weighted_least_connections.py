@@ -7,7 +7,7 @@ snapshot is stale.
 from collections.abc import Sequence
 from typing import Any
 
-from smartlb.core.pool import PoolView
+from smartlb.core.view import PoolView
 from smartlb.policies.policy import Policy
 from smartlb.policies.scan import lowest
 

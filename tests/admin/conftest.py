@@ -14,9 +14,9 @@ from smartlb.config.numbering import Numbering
 from smartlb.control.ejection import Ejector
 from smartlb.control.eligibility import Eligibility
 from smartlb.control.health import HealthChecker
+from smartlb.core.record import RECORD, Records
 from smartlb.core.segment import Layout, Segment
 from smartlb.core.snapshot import Snapshot
-from smartlb.core.telemetry import RECORD, Records
 
 MakeRecords = Callable[..., Records]
 

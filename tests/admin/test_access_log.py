@@ -17,7 +17,7 @@ from smartlb.admin.access_log import AccessLog
 from smartlb.config.model import Config
 from smartlb.config.numbering import Numbering
 from smartlb.core.outcome import Outcome
-from smartlb.core.telemetry import NO_BACKEND, NO_ROUTE, RECORD
+from smartlb.core.record import NO_BACKEND, NO_ROUTE, RECORD
 
 FIELDS = dict(
     zip(

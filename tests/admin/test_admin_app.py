@@ -14,9 +14,9 @@ from smartlb.admin.app import make_app
 from smartlb.admin.state import RouterState
 from smartlb.config.model import Admin
 from smartlb.core.outcome import Outcome
+from smartlb.core.record import NO_BACKEND, Records
 from smartlb.core.segment import Gauge
 from smartlb.core.snapshot import Snapshot
-from smartlb.core.telemetry import NO_BACKEND, Records
 
 Client = TestClient[Any, Any]
 MakeRecords = Callable[..., Records]

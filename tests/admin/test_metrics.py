@@ -12,9 +12,9 @@ from smartlb.admin.metrics import make_registry
 from smartlb.admin.state import RouterState
 from smartlb.control.rise_fall import Health
 from smartlb.core.outcome import Outcome
+from smartlb.core.record import NO_BACKEND, NO_ROUTE, Records
 from smartlb.core.segment import Gauge
 from smartlb.core.snapshot import Snapshot
-from smartlb.core.telemetry import NO_BACKEND, NO_ROUTE, Records
 
 MakeRecords = Callable[..., Records]
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]

@@ -17,9 +17,9 @@ from smartlb.admin.state import RouterState
 from smartlb.config.model import ClientTimeouts, Config, IdleConnections, Limits, Queue, Timeouts
 from smartlb.config.numbering import Numbering
 from smartlb.core.outcome import Outcome
+from smartlb.core.record import RECORD, Records
 from smartlb.core.snapshot import Snapshot
-from smartlb.core.telemetry import RECORD, Records
-from smartlb.proxy.responses import status_of
+from smartlb.wire.answers import status_of
 
 TEXT = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 

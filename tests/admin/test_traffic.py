@@ -14,7 +14,7 @@ from smartlb.admin.traffic import STATUS_CLASSES, Traffic
 from smartlb.config.model import Config
 from smartlb.config.numbering import Numbering, Renumbering
 from smartlb.core.outcome import Outcome
-from smartlb.core.telemetry import NO_BACKEND, NO_ROUTE, RECORD, Records
+from smartlb.core.record import NO_BACKEND, NO_ROUTE, RECORD, Records
 from smartlb.learning.cells import Latency
 
 MakeRecords = Callable[..., Records]

@@ -26,14 +26,14 @@ from benchmarks.live import (
 )
 from benchmarks.peers.peer import Peer, printed_version
 from benchmarks.rig.processes import BenchmarkError, free_address
+from simulator.demo.fleet import FLEET, Server
+from simulator.demo.load import RESULT, Array
+from simulator.demo.processes import DemoError
+from simulator.demo.router import POOL, configuration
+from simulator.demo.run import PolicyRun
+from simulator.demo.settings import Settings
+from simulator.demo.summary import Summary
 from smartlb.config.load import parse
-from smartlb.demo.fleet import FLEET, Server
-from smartlb.demo.load import RESULT, Array
-from smartlb.demo.processes import DemoError
-from smartlb.demo.router import POOL, configuration
-from smartlb.demo.run import PolicyRun
-from smartlb.demo.settings import Settings
-from smartlb.demo.summary import Summary
 from smartlb.policies.registry import POLICIES
 
 SERVERS = {spec.name: Server(spec, 18001 + at) for at, spec in enumerate(FLEET)}

@@ -9,7 +9,7 @@ from smartlb.config.load import parse
 from smartlb.config.model import Config
 from smartlb.config.numbering import Numbering
 from smartlb.config.problems import ConfigError
-from smartlb.core.telemetry import NO_ROUTE
+from smartlb.core.record import NO_ROUTE
 
 TCP = {"bind": "h:1", "protocol": "tcp", "pool": "web"}
 UDP = {**TCP, "protocol": "udp"}

@@ -7,7 +7,7 @@ from smartlb.config.membership import MembershipReader, publish
 from smartlb.config.model import Backend
 from smartlb.config.numbering import VACANT, Member
 from smartlb.core.segment import Layout, Segment
-from smartlb.process import unlinked_file
+from smartlb.process.nameless_file import unlinked_file
 
 MEMBERS = [
     Member(0, "web", 0, Backend(name="a", address="10.0.0.1:80", weight=2.0), tenancy=3, leaving=True),

@@ -6,7 +6,7 @@ import numpy as np
 
 from smartlb.config.model import Config
 from smartlb.config.numbering import GONE, Numbering, Renumbering
-from smartlb.core.telemetry import NO_BACKEND, NO_ROUTE, RECORD
+from smartlb.core.record import NO_BACKEND, NO_ROUTE, RECORD
 
 
 def numbering(pools: dict[str, list[Any]], classes: list[str] = [], routes: list[str] | None = None) -> Numbering:  # noqa: B006

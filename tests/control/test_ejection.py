@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from smartlb.config.model import Ejection
 from smartlb.control.ejection import Ejector
 from smartlb.core.outcome import Blame, Outcome
-from smartlb.core.telemetry import NO_BACKEND, RECORD, Records
+from smartlb.core.record import NO_BACKEND, RECORD, Records
 
 SETTINGS = Ejection(consecutive_failures=3, base_ejection_s=5.0, max_ejection_s=12.0, max_ejected_share=0.5)
 

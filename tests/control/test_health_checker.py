@@ -15,7 +15,7 @@ from smartlb.config.model import Config
 from smartlb.config.numbering import Numbering
 from smartlb.control.health import HealthChecker
 from smartlb.control.rise_fall import Health
-from smartlb.proxy.proxy_protocol import Version, encode
+from smartlb.wire.proxy_protocol import Version, encode
 from tests.authority import Authority
 from tests.guarded import guarded
 

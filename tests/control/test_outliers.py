@@ -7,7 +7,7 @@ import pytest
 
 from smartlb.config.model import Ejection, LatencyOutliers, SuccessRate
 from smartlb.control.ejection import Ejected, Ejector
-from smartlb.core.telemetry import RECORD, Records
+from smartlb.core.record import RECORD, Records
 
 
 def traffic(at_s: float, *backends: tuple[int, float, float], first: int = 0) -> Records:

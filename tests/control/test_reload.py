@@ -21,7 +21,7 @@ from smartlb.admin.state import NotReloaded
 from smartlb.config.commands import check
 from smartlb.config.model import Config
 from smartlb.control.sockets import close_all
-from smartlb.supervisor import Supervisor
+from smartlb.supervisor.supervisor import Supervisor
 from tests.eventually import eventually
 from tests.served import Served, Status, configuration, serving, spawn
 
@@ -408,13 +408,13 @@ async def test_an_internal_error_changes_nothing(
     config = Config.model_validate(configuration(["127.0.0.1:1"], workers=1))
     supervisor = Supervisor(config, tmp_path / "smartlb.yaml")
     present = supervisor._present
-    monkeypatch.setattr("smartlb.supervisor.load", {}.pop)
+    monkeypatch.setattr("smartlb.supervisor.supervisor.load", {}.pop)
     with pytest.raises(NotReloaded) as refused:
         await supervisor.reload()
     assert refused.value.problems == [f"internal error: {tmp_path / 'smartlb.yaml'!r}"]
     assert supervisor._present is present
     assert supervisor._state.reload_failed
-    said = [each.getMessage() for each in caplog.records if each.name == "smartlb.supervisor"]
+    said = [each.getMessage() for each in caplog.records if each.name == "smartlb.supervisor.supervisor"]
     assert said[-2] == "internal error in a reload"
     assert said[-1].startswith("not reloaded, the present configuration stays: internal error")
     supervisor._let_go(present)

@@ -16,8 +16,8 @@ from aiohttp.test_utils import TestServer
 
 from smartlb.admin.state import ProcessStatus
 from smartlb.control import child
-from smartlb.process import Handover
-from smartlb.supervisor import _look_after
+from smartlb.process.handover import Handover
+from smartlb.supervisor.supervisor import _look_after
 from tests.eventually import eventually
 from tests.served import Served, configuration, serving
 

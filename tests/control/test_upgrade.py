@@ -19,8 +19,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from smartlb.control.privileges import CannotDrop, drop
 from smartlb.control.sockets import Place, adopt, close_all, given_name, name_of
+from smartlb.supervisor.privileges import CannotDrop, drop
 from tests.eventually import eventually
 from tests.served import Served, configuration, serving, spawn
 
@@ -219,7 +219,7 @@ def test_an_unknown_user_or_group() -> None:
 def test_root_becomes_another_user_for_good(group: str | None) -> None:
     program = f"""
 import os, sys
-from smartlb.control.privileges import CannotDrop, drop
+from smartlb.supervisor.privileges import CannotDrop, drop
 sys.executable = "/bin/sh"  # which everybody may run
 drop("nobody", {group!r})
 print(*os.getresuid(), *os.getresgid(), *os.getgroups())

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from smartlb.core.outcome import FIRST_BACKEND_FAULT, Blame, Outcome, failed
-from smartlb.core.telemetry import RECORD, failures
+from smartlb.core.record import RECORD, failures
 
 STATUSES = (0, 100, 200, 204, 301, 400, 404, 428, 429, 430, 499, 500, 502, 503, 504, 599)
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smartlb.core.outcome import Outcome
-from smartlb.core.telemetry import NO_BACKEND, NO_ROUTE, RECORD, Records, RingReader, RingWriter, ring_bytes
+from smartlb.core.record import NO_BACKEND, NO_ROUTE, RECORD, Records, RingReader, RingWriter, ring_bytes
 
 CAPACITY = 8
 

@@ -5,8 +5,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from smartlb.demo.backend import Backend, Job, Station
-from smartlb.demo.fleet import AFFINITY, FLEET, ServerSpec, highest_load, running
+from simulator.demo.backend import Backend, Job, Station
+from simulator.demo.fleet import AFFINITY, FLEET, ServerSpec, highest_load, running
 
 
 class Timers:

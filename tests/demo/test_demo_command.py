@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from smartlb.demo import command
-from smartlb.demo.settings import Settings
+from simulator.demo import command
+from simulator.demo.settings import Settings
 
 
 def _parse(*arguments: str) -> argparse.Namespace:

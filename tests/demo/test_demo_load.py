@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 import numpy as np
 import pytest
 
-from smartlb.demo.load import ARRIVAL, BROKEN, TIMED_OUT, Array, Generator
+from simulator.demo.load import ARRIVAL, BROKEN, TIMED_OUT, Array, Generator
 
 Answer = Callable[[str, asyncio.StreamWriter], Awaitable[None]]
 

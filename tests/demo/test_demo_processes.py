@@ -2,10 +2,10 @@ import sys
 
 import pytest
 
+from simulator.demo.fleet import FLEET, Server
+from simulator.demo.processes import DemoError, child, service
+from simulator.demo.router import POOL, configuration
 from smartlb.config.load import parse
-from smartlb.demo.fleet import FLEET, Server
-from smartlb.demo.processes import DemoError, child, service
-from smartlb.demo.router import POOL, configuration
 
 LOG = sys.stderr.buffer
 

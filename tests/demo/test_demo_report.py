@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from smartlb.demo import chart, report
-from smartlb.demo.fleet import FLEET
-from smartlb.demo.load import BROKEN, RESULT, TIMED_OUT, Array
-from smartlb.demo.scenario import Fault, active, faults
-from smartlb.demo.settings import Settings
-from smartlb.demo.summary import Summary, summarise
-from smartlb.demo.workload import generated
+from simulator.demo import chart, report
+from simulator.demo.fleet import FLEET
+from simulator.demo.load import BROKEN, RESULT, TIMED_OUT, Array
+from simulator.demo.scenario import Fault, active, faults
+from simulator.demo.settings import Settings
+from simulator.demo.summary import Summary, summarise
+from simulator.demo.workload import generated
 
 FAULT = Fault("slow-down", "b1", 2.0, 4.0, slow=4.0)
 

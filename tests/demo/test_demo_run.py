@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from smartlb.demo.run import main
-from smartlb.demo.settings import Settings
+from simulator.demo.run import main
+from simulator.demo.settings import Settings
 
 
 def test_a_short_demo_compares_two_policies_and_writes_its_results(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from smartlb.demo.traces import MOST_WORK, TraceError, read
+from simulator.demo.traces import MOST_WORK, TraceError, read
 
 LLM = """TIMESTAMP,ContextTokens,GeneratedTokens
 2023-11-16 18:15:46.6805900,374,26

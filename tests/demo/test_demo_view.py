@@ -2,9 +2,9 @@ from typing import Any
 
 from rich.console import Console
 
-from smartlb.demo.fleet import FLEET
-from smartlb.demo.scenario import faults
-from smartlb.demo.view import Scene, line, screen
+from simulator.demo.fleet import FLEET
+from simulator.demo.scenario import faults
+from simulator.demo.view import Scene, line, screen
 
 
 def _status(name: str, **changes: Any) -> dict[str, Any]:

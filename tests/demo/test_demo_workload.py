@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from smartlb.demo.fleet import AFFINITY, FLEET
-from smartlb.demo.workload import generated
+from simulator.demo.fleet import AFFINITY, FLEET
+from simulator.demo.workload import generated
 
 
 def test_the_same_seed_gives_the_same_requests() -> None:

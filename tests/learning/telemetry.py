@@ -3,7 +3,7 @@
 import numpy as np
 
 from smartlb.core.outcome import Outcome
-from smartlb.core.telemetry import RECORD, Records
+from smartlb.core.record import RECORD, Records
 
 
 def some_records(

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from smartlb.core.outcome import Outcome
-from smartlb.core.telemetry import NO_BACKEND, NO_ROUTE, Records
+from smartlb.core.record import NO_BACKEND, NO_ROUTE, Records
 from smartlb.learning.cells import Cell, DropReason, Tally, sift, tally
 from tests.learning.telemetry import some_records
 

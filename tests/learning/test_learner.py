@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from smartlb.core.outcome import Outcome
+from smartlb.core.record import NO_BACKEND, RECORD, Records
 from smartlb.core.snapshot import Snapshot
-from smartlb.core.telemetry import NO_BACKEND, RECORD, Records
 from smartlb.learning.classes import MOST
 from smartlb.learning.learner import Learner, LearnerSettings
 from smartlb.learning.registry import DRIFT_DETECTORS, ERROR_MODELS, LATENCY_MODELS

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smartlb.core.telemetry import Records
+from smartlb.core.record import Records
 from smartlb.learning.learner import Learner, LearnerSettings
 from tests.learning.telemetry import NOTHING, some_records
 

@@ -6,7 +6,7 @@ from itertools import accumulate
 from math import inf
 from typing import Any
 
-from smartlb.core.pool import PoolView
+from smartlb.core.view import PoolView
 from smartlb.policies.policy import Members, PolicyOptions
 from smartlb.policies.registry import POLICIES
 

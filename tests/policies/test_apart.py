@@ -4,7 +4,7 @@ from collections import Counter
 from random import Random
 from typing import Any
 
-from smartlb.core.pool import PoolView
+from smartlb.core.view import PoolView
 from smartlb.policies.registry import POLICIES
 from tests.policies.pools import BELOW_ONE, members, options_of, pool_view
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from smartlb.core.pool import PoolView
+from smartlb.core.view import PoolView
 from smartlb.policies.registry import POLICIES
 from smartlb.policies.scan import VECTOR_FROM
 from tests.policies.pools import BELOW_ONE, members, options_of, pool_view

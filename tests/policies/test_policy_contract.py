@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from smartlb.core.pool import PoolView
+from smartlb.core.view import PoolView
 from smartlb.policies.policy import Policy
 from smartlb.policies.registry import POLICIES
 from smartlb.policies.scan import VECTOR_FROM

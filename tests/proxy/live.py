@@ -17,12 +17,12 @@ from smartlb.config.affinity_secret import secrets_of
 from smartlb.config.model import Config
 from smartlb.config.numbering import Numbering
 from smartlb.core.outcome import Outcome
+from smartlb.core.record import RECORD
 from smartlb.core.segment import Gauge, Layout, Segment
 from smartlb.core.snapshot import Snapshot
-from smartlb.core.telemetry import RECORD
-from smartlb.proxy.http2.client import Http2ClientConnection
-from smartlb.proxy.listening import Listening, listen
-from smartlb.proxy.worker import Worker
+from smartlb.downstream.http2 import Http2ClientConnection
+from smartlb.downstream.listening import Listening, listen
+from smartlb.worker.worker import Worker
 from tests.eventually import eventually
 from tests.proxy.message import Message, read_message
 from tests.proxy.origin import Origin, Script, answering

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smartlb.proxy.chunked import BadChunk, ChunkedBody
+from smartlb.wire.chunked import BadChunk, ChunkedBody
 from tests.proxy.oracle import read_response
 
 steady = settings(deadline=None, derandomize=True, max_examples=300)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smartlb.proxy.client_hello import LONGEST_HELLO, NotAClientHello, server_name
+from smartlb.wire.client_hello import LONGEST_HELLO, NotAClientHello, server_name
 
 
 def greeting(host: str | None, *, highest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3, protocols: int = 0) -> bytes:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smartlb.config.traffic import Compression as Settings
-from smartlb.proxy.compression import Compression, chosen
+from smartlb.stages.compression import Compression, chosen
 
 DECODE: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.decompress,

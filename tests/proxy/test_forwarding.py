@@ -1,7 +1,7 @@
 import pytest
 
-from smartlb.proxy.forwarding import Peer, TrustedNetworks
-from smartlb.proxy.http1 import HeaderBlock, parse_request
+from smartlb.wire.forwarding import Peer, TrustedNetworks
+from smartlb.wire.http1 import HeaderBlock, parse_request
 from tests.proxy.oracle import Headers, assert_sound, read_request
 
 NOBODY = TrustedNetworks([])

@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from smartlb.core.outcome import Outcome
-from smartlb.proxy.forwarding import Peer, TrustedNetworks
-from smartlb.proxy.http1 import (
+from smartlb.wire.forwarding import Peer, TrustedNetworks
+from smartlb.wire.http1 import (
     CHUNKED,
     UNTIL_CLOSE,
     HeaderBlock,

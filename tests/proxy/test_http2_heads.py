@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smartlb.proxy.http1 import CHUNKED, UNTIL_CLOSE, RequestRefused, parse_request, parse_response
-from smartlb.proxy.http2.heads import (
+from smartlb.wire.http1 import CHUNKED, UNTIL_CLOSE, RequestRefused, parse_request, parse_response
+from smartlb.wire.http2_heads import (
     Headers,
     Malformed,
     request_from_http2,

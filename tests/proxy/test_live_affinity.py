@@ -126,7 +126,7 @@ async def test_cookies_end_and_are_renewed_before(live: Live, monkeypatch: pytes
     router = await _router(live, kind="cookie", ttl_s=100, secure=True, name="stay")
     client = await live.client(router)
     now_s = [1_000_000.0]
-    monkeypatch.setattr("smartlb.proxy.affinity.time", lambda: now_s[0])
+    monkeypatch.setattr("smartlb.upstream.affinity.time", lambda: now_s[0])
     first, line = await _served_by(client)
     assert line is not None
     assert (line[:5], line[-21:]) == (b"stay=", b"; Secure; Max-Age=100")

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from smartlb.core.outcome import Outcome
+from smartlb.core.record import NO_BACKEND
 from smartlb.core.segment import Gauge
-from smartlb.core.telemetry import NO_BACKEND
 from tests.eventually import eventually
 from tests.proxy.live import Live, request
 from tests.proxy.origin import Link, ok, saying
@@ -396,7 +396,7 @@ async def test_halves_of_empty_lines_earn_no_time(live: Live) -> None:
 
 async def test_too_many_headers_are_not_read(monkeypatch: pytest.MonkeyPatch, live: Live) -> None:
     _origin, _router, client = await live.pair()
-    monkeypatch.setattr("smartlb.proxy.client.parse_request", lambda *_: pytest.fail("they are read"))
+    monkeypatch.setattr("smartlb.downstream.http1.parse_request", lambda *_: pytest.fail("they are read"))
     answer = await client.ask(request("GET", "/", *[f"te:{number:x}" for number in range(4000)]))
     assert answer.status == 431
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from smartlb.core.segment import Gauge
-from smartlb.proxy.client_limit import ClientLimit
-from smartlb.proxy.proxy_protocol import Endpoints, encode
+from smartlb.limits.client_limit import ClientLimit
+from smartlb.wire.proxy_protocol import Endpoints, encode
 from tests.authority import Authority
 from tests.eventually import eventually
 from tests.proxy.live import Client, Live, LiveRouter, request

@@ -9,7 +9,7 @@ import pytest
 
 from smartlb.core.outcome import Outcome
 from smartlb.core.segment import Gauge
-from smartlb.proxy.exchange import Exchange
+from smartlb.exchange.exchange import Exchange
 from tests.eventually import eventually
 from tests.proxy.live import Client, Live, LiveRouter, request
 from tests.proxy.origin import Link, Origin, ok

@@ -278,7 +278,7 @@ async def test_a_request_that_is_cancelled_as_it_comes_ends_alone(live: Live, an
 
 
 async def test_a_client_that_reads_nothing_is_let_go(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("smartlb.proxy.http2.connection._PATIENCE_S", 0.2)
+    monkeypatch.setattr("smartlb.http2.connection._PATIENCE_S", 0.2)
     listener = {"http2": {"control_frames_per_s": 100_000.0}}
     router = await live.router(await live.origin(answering), listener=listener)
     client = await Http2Client(await live.client(router)).start()

@@ -4,9 +4,9 @@ import asyncio
 import gc
 from collections import Counter
 
-from smartlb.proxy.client import ClientConnection
-from smartlb.proxy.exchange import Exchange
-from smartlb.proxy.tunnel import UpgradeExchange
+from smartlb.downstream.http1 import ClientConnection
+from smartlb.exchange.exchange import Exchange
+from smartlb.exchange.tunnel import UpgradeExchange
 from tests.eventually import eventually
 from tests.proxy.live import Live, request
 from tests.proxy.origin import answering

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from smartlb.core.outcome import Outcome
-from smartlb.proxy.proxy_protocol import Endpoints, Version, encode, parse
+from smartlb.wire.proxy_protocol import Endpoints, Version, encode, parse
 from tests.eventually import eventually
 from tests.proxy.live import Client, Live, request
 from tests.proxy.origin import Link, ok

@@ -4,8 +4,8 @@ import asyncio
 from typing import Any
 
 from smartlb.core.outcome import Outcome
+from smartlb.core.record import NO_BACKEND
 from smartlb.core.segment import Gauge
-from smartlb.core.telemetry import NO_BACKEND
 from tests.eventually import eventually
 from tests.proxy.live import Client, Live, LiveRouter, request
 from tests.proxy.origin import Link, Origin, answering, ok

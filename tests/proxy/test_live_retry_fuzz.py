@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from smartlb.core.telemetry import NO_BACKEND
+from smartlb.core.record import NO_BACKEND
 from tests.eventually import eventually
 from tests.proxy.live import Live, request
 from tests.proxy.origin import Link, Script, ok

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from smartlb.core.outcome import Outcome
-from smartlb.core.telemetry import NO_ROUTE
-from smartlb.proxy.client_hello import LONGEST_HELLO
-from smartlb.proxy.tcp import Destination
+from smartlb.core.record import NO_ROUTE
+from smartlb.layer4.tcp import Destination
+from smartlb.wire.client_hello import LONGEST_HELLO
 from tests.proxy.live import Client, Live, LiveRouter
 from tests.proxy.test_client_hello import greeting, in_records
 

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from smartlb.core.outcome import Outcome
+from smartlb.core.record import NO_BACKEND, RECORD
 from smartlb.core.segment import Gauge
-from smartlb.core.telemetry import NO_BACKEND, RECORD
+from smartlb.layer4 import tcp
 from smartlb.policies.registry import POLICIES
-from smartlb.proxy import tcp
-from smartlb.proxy.proxy_protocol import encode
+from smartlb.wire.proxy_protocol import encode
 from tests.authority import Authority
 from tests.eventually import eventually
 from tests.proxy.live import Client, Live, LiveRouter

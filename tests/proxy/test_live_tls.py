@@ -14,7 +14,7 @@ import pytest
 
 from smartlb.core.outcome import Outcome
 from smartlb.core.segment import Gauge
-from smartlb.proxy.tls import ignore_unreadable_names
+from smartlb.downstream.tls import ignore_unreadable_names
 from tests.authority import Authority, Files
 from tests.eventually import eventually
 from tests.proxy.live import Client, Live, LiveRouter, request

@@ -10,8 +10,8 @@ import pytest
 from smartlb.config.model import Listener
 from smartlb.core.outcome import Outcome
 from smartlb.core.segment import Gauge
-from smartlb.proxy.listening import listen
-from smartlb.proxy.proxy_protocol import Endpoints, Version, encode
+from smartlb.downstream.listening import listen
+from smartlb.wire.proxy_protocol import Endpoints, Version, encode
 from tests.authority import Authority
 from tests.eventually import eventually
 from tests.guarded import guarded

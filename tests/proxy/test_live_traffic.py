@@ -6,7 +6,7 @@ import pytest
 
 from smartlb.config.traffic import Redirect
 from smartlb.core.outcome import Outcome
-from smartlb.core.telemetry import NO_BACKEND
+from smartlb.core.record import NO_BACKEND
 from tests.proxy.live import Client, Live, LiveRouter, request
 from tests.proxy.origin import Origin, answering, ok, saying
 

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from smartlb.core.outcome import Outcome
+from smartlb.core.record import NO_BACKEND
 from smartlb.core.segment import Gauge
-from smartlb.core.telemetry import NO_BACKEND
 from tests.eventually import eventually
 from tests.proxy.live import Live, LiveRouter
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from smartlb.core.outcome import Outcome
+from smartlb.core.record import NO_BACKEND, NO_ROUTE, RECORD
 from smartlb.core.segment import Gauge
-from smartlb.core.telemetry import NO_BACKEND, NO_ROUTE, RECORD
 from smartlb.policies.registry import POLICIES
 from tests.eventually import eventually
 from tests.proxy.live import Live, LiveRouter, request

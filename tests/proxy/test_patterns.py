@@ -6,19 +6,19 @@ import sys
 import pytest
 
 WEBSOCKET = """
-from smartlb.proxy.http1 import parse_request
-from smartlb.proxy.upgrade import offer_of
+from smartlb.wire.http1 import parse_request
+from smartlb.wire.upgrade import offer_of
 head = b"GET / HTTP/1.1\\r\\nhost: a\\r\\nconnection: upgrade\\r\\nupgrade: websocket\\r\\n"
 method, _, block = parse_request(head + b"sec-websocket-key: a%sb\\r\\n\\r\\n" % blanks)
 offer_of(method, block, {b"websocket"})
 """
 ACCEPT_ENCODING = """
-from smartlb.proxy.compression import chosen
+from smartlb.stages.compression import chosen
 assert chosen(b"gzip%sx" % blanks, [b"gzip"]) is None
 """
 CONTENT_TYPE = """
 from smartlb.config import traffic
-from smartlb.proxy.compression import Compression
+from smartlb.stages.compression import Compression
 head = b"HTTP/1.1 200 OK\\r\\ncontent-type: text/a%sb\\r\\ncontent-length: 5000\\r\\n"
 Compression(traffic.Compression()).applied(head % blanks, 200, 5000, b"GET", b"gzip")
 """

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from smartlb.control.raw_check import PROXY_LOCAL
-from smartlb.proxy.proxy_protocol import LONGEST_HEADER, Endpoints, MalformedProxyHeader, Version, encode, parse
+from smartlb.wire.proxy_protocol import LONGEST_HEADER, Endpoints, MalformedProxyHeader, Version, encode, parse
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 VERSIONS = st.sampled_from(["v1", "v2"])

@@ -4,9 +4,9 @@ import pytest
 
 from smartlb.config.traffic import RateLimit as Settings
 from smartlb.core.outcome import Outcome
-from smartlb.proxy.forwarding import Peer, TrustedNetworks
-from smartlb.proxy.http1 import parse_request
-from smartlb.proxy.rate_limit import RateLimit
+from smartlb.stages.rate_limit import RateLimit
+from smartlb.wire.forwarding import Peer, TrustedNetworks
+from smartlb.wire.http1 import parse_request
 from tests.proxy.live import Live, request
 
 

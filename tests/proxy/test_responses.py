@@ -3,7 +3,7 @@ import json
 import pytest
 
 from smartlb.core.outcome import Blame, Outcome
-from smartlb.proxy.responses import error_response, status_of
+from smartlb.wire.answers import error_response, status_of
 from tests.proxy.oracle import assert_sound, read_response
 
 # A client that has gone or has a response, or part of one, or is to get another, gets no answer from the router.

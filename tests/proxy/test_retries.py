@@ -4,7 +4,7 @@ import pytest
 
 from smartlb.config.model import Retries as Settings
 from smartlb.core.outcome import Outcome
-from smartlb.proxy.retries import Retries
+from smartlb.upstream.retries import Retries
 
 
 def test_causes_are_outcomes_and_statuses() -> None:

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smartlb.config.model import Config
-from smartlb.core.telemetry import NO_ROUTE
-from smartlb.proxy.http1 import RequestRefused, parse_request
-from smartlb.proxy.routing import Routing, canonical_path
+from smartlb.core.record import NO_ROUTE
+from smartlb.routing.routing import Routing, canonical_path
+from smartlb.wire.http1 import RequestRefused, parse_request
 
 steady = settings(deadline=None, derandomize=True, max_examples=300)
 

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from smartlb.proxy.slow_start import SlowStart
+from smartlb.upstream.slow_start import SlowStart
 
 
 def share(slow_start: SlowStart, now_s: float, wanted: float, eligible: int = 4, requests: int = 20_000) -> float:

@@ -11,7 +11,7 @@ from benchmarks.smuggling.backends import METHOD, NUMBER, Record, Recorder, back
 from benchmarks.smuggling.case import BAD, PROBE_TARGET, UNFINISHED, After, Case, Refuse, Want, serve
 from benchmarks.smuggling.corpus import CORPUS
 from benchmarks.smuggling.running import Verdict, judge, read_answers, run
-from smartlb.proxy.http1 import parse_request
+from smartlb.wire.http1 import parse_request
 from tests.proxy.live import Live, LiveRouter
 
 EVERY = [(group, case) for group, cases in CORPUS.items() for case in cases]

@@ -14,7 +14,7 @@ from simulator.ablation import VARIANTS
 from simulator.contenders import CONTENDERS
 from simulator.scenario import names
 from simulator.simulation import simulate
-from smartlb.cli import main
+from smartlb.cli.main import main
 
 SHORT = ("--set", "duration_s=2", "--set", "warmup_s=0.5")
 TINY_ARENA = ("arena", "crash", "--policies", "round_robin,power_of_two", "--seeds", "2", "--jobs", "1", *SHORT)

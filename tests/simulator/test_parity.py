@@ -13,10 +13,10 @@ import pytest
 
 from simulator.kernel.calling import prepare
 from simulator.kernel.router import Routing
-from smartlb.core.pool import PoolView
+from smartlb.core.view import PoolView
 from smartlb.policies.policy import Members
 from smartlb.policies.registry import POLICIES
-from smartlb.proxy.pool import Pool
+from smartlb.upstream.pool import Pool
 from tests.proxy.live import Live, LiveRouter, request
 from tests.proxy.origin import Link, ok
 

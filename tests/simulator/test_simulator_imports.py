@@ -13,7 +13,7 @@ import simulator
 ROOT = Path(simulator.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
-OF_THE_ROUTER: tuple[str, ...] = ("core", "policies", "learning", "config", "arguments", "control.ejection")
+OF_THE_ROUTER: tuple[str, ...] = ("core", "policies", "learning", "config", "cli.arguments", "control.ejection")
 OF_THE_ROUTER += ("control.rise_fall", "control.checkpoint_file")
 """What the simulator runs is pure; it has no use for sockets, processes and the like."""
 
@@ -102,7 +102,7 @@ def test_randomness_is_seeded(path: Path) -> None:
     assert not against, "\n".join(against)
 
 
-@pytest.mark.parametrize("module", ["simulator.command", "smartlb.cli", "simulator.agenda", "simulator.streams"])
+@pytest.mark.parametrize("module", ["simulator.command", "smartlb.cli.main", "simulator.agenda", "simulator.streams"])
 def test_commands_load_nothing_heavy_before_they_run(module: str) -> None:
     program = f"import sys, {module}; print(*sorted({HEAVY!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT.parent, check=True, capture_output=True, text=True)

@@ -14,7 +14,7 @@ from simulator.offline import LEAST_ROWS, LogError, as_log, compare, pinball, re
 from simulator.plan import ImpossibleScenario
 from simulator.result import Run
 from simulator.training import merged
-from smartlb.cli import main
+from smartlb.cli.main import main
 from smartlb.control.checkpoint_file import read
 from smartlb.learning.checkpoint import Checkpoint, CheckpointError
 from tests.simulator.scenarios import scenario

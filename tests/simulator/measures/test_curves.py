@@ -10,7 +10,7 @@ from simulator.faults.condition import Change, Condition
 from simulator.measures.curves import curves, distribution
 from simulator.measures.lanes import LANES, lanes
 from simulator.result import Bar, Trouble
-from smartlb.core.telemetry import NO_BACKEND
+from smartlb.core.record import NO_BACKEND
 from tests.simulator.measures.made import busy_run, made_log, made_run
 
 

@@ -7,7 +7,7 @@ import pytest
 from simulator.measures.figures import errors_by, figures
 from simulator.result import Bar, Trouble
 from smartlb.core.outcome import Outcome
-from smartlb.core.telemetry import NO_BACKEND
+from smartlb.core.record import NO_BACKEND
 from tests.simulator.measures.made import busy_run, made_log, made_run
 
 

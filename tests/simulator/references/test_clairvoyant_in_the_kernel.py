@@ -9,7 +9,7 @@ from simulator.kernel.router import Routing
 from simulator.kernel.state import Array, Server, State, make_state
 from simulator.references.clairvoyant import Options, cost_s, remember
 from simulator.workload.request import REQUEST
-from smartlb.core.pool import PoolView
+from smartlb.core.view import PoolView
 from smartlb.policies.registry import POLICIES
 from tests.policies.pools import members, pool_view
 from tests.simulator.references.worlds import as_arrays, interpreted

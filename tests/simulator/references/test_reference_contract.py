@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from simulator.kernel.state import World
 from simulator.references.reference import Reference
 from simulator.references.registry import REFERENCES
-from smartlb.core.pool import PoolView
+from smartlb.core.view import PoolView
 from smartlb.policies.registry import POLICIES
 from tests.policies.pools import BELOW_ONE, members, pool_view
 from tests.simulator.references.worlds import (

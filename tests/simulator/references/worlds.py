@@ -11,7 +11,7 @@ from simulator.kernel.calling import prepare
 from simulator.kernel.state import LATEST, World, empty_world
 from simulator.references.reference import Reference
 from simulator.references.registry import REFERENCES
-from smartlb.core.pool import PoolView
+from smartlb.core.view import PoolView
 from smartlb.policies.policy import PolicyOptions
 from tests.policies.pools import members
 

@@ -1,0 +1,170 @@
+"""TLS with clients: the handshake, which certificate is shown to whom, and what backends hear of a client's own.
+
+TLS itself is OpenSSL's, by way of `ssl` and uvloop.
+"""
+
+import asyncio
+import hashlib
+import logging
+import ssl
+import sys
+from collections.abc import Sequence
+from typing import Any, Final, cast
+
+from smartlb.config.certificates import HTTP2, Identity, listener_context, reloading_identity
+from smartlb.config.model import ListenerTls
+from smartlb.wire.forwarding import Channel
+
+log = logging.getLogger(__name__)
+
+_REPORT_S: Final = 60.0
+"""Failed handshakes are logged at most this often: the internet is full of scanners."""
+
+_ATTRIBUTE_TYPES: Final = {
+    "commonName": "CN",
+    "countryName": "C",
+    "domainComponent": "DC",
+    "localityName": "L",
+    "organizationName": "O",
+    "organizationalUnitName": "OU",
+    "stateOrProvinceName": "ST",
+    "streetAddress": "STREET",
+    "userId": "UID",
+}
+"""RFC 4514 section 3; other types keep OpenSSL's long names."""
+
+
+class Termination:
+    """The router's end of TLS at one listener.
+
+    A client's connection begins with a context that has no certificate; as soon as the client has said which name it
+    wants (RFC 6066 section 3), the context of the certificate for that name takes its place.
+
+    Args:
+        settings: the listener's.
+        tickets: whether clients may resume sessions.
+        alpn: what is spoken over it, the preferred first; empty where that is not the router's to choose.
+    """
+
+    def __init__(self, settings: ListenerTls, *, tickets: bool, alpn: Sequence[str]) -> None:
+        self._settings = settings
+        self._tickets = tickets
+        self._alpn = alpn
+        self._certificates = [
+            reloading_identity(settings, files, tickets=tickets, alpn=self._alpn) for files in settings.certificates
+        ]
+        self._by_name: dict[str, ssl.SSLContext] = {}
+        self._default: ssl.SSLContext | None = None
+        self._front = self._new_front()
+        self._look_at_s = float("-inf")
+        self._failed_unsaid = 0
+        self._report_at_s = 0.0
+
+    def _new_front(self) -> ssl.SSLContext:
+        front = listener_context(self._settings, tickets=self._tickets, alpn=self._alpn)
+        front.sni_callback = self._choose
+        return front
+
+    def context(self, now_s: float) -> ssl.SSLContext:
+        """What a new connection begins with; looks at the files if it is time to."""
+        if now_s < self._look_at_s:
+            return self._front
+        self._look_at_s = now_s + self._settings.reload_s
+        renewed = [certificate.refresh(now_s) for certificate in self._certificates]
+        if any(renewed):
+            # A new one, so that no session is resumed that was begun under other certificates or authorities.
+            self._front = self._new_front()
+            identities = [certificate.value for certificate in self._certificates if certificate.value is not None]
+            self._default = identities[0].context
+            self._by_name = _by_name(identities)
+        return self._front
+
+    def _choose(self, connection: ssl.SSLObject, name: str | None, _front: ssl.SSLContext) -> int | None:
+        context = self._default
+        if name is not None:
+            by_name, name = self._by_name, name.lower()
+            context = by_name.get(name) or by_name.get("*." + name.partition(".")[2]) or context
+        if context is None:
+            # Since this worker's start no certificate could be loaded, which the log says.
+            return ssl.AlertDescription.ALERT_DESCRIPTION_INTERNAL_ERROR
+        connection.context = context
+        return None
+
+    def channel(self, transport: asyncio.BaseTransport) -> Channel:
+        """What backends hear of a client's connection, once TLS stands."""
+        connection = transport.get_extra_info("ssl_object")
+        asks = self._settings.client_certificate != "none"
+        http2 = connection.selected_alpn_protocol() == HTTP2
+        return Channel(b"https", certificate_headers(connection) if asks else (), http2)
+
+    def report_failed(self, client: str, reason: str, now_s: float) -> None:
+        """Log a failed handshake, or count it for the next line."""
+        log.debug("TLS handshake with %s failed: %s", client, reason)
+        self._failed_unsaid += 1
+        if now_s >= self._report_at_s:
+            log.info("TLS handshakes failed: %d, the last with %s: %s", self._failed_unsaid, client, reason)
+            self._report_at_s = now_s + _REPORT_S
+            self._failed_unsaid = 0
+
+
+def ignore_unreadable_names(unraisable: "sys.UnraisableHookArgs") -> None:
+    """A `sys.unraisablehook` that says nothing of server names which are no ASCII.
+
+    Python reports each with a traceback, before it asks for a certificate; the handshake fails, and is counted.
+    """
+    if not isinstance(unraisable.exc_value, UnicodeDecodeError) or not isinstance(unraisable.object, bytes):
+        sys.__unraisablehook__(unraisable)
+
+
+def _by_name(identities: Sequence[Identity]) -> dict[str, ssl.SSLContext]:
+    """The context for each name, ``*.`` names included; where several have a name, the first."""
+    found: dict[str, ssl.SSLContext] = {}
+    for identity in identities:
+        for name in identity.names:
+            found.setdefault(name, identity.context)
+    return found
+
+
+# Client certificates
+
+
+def certificate_headers(connection: ssl.SSLObject) -> tuple[bytes, ...]:
+    """The header lines that tell backends of a client's certificate, which OpenSSL has verified.
+
+    The names go by nginx's ``$ssl_client_verify`` and ``$ssl_client_s_dn``; the fingerprint is that of Envoy's
+    ``x-forwarded-client-cert``, the SHA-256 of the certificate in DER as hexadecimal digits.
+    """
+    encoded = connection.getpeercert(binary_form=True)
+    shown = connection.getpeercert()
+    if not encoded or not shown:
+        return (b"x-client-cert-verify: NONE",)
+    return (
+        b"x-client-cert-verify: SUCCESS",
+        b"x-client-cert-subject: " + distinguished_name(cast(Any, shown["subject"])).encode("ascii"),
+        b"x-client-cert-fingerprint: " + hashlib.sha256(encoded).hexdigest().encode(),
+    )
+
+
+def distinguished_name(subject: Sequence[Sequence[tuple[str, str]]]) -> str:
+    """A name as RFC 4514 writes it, such as ``CN=alice,O=Example``; always printable ASCII.
+
+    Args:
+        subject: as `ssl.SSLSocket.getpeercert` gives it, the outermost part first.
+    """
+    return ",".join(
+        "+".join(f"{_ATTRIBUTE_TYPES.get(kind, kind)}={_escaped(value)}" for kind, value in part)
+        for part in reversed(subject)
+    )
+
+
+def _escaped(value: str) -> str:
+    """An attribute's value after RFC 4514 section 2.4, with all that is not printable ASCII as hexadecimal pairs."""
+    last = len(value) - 1
+    return "".join(
+        f"\\{character}"
+        if character in '"+,;<>\\' or (character == " " and at in (0, last)) or (character == "#" and at == 0)
+        else character
+        if " " <= character <= "~"
+        else "".join(f"\\{byte:02X}" for byte in character.encode())
+        for at, character in enumerate(value)
+    )

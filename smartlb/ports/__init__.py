@@ -1,0 +1,1 @@
+"""What the parts of the data path see of each other."""

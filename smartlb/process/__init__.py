@@ -1,0 +1,1 @@
+"""How the router's processes are started, named, tied together and ended."""

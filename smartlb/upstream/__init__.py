@@ -1,0 +1,1 @@
+"""Pools and their backends: who is picked, over which connection, and who waits."""

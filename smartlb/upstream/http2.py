@@ -1,0 +1,331 @@
+"""HTTP/2 with backends: a few connections, shared by all requests of a worker."""
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
+
+from h2.errors import ErrorCodes
+from h2.events import (
+    ConnectionTerminated,
+    InformationalResponseReceived,
+    RemoteSettingsChanged,
+    ResponseReceived,
+    StreamReset,
+    TrailersReceived,
+)
+from h2.exceptions import NoAvailableStreamIDError
+
+from smartlb.config.certificates import HTTP2
+from smartlb.core.outcome import Outcome
+from smartlb.http2.connection import Connection
+from smartlb.http2.stream import Stream
+from smartlb.limits.allowance import Allowance
+from smartlb.upstream.http1 import BackendConnection
+from smartlb.wire.http2_heads import Headers, Malformed, request_to_http2, response_from_http2
+from smartlb.wire.proxy_protocol import Endpoints
+
+if TYPE_CHECKING:
+    from smartlb.upstream.pool import Connecting, Pool
+
+_MOST_STREAMS: Final = 100
+"""On one connection, where the backend would take more: beyond that its TCP window is what they all wait for."""
+
+_TRUSTED: Final = 100_000.0
+"""Control frames and resets each second: backends are not suspected of floods."""
+
+_SILENT_S: Final = 0.5
+"""A backend that says nothing for so long while a request waits may be gone."""
+
+_PING: Final = b"smartlb?"
+
+_FAILED: Final[Mapping[bytes, int]] = {b"2": 500, b"4": 504, b"12": 501, b"13": 500, b"14": 503, b"15": 500}
+"""gRPC's codes that are a failure of the server, as statuses, by Envoy's `grpcToHttpStatus`
+(source/common/grpc/status.cc)."""
+
+
+class RequestStream(Stream):
+    """A stream on which the router asks."""
+
+    def __init__(self, connection: "Http2BackendConnection") -> None:
+        super().__init__(connection)
+        self.method = b""
+        self._began_s = inf
+
+    def begin(self, raw: bytes) -> int | None:
+        """Send the head of a request."""
+        connection = cast(Http2BackendConnection, self._connection)
+        self.method, (headers, length) = request_to_http2(raw, connection.scheme)
+        try:
+            self.number = connection.h2.get_next_available_stream_id()
+        except NoAvailableStreamIDError:
+            connection.going_away = True
+        if connection.closed or connection.going_away:
+            self._over = True
+            asyncio.get_running_loop().call_soon(self.protocol.connection_lost, None)
+            return None
+        connection.streams[self.number] = self
+        connection.h2.send_headers(self.number, headers, end_stream=length == 0)
+        self.head_sent(complete=length == 0)
+        self._began_s = monotonic()
+        return length
+
+    def abort(self) -> None:
+        """The answer is not wanted any more, or has taken too long."""
+        if not self.is_closing():
+            cast(Http2BackendConnection, self._connection).doubt(self._began_s)
+        super().abort()
+
+
+class Http2BackendConnection(Connection):
+    """A connection to a backend.
+
+    Args:
+        scheme: ``http`` or ``https``.
+
+    Attributes:
+        scheme: the argument.
+        going_away: whether it takes no more requests.
+        idle_since_s: when the last request ended; monotonic.
+    """
+
+    def __init__(self, scheme: bytes) -> None:
+        super().__init__(
+            client_side=True,
+            settings={},
+            control_frames=Allowance(_TRUSTED),
+            resets=Allowance(_TRUSTED),
+        )
+        self.scheme = scheme
+        self.going_away = False
+        self.idle_since_s = monotonic()
+        self._ready = asyncio.Event()
+        self._used = False
+        self._doubted = False
+        self._heard_s = 0.0
+
+    @property
+    def has_room(self) -> bool:
+        """Whether it takes one more request."""
+        most = min(self.h2.remote_settings.max_concurrent_streams, _MOST_STREAMS)
+        return not (self.closed or self.going_away or self._doubted) and len(self.streams) < most
+
+    def data_received(self, data: bytes) -> None:
+        """Take in frames, whichever they are: the backend is there."""
+        self._heard_s = monotonic()
+        self._doubted = False
+        super().data_received(data)
+
+    def pause_writing(self) -> None:
+        """The backend takes nothing more for now.
+
+        What it sends is read all the same: one that does likewise would wait for the router, and the router for it.
+        """
+        self.write_paused = True
+
+    def doubt(self, since_s: float) -> None:
+        """A request that was sent then is given up: where nothing at all has come since, ask whether anybody is there.
+
+        Until then other requests go elsewhere, as HTTP/1.1's do, whose connection would be closed.
+        """
+        if self._heard_s < since_s < monotonic() - _SILENT_S and not self.closed:
+            self._doubted = True
+            self.h2.ping(_PING)
+            self.flush_soon()
+
+    async def ready(self, within_s: float) -> bool:
+        """Wait until the backend has said how many requests it takes; False where it does not, or goes."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._ready.wait()
+        return self._ready.is_set() and not self.closed
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is gone."""
+        super().connection_lost(exc)
+        self._ready.set()
+
+    def _on_settings(self, event: RemoteSettingsChanged) -> None:
+        super()._on_settings(event)
+        self._ready.set()
+
+    def open(self, pool: "Pool", position: int) -> BackendConnection:
+        """What stands for a connection to the backend, for one exchange."""
+        stream = RequestStream(self)
+        stream.protocol = backend = BackendConnection(pool, position)
+        backend.connection_made(stream)
+        # On a fresh one the backend cannot have been about to close it.
+        backend.reused, self._used = self._used, True
+        return backend
+
+    def forget(self, stream: Stream) -> None:
+        """A stream is over."""
+        super().forget(stream)
+        self.idle_since_s = monotonic()
+        if self.going_away and not self.streams:
+            asyncio.get_running_loop().call_soon(self.end, ErrorCodes.NO_ERROR)
+
+    def _on_response(self, event: ResponseReceived | InformationalResponseReceived) -> None:
+        stream = cast(RequestStream | None, self.streams.get(event.stream_id))
+        if stream is None:
+            return
+        headers = cast(Headers, event.headers)
+        try:
+            complete = isinstance(event, ResponseReceived) and event.stream_ended is not None
+            head = response_from_http2(headers, stream.method, complete)
+        except Malformed as error:
+            self.malformed(stream.number, str(error))
+            return
+        self._grade(stream, headers)
+        stream.chunks, stream.missing = head.chunked, head.length
+        stream.deliver(head.raw)
+
+    def _on_trailers(self, event: TrailersReceived) -> None:
+        stream = self.streams.get(event.stream_id)
+        if stream is not None:
+            self._grade(stream, cast(Headers, event.headers))
+        super()._on_trailers(event)
+
+    def _grade(self, stream: Stream, headers: Headers) -> None:
+        """Count a gRPC call that failed as a failure, though its status is 200."""
+        code = next((value for name, value in headers if name == b"grpc-status"), b"0")
+        exchange = cast(BackendConnection, stream.protocol).exchange
+        if code in _FAILED and exchange is not None:
+            exchange.failed_as = _FAILED[code]
+
+    def _on_reset(self, event: StreamReset) -> None:
+        stream = self.streams.get(event.stream_id)
+        if stream is not None and event.error_code == ErrorCodes.REFUSED_STREAM:
+            self._unseen(stream, again=False)
+        super()._on_reset(event)
+
+    def _on_goaway(self, event: ConnectionTerminated) -> None:
+        """It takes no more requests, and has not looked at those after the last that it names."""
+        self.going_away = True
+        last = cast(int, event.last_stream_id)
+        for stream in list(self.streams.values()):
+            if stream.number > last:
+                # A connection that says so of its first request would do it again.
+                self._unseen(stream, again=cast(BackendConnection, stream.protocol).reused)
+                stream.lost()
+        if not self.streams:
+            self.end(ErrorCodes.NO_ERROR)
+
+    def _unseen(self, stream: Stream, *, again: bool) -> None:
+        backend = cast(BackendConnection, stream.protocol)
+        exchange, backend.exchange = backend.exchange, None
+        if exchange is not None:
+            exchange.unseen(again=again)
+
+    _HANDLERS: ClassVar = {
+        **Connection._HANDLERS,
+        RemoteSettingsChanged: _on_settings,
+        ResponseReceived: _on_response,
+        InformationalResponseReceived: _on_response,
+        TrailersReceived: _on_trailers,
+        StreamReset: _on_reset,
+        ConnectionTerminated: _on_goaway,
+    }
+
+
+class Http2Backends:
+    """The connections of one pool in one worker.
+
+    Args:
+        pool: opens connections.
+        size: how many backends it has.
+        tls: whether they speak TLS.
+    """
+
+    def __init__(self, pool: "Pool", size: int, tls: bool) -> None:
+        self._pool = pool
+        self._scheme = b"https" if tls else b"http"
+        self._open: list[list[Http2BackendConnection]] = [[] for _ in range(size)]
+        self._waiting: list[deque[Connecting]] = [deque() for _ in range(size)]
+        self._beginning: set[asyncio.Task[None]] = set()
+
+    def connection(self, position: int) -> BackendConnection | None:
+        """A place on a connection that is open; None where there is none."""
+        for connection in self._open[position]:
+            if connection.has_room:
+                return connection.open(self._pool, position)
+        return None
+
+    def connect(self, position: int, exchange: "Connecting") -> None:
+        """Have a place on a new connection, which all share that wait for it."""
+        waiting = self._waiting[position]
+        waiting.append(exchange)
+        if len(waiting) == 1:
+            self._pool.connect(position, _Arrival(self, position), lambda: Http2BackendConnection(self._scheme))
+
+    def arrived(self, position: int, connection: Http2BackendConnection) -> None:
+        """A connection is there; it is used once the backend has said how many requests it takes."""
+        tls = connection.transport.get_extra_info("ssl_object")
+        if tls is not None and tls.selected_alpn_protocol() != HTTP2:
+            connection.end(ErrorCodes.NO_ERROR)
+            self._pool.complain(position, "it does not offer HTTP/2 (ALPN h2)")
+            self.failed(position, Outcome.CONNECT_FAILED)
+            return
+        beginning = asyncio.create_task(self._begin(position, connection))
+        self._beginning.add(beginning)
+        beginning.add_done_callback(self._beginning.discard)
+
+    async def _begin(self, position: int, connection: Http2BackendConnection) -> None:
+        if not await connection.ready(self._pool.settings.timeouts.connect_s):
+            connection.end(ErrorCodes.SETTINGS_TIMEOUT)
+            self._pool.complain(position, "it does not begin to speak HTTP/2")
+            self.failed(position, Outcome.CONNECT_FAILED)
+            return
+        waiting, self._waiting[position] = self._waiting[position], deque()
+        self._open[position] = [each for each in self._open[position] if not each.closed]
+        self._open[position].append(connection)
+        while waiting and connection.has_room:
+            waiting.popleft().connected(connection.open(self._pool, position))
+        for exchange in waiting:
+            self.connect(position, exchange)
+
+    def failed(self, position: int, outcome: Outcome) -> None:
+        """None could be made."""
+        waiting, self._waiting[position] = self._waiting[position], deque()
+        for exchange in waiting:
+            exchange.connect_failed(outcome)
+
+    def leave(self, position: int) -> None:
+        """Open no more streams to the backend that had a position."""
+        for connection in self._open[position]:
+            connection.going_away = True
+            if not connection.streams:
+                connection.end(ErrorCodes.NO_ERROR)
+        self._open[position] = []
+
+    def close_idle(self, oldest_s: float, present: Sequence[bool]) -> None:
+        """Close connections that have had no request since then, and those to backends that have left."""
+        for position, connections in enumerate(self._open):
+            if not present[position]:
+                self.leave(position)
+                continue
+            for connection in connections:
+                if not connection.streams and (connection.idle_since_s < oldest_s or connection.going_away):
+                    connection.end(ErrorCodes.NO_ERROR)
+            if any(connection.closed for connection in connections):
+                self._open[position] = [each for each in connections if not each.closed]
+
+
+class _Arrival:
+    """Waits for a connection on behalf of all requests that want a place on it."""
+
+    endpoints: Endpoints | None = None
+
+    def __init__(self, backends: Http2Backends, position: int) -> None:
+        self._backends = backends
+        self._position = position
+
+    def connected(self, connection: Any) -> bool:
+        self._backends.arrived(self._position, connection)
+        return True
+
+    def connect_failed(self, outcome: Outcome) -> None:
+        self._backends.failed(self._position, outcome)

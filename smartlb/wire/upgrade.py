@@ -1,0 +1,102 @@
+"""Upgrades without I/O: what a client may ask for, and which answer of a backend opens a tunnel.
+
+RFC 9110 section 7.8 has the rules of Upgrade, RFC 6455 section 4 those of the WebSocket handshake. From the moment that
+a router takes a connection for a tunnel, it looks at nothing any more; whoever talks it into one without the backend's
+consent reaches past every route and limit. So a tunnel takes a whole handshake, asked for and answered.
+"""
+
+import re
+from base64 import b64encode
+from collections.abc import Set
+from hashlib import sha1
+from typing import Final
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+from smartlb.wire.http1 import HeaderBlock, MalformedResponse, without_headers
+
+WEBSOCKET: Final = b"websocket"
+
+_RESPONSE_LINE = re.compile(rb"HTTP/1\.1 101(?: [\t -~\x80-\xff]*)?\r\n")
+_KEY = re.compile(rb"\r\n(?i:sec-websocket-key):[ \t]*+([^\r\n]*+)")
+_HOP_BY_HOP = (b"connection", b"upgrade", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding")
+_ACCEPT_SUFFIX = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
+
+
+class _NoCallbacks:
+    """llhttp only checks."""
+
+
+class Offer:
+    """A client's wish to speak another protocol, which is passed on to the backend.
+
+    Attributes:
+        protocol: as the client spelled it.
+        lines: the headers to forward after the others, each after a CRLF.
+    """
+
+    __slots__ = ("_key", "lines", "protocol")
+
+    def __init__(self, protocol: bytes, key: bytes) -> None:
+        self.protocol = protocol
+        self.lines = b"\r\nConnection: upgrade\r\nUpgrade: " + protocol
+        self._key = key
+
+    def accepted(self, raw: bytes) -> bytes:
+        """Check a backend's 101 against the offer.
+
+        Args:
+            raw: the response's head, empty line included.
+
+        Returns:
+            The head to forward, without the empty line.
+
+        Raises:
+            MalformedResponse: it is not the answer to this offer.
+        """
+        if not _RESPONSE_LINE.match(raw):
+            raise MalformedResponse("a 101 is a response of HTTP/1.1")
+        try:
+            HttpResponseParser(_NoCallbacks()).feed_data(raw)
+        except HttpParserUpgrade:
+            pass
+        except HttpParserError as error:
+            raise MalformedResponse(f"the 101 does not switch protocols: {error}") from None
+        else:
+            raise MalformedResponse("the 101 does not switch protocols")
+        if [value.lower() for value in _values(raw, b"upgrade")] != [self.protocol.lower()]:
+            raise MalformedResponse(f"the 101 does not switch to {self.protocol.decode()} alone")
+        if self._key and _values(raw, b"sec-websocket-accept") != [_accept_of(self._key)]:
+            raise MalformedResponse("the 101's Sec-WebSocket-Accept does not fit the Sec-WebSocket-Key")
+        head = without_headers(raw[:-4], {*_HOP_BY_HOP, b"content-length"})
+        return head + self.lines + b"\r\n"
+
+
+def offer_of(method: bytes, block: HeaderBlock, allowed: Set[bytes]) -> Offer | None:
+    """The upgrade that a request asks for; None where the request is to be served as if it asked for none.
+
+    Args:
+        method: of the request.
+        block: its headers, with `HeaderBlock.upgrade`.
+        allowed: protocols in lower case.
+    """
+    protocol = block.upgrade.lower()
+    if protocol not in allowed:
+        return None
+    if protocol != WEBSOCKET:
+        return Offer(block.upgrade, b"")
+    keys = [key.rstrip(b" \t") for key in _KEY.findall(block.kept)]
+    if method != b"GET" or len(keys) != 1 or not keys[0]:
+        return None
+    return Offer(block.upgrade, keys[0])
+
+
+def _values(head: bytes, name: bytes) -> list[bytes]:
+    """The values of a header, one for each line."""
+    lines = (line.partition(b":") for line in head.split(b"\r\n"))
+    return [value.strip(b" \t") for key, _, value in lines if key.lower() == name]
+
+
+def _accept_of(key: bytes) -> bytes:
+    """What shows that a server has understood the handshake (RFC 6455 section 4.2.2)."""
+    return b64encode(sha1(key + _ACCEPT_SUFFIX, usedforsecurity=False).digest())

@@ -1,0 +1,1 @@
+"""The process that moves the traffic: everything of the data path, joined."""

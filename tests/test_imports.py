@@ -1,0 +1,92 @@
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import smartlb
+
+ROOT = Path(smartlb.__file__).parent
+
+ORDER = (
+    "__init__",
+    "core",
+    "limits",
+    "wire",
+    "policies",
+    "learning",
+    "config",
+    "process",
+    "ports",
+    "http2",
+    "routing",
+    "stages",
+    "upstream",
+    "exchange",
+    "downstream",
+    "layer4",
+    "worker",
+    "control",
+    "admin",
+    "supervisor",
+    "cli",
+    "__main__",
+)
+"""The folders of smartlb: each may import only what stands before it."""
+
+PURE = {"core", "limits", "wire", "policies", "learning"}
+IMPURE = {"asyncio", "datetime", "os", "random", "secrets", "socket", "subprocess", "threading", "time"}
+HEAVY = {"numba", "pandas", "sklearn", "matplotlib", "river"}
+
+
+def part_of(path: Path) -> str:
+    """The package or module of smartlb that a file belongs to."""
+    return path.relative_to(ROOT).with_suffix("").parts[0]
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and dotted name of all that a file imports, wherever it does so."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: imports are absolute"
+            for alias in node.names:
+                yield node.lineno, f"{node.module}.{alias.name}"
+
+
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+def test_every_part_has_its_place() -> None:
+    assert {part_of(path) for path in FILES} == set(ORDER)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_point_one_way(path: Path) -> None:
+    part = part_of(path)
+    allowed = set(ORDER[: ORDER.index(part) + 1])
+    found = [(line, name.split(".")) for line, name in imports(path)]
+    against = [
+        f"{path}:{line}: {part} imports {parts[1]}"
+        for line, parts in found
+        if parts[0] == "smartlb" and len(parts) > 1 and parts[1] in ORDER and parts[1] not in allowed
+    ]
+    assert not against, "\n".join(against)
+    others = {parts[0] for _, parts in found} - {"smartlb"}
+    assert not others & {"benchmarks", "tests"}
+    assert "simulator" not in others or part == "cli", "only commands that run the simulator know it"
+    if part == "core":
+        assert others - {"numpy"} <= sys.stdlib_module_names
+    if part in PURE:
+        assert not others & IMPURE, "time, randomness and I/O are arguments here"
+
+
+@pytest.mark.parametrize("module", ["smartlb", "smartlb.worker.worker", "smartlb.supervisor.supervisor"])
+def test_serving_loads_nothing_heavy(module: str) -> None:
+    program = f"import sys, {module}; print(*sorted({HEAVY!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT.parent, check=True, capture_output=True, text=True)
+    assert done.stdout.split() == []
