@@ -5,7 +5,7 @@ from pathlib import Path
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-_FLAGS = ["-O2", "-g0", "-fno-semantic-interposition", "-Wno-unused-function"]
+_FLAGS = ["-O2", "-g0", "-fno-semantic-interposition", "-Wno-unused-function", "-Wno-array-bounds"]
 
 
 def _extensions() -> list[Extension]:
@@ -22,12 +22,6 @@ setup(
         _extensions(),
         build_dir="build/cython",
         language_level=3,
-        compiler_directives={
-            "boundscheck": False,
-            "wraparound": False,
-            "initializedcheck": False,
-            "cdivision": True,
-            "embedsignature": False,
-        },
+        compiler_directives={"initializedcheck": False, "embedsignature": False},
     )
 )

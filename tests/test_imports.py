@@ -85,7 +85,7 @@ def test_imports_point_one_way(path: Path) -> None:
         assert not others & IMPURE, "time, randomness and I/O are arguments here"
 
 
-@pytest.mark.parametrize("module", ["smartlb", "smartlb.worker.worker", "smartlb.supervisor.supervisor"])
+@pytest.mark.parametrize("module", ["smartlb", "smartlb.worker.process", "smartlb.supervisor.supervisor"])
 def test_serving_loads_nothing_heavy(module: str) -> None:
     program = f"import sys, {module}; print(*sorted({HEAVY!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT.parent, check=True, capture_output=True, text=True)

@@ -65,6 +65,6 @@ PEER = Peer(
         *("--for-s", "300"),
     ],
     environ=_environ,
-    worker="smartlb.worker.worker",
+    worker="smartlb.worker.process",
     address=_ready_address,
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.rig.processes import BenchmarkError, command_line, process_tree, proportional_mb
 
 ROLES = {
-    "smartlb.worker.worker": "worker",
+    "smartlb.worker.process": "worker",
     "smartlb.control.learner_process": "learner",
     "nginx: worker process": "worker",
 }

@@ -105,7 +105,7 @@ class Generation:
         self.workers = [
             Child(
                 f"worker {number}",
-                "smartlb.worker.worker",
+                "smartlb.worker.process",
                 replace(
                     handover,
                     worker=number,

@@ -64,6 +64,9 @@ class Outcome(IntEnum):
 COMPLETE = int(Outcome.COMPLETE)
 """`Outcome.COMPLETE` as a plain int, for where every request passes."""
 
+HEDGE_LOST = int(Outcome.HEDGE_LOST)
+"""`Outcome.HEDGE_LOST`, likewise."""
+
 FIRST_BACKEND_FAULT = int(Outcome.CONNECT_FAILED)
 """Outcomes from this one on are the backend's doing; a plain int for comparisons over arrays."""
 

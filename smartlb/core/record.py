@@ -1,13 +1,9 @@
-"""One fixed-size record per attempt at a request, and the ring buffer that carries records between processes.
+"""One fixed-size record per attempt at a request.
 
-A ring has one writer (a worker) and any number of readers, each of which keeps its own position. The writer
-never waits: a reader that falls the ring's capacity behind loses the oldest records and is told how many.
-Records are written whole before the head moves, in program order. Processors that reorder stores (not x86) might
-in principle show a reader the head before the record.
+Records go from a worker to the others through a ring in shared memory: `smartlb.core.ring_writer`, which has the same
+layout in C, and `smartlb.core.ring_reader`.
 """
 
-import struct
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -40,11 +36,8 @@ RECORD = np.dtype(
 )
 """The layout of a record; 52 bytes, little-endian, no padding."""
 
-_PACK = struct.Struct("<dfffIQQIHHHBB")
-_RECORD_BYTES = _PACK.size
-assert RECORD.itemsize == _RECORD_BYTES
-
-_HEAD_BYTES = 64  # the head has a cache line to itself
+HEAD_BYTES = 64
+"""What a ring begins with: the number of records written so far, which has a cache line to itself."""
 
 Records = npt.NDArray[np.void]
 """A one-dimensional structured array of `RECORD`."""
@@ -52,70 +45,7 @@ Records = npt.NDArray[np.void]
 
 def ring_bytes(capacity: int) -> int:
     """The size of a ring for `capacity` records."""
-    return _HEAD_BYTES + capacity * RECORD.itemsize
-
-
-class RingWriter:
-    """The writing end of a ring over a shared buffer; it resumes where an earlier writer stopped.
-
-    Args:
-        buffer: writable, of `ring_bytes(capacity)` bytes, zeroed when new.
-        capacity: how many records the ring holds.
-    """
-
-    __slots__ = ("_capacity", "_head", "_pack_into", "_slots", "_written")
-
-    def __init__(self, buffer: memoryview, capacity: int) -> None:
-        self._head = buffer[:8].cast("Q")
-        self._slots = buffer[_HEAD_BYTES:]
-        self._capacity = capacity
-        self._written = self._head[0]
-        self._pack_into: Callable[..., None] = _PACK.pack_into
-
-    def write(self, fields: tuple[Any, ...]) -> None:
-        """Append one record; the fields are those of `RECORD`, in order."""
-        written = self._written
-        self._pack_into(self._slots, written % self._capacity * _RECORD_BYTES, *fields)
-        self._written = self._head[0] = written + 1
-
-
-class RingReader:
-    """A reading end of a ring; it starts at the records that are yet to come.
-
-    Attributes:
-        lost: records overwritten before this reader came to them, so far.
-    """
-
-    def __init__(self, buffer: memoryview, capacity: int) -> None:
-        self._head = buffer[:8].cast("Q")
-        self._records: Records = np.frombuffer(buffer[_HEAD_BYTES:], dtype=RECORD, count=capacity)
-        self._capacity = capacity
-        self._position = self._head[0]
-        self.lost = 0
-
-    def read(self) -> Records:
-        """All records since the last call, oldest first, as a copy."""
-        head = self._head[0]
-        start = self._position
-        if head - start > self._capacity:
-            start = head - self._capacity
-        records = self._copy(start, head)
-        # What the writer overtook while we copied is torn, and so may be the slot it is writing to; drop them.
-        torn = self._head[0] + 1 - self._capacity - start
-        if torn > 0:
-            start = min(start + torn, head)
-            records = records[torn:]
-        self.lost += start - self._position
-        self._position = head
-        return records
-
-    def _copy(self, start: int, end: int) -> Records:
-        first, last = start % self._capacity, end % self._capacity
-        if start == end:
-            return self._records[:0].copy()
-        if first < last:
-            return self._records[first:last].copy()
-        return np.concatenate((self._records[first:], self._records[:last]))
+    return HEAD_BYTES + capacity * RECORD.itemsize
 
 
 def failures(records: Records) -> npt.NDArray[np.bool_]:

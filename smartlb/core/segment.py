@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from smartlb.core.record import RingReader, RingWriter, ring_bytes
+from smartlb.core.record import ring_bytes
+from smartlb.core.ring_reader import RingReader
+from smartlb.core.ring_writer import RingWriter
 from smartlb.core.snapshot import SnapshotCell
 
 _ALIGN = 64

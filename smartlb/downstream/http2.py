@@ -2,27 +2,23 @@
 
 import asyncio
 import logging
-from time import monotonic
-from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
+from typing import Any, ClassVar, Final, cast
 
 from h2.errors import ErrorCodes
 from h2.events import RequestReceived
 from h2.settings import SettingCodes
 from hyperframe.frame import GoAwayFrame
 
+from smartlb.config.model import Http2
 from smartlb.core.outcome import Outcome
+from smartlb.downstream.front import Front
 from smartlb.downstream.http1 import ClientConnection
-from smartlb.exchange.exchange import Exchange
 from smartlb.http2.connection import Connection
 from smartlb.http2.stream import Stream
 from smartlb.limits.allowance import Allowance
 from smartlb.wire.forwarding import Peer, TrustedNetworks
 from smartlb.wire.http2_heads import Malformed, request_from_http2, response_to_http2
 from smartlb.wire.proxy_protocol import Endpoints
-
-if TYPE_CHECKING:
-    from smartlb.config.model import Http2
-    from smartlb.worker.worker import Worker
 
 log = logging.getLogger(__name__)
 
@@ -64,47 +60,47 @@ class ResponseStream(Stream):
 class StreamClient(ClientConnection):
     """The client of one request, which speaks HTTP/1.1 over its stream."""
 
-    __slots__ = ()
-
-    def __init__(self, worker: "Worker", peer: Peer, claimed: Endpoints | None) -> None:
-        super().__init__(worker, _NOBODY, claimed=claimed)
+    def __init__(self, front: Front, peer: Peer, claimed: Endpoints | None) -> None:
+        super().__init__(front, _NOBODY, claimed=claimed)
         self._peer = peer
+        self._began_s = front.services.clock.now() + front.services.header_s
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin; the connection has been counted in, and its peer is known."""
         self.transport = cast(asyncio.Transport, transport)
-        self.deadline_s = monotonic() + self.worker.header_s
+        self.deadline_s = self._began_s
 
 
 class Http2ClientConnection(Connection):
     """A client's connection.
 
     Args:
-        worker: whose it is.
+        front: what all connections share.
         settings: of the listener.
         peer: who the client is.
         claimed: what a PROXY header said.
     """
 
-    def __init__(self, worker: "Worker", settings: "Http2", peer: Peer, claimed: Endpoints | None) -> None:
+    def __init__(self, front: Front, settings: Http2, peer: Peer, claimed: Endpoints | None) -> None:
         super().__init__(
             client_side=False,
             settings={
                 SettingCodes.MAX_CONCURRENT_STREAMS: settings.max_concurrent_streams,
-                SettingCodes.MAX_HEADER_LIST_SIZE: worker.header_bytes + _PER_FIELD * worker.header_count,
+                SettingCodes.MAX_HEADER_LIST_SIZE: front.services.header_bytes
+                + _PER_FIELD * front.services.header_count,
             },
             control_frames=Allowance(settings.control_frames_per_s),
             resets=Allowance(settings.resets_per_s),
         )
-        self.worker = worker
+        self._front = front
         self._peer = peer
         self._claimed = claimed
-        self._idle_at_s = monotonic() + worker.keep_alive_s
+        self._idle_at_s = front.services.clock.now() + front.services.keep_alive_s
         self._last_number = _EVERY_STREAM
 
     @property
     def _clients(self) -> list[StreamClient]:
-        return [cast(StreamClient, stream.protocol) for stream in self.streams.values()]
+        return [cast(StreamClient, cast(Any, stream.protocol)) for stream in self.streams.values()]
 
     @property
     def address(self) -> str:
@@ -117,9 +113,9 @@ class Http2ClientConnection(Connection):
         return self._peer.trusted
 
     @property
-    def exchange(self) -> Exchange | None:
-        """One of those under way, if there are any."""
-        return next((client.exchange for client in self._clients if client.exchange is not None), None)
+    def unfinished(self) -> bool:
+        """Whether any request is under way."""
+        return any(client.exchange is not None for client in self._clients)
 
     @property
     def deadline_s(self) -> float:
@@ -134,6 +130,10 @@ class Http2ClientConnection(Connection):
         if not self.streams and self._idle_at_s < now_s:
             self.end(ErrorCodes.NO_ERROR)
 
+    def give_up(self) -> None:
+        """Close at once: something is wrong with it."""
+        self.end(ErrorCodes.INTERNAL_ERROR)
+
     def drain(self, idle_s: float) -> None:
         """Open no more streams, finish those that are, and close.
 
@@ -145,7 +145,7 @@ class Http2ClientConnection(Connection):
             return
         if idle_s:
             self._go_away(_EVERY_STREAM)
-            self._idle_at_s = min(self._idle_at_s, monotonic() + min(idle_s, _LAST_STREAMS_S))
+            self._idle_at_s = min(self._idle_at_s, self._front.services.clock.now() + min(idle_s, _LAST_STREAMS_S))
         else:
             self._last_number = self.h2.highest_inbound_stream_id
             self._go_away(self._last_number)
@@ -158,7 +158,7 @@ class Http2ClientConnection(Connection):
         self.transport.write(GoAwayFrame(0, last_stream_id=last, error_code=ErrorCodes.NO_ERROR).serialize())
 
     def _end_if_idle(self) -> None:
-        if not self.streams and not self.closed and self._idle_at_s < monotonic():
+        if not self.streams and not self.closed and self._idle_at_s < self._front.services.clock.now():
             self.end(ErrorCodes.NO_ERROR)
 
     def forget(self, stream: Stream) -> None:
@@ -166,30 +166,30 @@ class Http2ClientConnection(Connection):
         super().forget(stream)
         if self.streams or self.closed:
             return
-        if self.worker.draining:
+        if self._front.services.draining:
             asyncio.get_running_loop().call_soon(self._end_if_idle)
         else:
-            self._idle_at_s = monotonic() + self.worker.keep_alive_s
+            self._idle_at_s = self._front.services.clock.now() + self._front.services.keep_alive_s
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client went away, or we closed."""
-        self.worker.left(self)
+        self._front.admission.left(self)
         super().connection_lost(exc)
 
     def broken(self, reason: str, code: ErrorCodes | None) -> None:
         """The client broke the protocol."""
-        self.worker.record_refused(Outcome.BAD_REQUEST, 0, self._peer.address)
+        self._front.services.record_refused(Outcome.BAD_REQUEST, 0, self._peer.address)
         super().broken(reason, code)
 
     def calm(self) -> None:
         """The client sends what costs more than it brings."""
-        self.worker.http2_calmed += 1
+        self._front.http2_calmed += 1
         log.warning("HTTP/2 connection of %s closed: it resets streams or sends control frames too often", self.address)
         super().calm()
 
     def malformed(self, number: int, reason: str) -> None:
         """A request breaks the protocol."""
-        self.worker.record_refused(Outcome.BAD_REQUEST, 0, self._peer.address)
+        self._front.services.record_refused(Outcome.BAD_REQUEST, 0, self._peer.address)
         super().malformed(number, reason)
 
     def _on_request(self, event: RequestReceived) -> None:
@@ -205,7 +205,8 @@ class Http2ClientConnection(Connection):
             return
         stream = self.streams[number] = ResponseStream(self, number, method)
         stream.chunks, stream.missing = head.chunked, head.length
-        stream.protocol = client = StreamClient(self.worker, self._peer, self._claimed)
+        client = StreamClient(self._front, self._peer, self._claimed)
+        stream.protocol = cast(Any, client)
         client.connection_made(stream)
         stream.received = complete
         stream.deliver(head.raw)
@@ -214,17 +215,18 @@ class Http2ClientConnection(Connection):
 
 
 def begin(
-    worker: "Worker",
-    settings: "Http2",
-    transport: asyncio.Transport,
+    front: Front,
+    settings: Http2,
+    client: ClientConnection,
     peer: Peer,
     claimed: Endpoints | None,
     data: bytes,
 ) -> None:
     """Speak HTTP/2 on a client's connection from now on; `data` is what it has sent."""
     peer.version = b"2.0"
-    connection = Http2ClientConnection(worker, settings, peer, claimed)
-    worker.clients.add(connection)
+    connection = Http2ClientConnection(front, settings, peer, claimed)
+    front.admission.takes_place_of(client, connection)
+    transport = client.transport
     transport.set_protocol(connection)
     connection.connection_made(transport)
     if data:

@@ -1,88 +1,73 @@
-"""An exchange that asks for another protocol and becomes a tunnel where the backend agrees (RFC 9110 section 7.8)."""
+"""A tunnel: after a 101, bytes go both ways until both connections have ended (RFC 9110 section 7.8)."""
 
 import asyncio
-from time import monotonic
-from typing import TYPE_CHECKING, Any, cast
+from typing import Protocol
 
-from smartlb.core.outcome import COMPLETE, SWITCHING_PROTOCOLS, Outcome
+from smartlb.core.outcome import Outcome
 from smartlb.exchange.reset import reset
-from smartlb.exchange.traffic import ControlledExchange
-from smartlb.wire.upgrade import Offer
-
-if TYPE_CHECKING:
-    from smartlb.downstream.http1 import ClientConnection
-    from smartlb.upstream.http1 import BackendConnection
+from smartlb.ports.requester import Requester
+from smartlb.ports.upstream import Link
 
 
-class UpgradeExchange(ControlledExchange):
-    """Like any exchange until the backend's answer; after a 101, bytes go both ways until both connections have ended.
+class Carrier(Protocol):
+    """The exchange that has become a tunnel."""
 
-    The client's connection ends with this exchange in any case. What a client sends after its request and before the
-    answer is held back: where the backend refuses, nobody can tell whether it is a request or something of the other
-    protocol that another party had the client send, so it is never read as a request.
+    def tunnel_alive(self, half_closed: bool) -> None:
+        """Something has come through, or one end has closed."""
 
-    Attributes:
-        offer: what the client asks for.
+    def tunnel_over(self, outcome: Outcome, request_bytes: int, response_bytes: int, exc: Exception | None) -> None:
+        """Both ends are gone."""
+
+
+class Tunnel:
+    """Joins a client's connection and a backend's.
+
+    Args:
+        carrier: hears of it.
     """
 
-    __slots__ = ("_client_end", "_idle_s", "_tunnel_outcome", "offer")
+    def __init__(self, carrier: Carrier) -> None:
+        self._carrier = carrier
+        self._outcome = Outcome.COMPLETE
+        self._client: _End
+        self._backend: _End
 
-    may_copy = False  # a tunnel must not be opened twice
+    def open(self, connection: Link, requester: Requester, head: bytes, data: bytes) -> None:
+        """Begin.
 
-    def __init__(self, offer: Offer, *request: Any) -> None:
-        super().__init__(*request)
-        self.offer = offer
-        self.keep_alive = False
-        self._client_end: _End | None = None
-        self._idle_s = self.pool.settings.timeouts.tunnel_idle_s
-        self._tunnel_outcome = COMPLETE
-
-    def switch(self, connection: "BackendConnection", raw: bytes, data: bytes) -> None:
-        """Open the tunnel, if the 101 in `raw` is the answer to the offer; `data` came after it."""
-        head = self.edited(self.offer.accepted(raw)) + b"\r\n"
-        client = cast("ClientConnection", self.client)
-        self.response_started = True
-        self._status = SWITCHING_PROTOCOLS
-        self._connection = connection.exchange = None
-        self.observe(self._position, COMPLETE, SWITCHING_PROTOCOLS, monotonic())
-        if self._attempt > 1:
-            # However long the tunnel lasts, its place in the budget of retries is free.
-            self.pool.retries.active -= 1
-        client_end, backend_end = _End(self, client.transport), _End(self, connection.transport)
-        client_end.other, backend_end.other = backend_end, client_end
-        self._client_end = client_end
-        connection.transport.set_protocol(backend_end)
-        early = client.hand_over(client_end)
+        Args:
+            connection: to the backend.
+            requester: the client.
+            head: of the 101, for the client.
+            data: what the backend has sent after it.
+        """
+        self._client, self._backend = client, backend = (
+            _End(self, requester.transport),
+            _End(self, connection.transport),
+        )
+        client.other, backend.other = backend, client
+        connection.transport.set_protocol(backend)
+        early = requester.hand_over(client)
         self.alive()
         if not connection.write_paused:
-            client_end.resume_reading()
+            client.resume_reading()
         # Through the ends, so that the bytes are counted.
-        client_end.write(head)
+        client.write(head)
         if data:
-            backend_end.data_received(data)
+            backend.data_received(data)
         if early:
-            client_end.data_received(early)
-
-    def observe(self, position: int, outcome: int, status: int, now_s: float) -> None:
-        """Tell a policy that measures about the answer, when it comes; of a tunnel's end it could learn nothing."""
-        if self._client_end is None:
-            super().observe(position, outcome, status, now_s)
+            client.data_received(early)
 
     def alive(self) -> None:
-        """Something has come through the tunnel, or one end has closed."""
-        end = self._client_end
-        assert end is not None
-        half_closed = end.ended or end.other.ended
-        # An end that is left alone has as long as a client between two requests.
-        limit_s = min(self._idle_s, self.client.worker.idle_s) if half_closed else self._idle_s
-        self.client.deadline_s = monotonic() + limit_s
+        """Something has come through, or one end has closed."""
+        self._carrier.tunnel_alive(self._client.ended or self._backend.ended)
 
     def lost(self, end: "_End", exc: Exception | None) -> None:
         """A connection is gone; with the second one the exchange is over."""
         other = end.other
         broken = exc is not None and not end.ended
-        if broken and not other.ended and self._tunnel_outcome == COMPLETE:
-            self._tunnel_outcome = Outcome.CLIENT_GONE if end is self._client_end else Outcome.TRUNCATED
+        if broken and not other.ended and self._outcome == Outcome.COMPLETE:
+            self._outcome = Outcome.CLIENT_GONE if end is self._client else Outcome.TRUNCATED
         end.ended = end.gone = True
         if not other.gone:
             if broken:
@@ -91,26 +76,14 @@ class UpgradeExchange(ControlledExchange):
                 other.close()
             self.alive()
             return
-        client, client_end = cast("ClientConnection", self.client), self._client_end
-        assert client_end is not None
-        self._over = True
-        self.request_bytes, self.response_bytes = client_end.received, client_end.other.received
-        if self._attempt > 1:
-            self.pool.retries.active += 1  # which the end of every further attempt takes off
-        self._settle(self._tunnel_outcome, self._status, monotonic())
-        client.exchange = None
-        client.connection_lost(exc)  # it has not heard of it: the end stands in its place
+        self._carrier.tunnel_over(self._outcome, self._client.received, self._backend.received, exc)
 
-    def timed_out(self, now_s: float) -> None:
-        """The answer or the tunnel has taken too long."""
-        client_end = self._client_end
-        if client_end is None:
-            super().timed_out(now_s)
-            return
-        if not client_end.ended and not client_end.other.ended:
-            self._tunnel_outcome = Outcome.CLIENT_TIMEOUT
-        client_end.abort()
-        client_end.other.abort()
+    def timed_out(self) -> None:
+        """Nothing has come for too long."""
+        if not self._client.ended and not self._backend.ended:
+            self._outcome = Outcome.CLIENT_TIMEOUT
+        self._client.abort()
+        self._backend.abort()
 
 
 class _End(asyncio.Protocol):
@@ -127,7 +100,7 @@ class _End(asyncio.Protocol):
 
     other: "_End"
 
-    def __init__(self, tunnel: UpgradeExchange, transport: asyncio.Transport) -> None:
+    def __init__(self, tunnel: Tunnel, transport: asyncio.Transport) -> None:
         self._tunnel = tunnel
         self._transport = transport
         self.received = 0

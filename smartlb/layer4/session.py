@@ -1,225 +1,143 @@
-"""What is the same for a TCP connection and for a UDP session: what an `Exchange` is for a request.
+"""A TCP connection or a UDP session: an exchange whose bytes mean nothing to the router.
 
-It gets a backend by the pool's policy, counts as one request in flight, may wait for room, may be tried at a second
-backend where the first cannot be reached, and leaves a telemetry record for each attempt.
+It gets a backend as a request does, may be tried at a second one where the first cannot be reached, and leaves a record
+for each attempt.
 """
 
-from time import monotonic
-from typing import TYPE_CHECKING, ClassVar
+from typing import Final
 
-from smartlb.core.outcome import COMPLETE, FIRST_BACKEND_FAULT, Outcome, failed
-from smartlb.core.record import NO_BACKEND
-from smartlb.upstream.pool import ALL_FULL, NOBODY, Pool
+from smartlb.core.outcome import Outcome
+from smartlb.downstream.front import Front
+from smartlb.exchange.exchange import Exchange
+from smartlb.exchange.states import CONNECTING, OVER, RELAYING
+from smartlb.ports.upstream import Attempt
+from smartlb.upstream.pool import Pool
 
-if TYPE_CHECKING:
-    from smartlb.worker.worker import Worker
-
-NEVER_S = float("inf")
+NEVER_S: Final = float("inf")
 """A deadline where others watch the time."""
 
-_MOST_ATTEMPTS = 2
-_NONE = float("nan")
+_MOST_ATTEMPTS: Final = 2
 
 
-class Session:
+class Session(Exchange):
     """Carries what a client sends to one backend, and back.
 
     Subclasses move the bytes. They call `begin` once, and `end` once it is over; the last methods here are theirs.
 
-    Attributes:
-        method: ``TCP`` or ``UDP``, for the access log.
-        worker: whose session it is.
+    Args:
+        front: what all connections share.
         route: number of its listener's route.
+
+    Attributes:
+        front: the argument.
         address: the client's IP address.
-        server_name: the host in the client's TLS greeting, where it was read.
         deadline_s: when the present phase has taken too long; monotonic, like all times here.
-        request_bytes: from the client.
-        response_bytes: from the backend.
-        first_byte_s: when the backend answered first; 0 before.
-        quiet_s: how long the backend had nothing to answer before that, because the client was silent.
-        over: whether its last record is written.
     """
 
-    __slots__ = (
-        "_arrived_s",
-        "_attempt",
-        "_dispatched_s",
-        "_in_flight",
-        "_pool",
-        "_position",
-        "_tried",
-        "address",
-        "deadline_s",
-        "first_byte_s",
-        "over",
-        "quiet_s",
-        "request_bytes",
-        "response_bytes",
-        "route",
-        "server_name",
-        "worker",
-    )
-
-    method: ClassVar[bytes]
-    _pool: Pool
-
-    def __init__(self, worker: "Worker", route: int) -> None:
-        self.worker = worker
-        self.route = route
+    def __init__(self, front: Front, route: int) -> None:
+        Exchange.__init__(self, front.services, route)
+        self.front = front
         self.address = ""
-        self.server_name = ""
         self.deadline_s = NEVER_S
-        self.request_bytes = 0
-        self.response_bytes = 0
-        self.first_byte_s = 0.0
-        self.quiet_s = 0.0
-        self.over = False
-        self._arrived_s = self._dispatched_s = 0.0
-        self._attempt = 1
-        self._position = NOBODY
-        self._in_flight = 0
-        self._tried: tuple[int, ...] = ()
+
+    @property
+    def client(self) -> str:
+        """The client's IP address."""
+        return self.address
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the client is a proxy, which has many clients of its own."""
+        return False
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether somebody waits for something on it: nobody can tell."""
+        return True
+
+    @property
+    def first_byte_s(self) -> float:
+        """When the backend answered first; 0 before."""
+        return self.attempt.first_byte_s
+
+    @first_byte_s.setter
+    def first_byte_s(self, at_s: float) -> None:
+        self.attempt.first_byte_s = at_s
+
+    def now(self) -> float:
+        """The time."""
+        return self.services.clock.now()
 
     def begin(self, pool: Pool, now_s: float) -> None:
         """Find a backend of `pool`, or wait for one."""
-        self._pool = pool
-        self._arrived_s = self._dispatched_s = now_s
-        self._dispatch(now_s)
-
-    def _dispatch(self, now_s: float) -> None:
-        pool = self._pool
-        position = ALL_FULL if pool.waiting.goes_first else self._choose(now_s)
-        if position >= 0:
-            self._take(position, now_s)
-        elif position == NOBODY:
-            self._refuse(Outcome.NO_BACKEND)
-        elif pool.waiting.put(self):
-            self.deadline_s = now_s + pool.settings.queue.timeout_s
-        else:
-            self._refuse(Outcome.QUEUE_FULL)
-
-    def _choose(self, now_s: float) -> int:
-        return self._pool.choose(0, self._pool.address_key(self.address), now_s, self._tried)
-
-    def dispatch_from_queue(self) -> bool:
-        """Try again now that there may be room; False when there is none yet."""
-        if self.over:
-            return True
-        now_s = monotonic()
-        position = self._choose(now_s)
-        if position == ALL_FULL:
-            return False
-        if position == NOBODY:
-            self._refuse(Outcome.NO_BACKEND)
-        else:
-            self._take(position, now_s)
-        return True
-
-    def _take(self, position: int, now_s: float) -> None:
-        self._position = position
-        self._dispatched_s = now_s
-        self._in_flight = self._pool.began(position)
-        self.deadline_s = NEVER_S  # connecting has a timeout of its own
-        self._connect(position)
+        self.pool = pool
+        self.arrived_s = now_s
+        self.key = pool.address_key(self.address)
+        self.attempt = Attempt(self, 1, now_s)
+        self.dispatch(now_s)
 
     @property
     def priority(self) -> int:
         """In the pool's queue: that of a route that names none."""
         return 0
 
-    def displaced(self) -> None:
-        """A request of higher priority has taken the place in the queue."""
-        self._refuse(Outcome.QUEUE_FULL)
+    def wait_until(self, deadline_s: float) -> None:
+        """Have `timed_out` called then."""
+        self.deadline_s = deadline_s
 
-    @property
-    def tried(self) -> tuple[int, ...]:
-        """Positions of backends that it will not go to again."""
-        return self._tried
+    def reach(self, attempt: Attempt, now_s: float) -> None:  # noqa: ARG002
+        """Get to the attempt's backend."""
+        self.enter(CONNECTING)
+        self.deadline_s = NEVER_S  # connecting has a timeout of its own
+        self.open(attempt)
 
-    @property
-    def waits(self) -> bool:
-        """Whether it waits in the pool's queue."""
-        return self in self._pool.waiting
+    def reached(self) -> None:
+        """There is a way to the backend."""
+        self.enter(RELAYING)
 
-    def connect_failed(self, outcome: Outcome) -> None:
+    def connect_failed(self, attempt: Attempt, outcome: Outcome) -> None:
         """The backend could not be reached: another may be tried, for nothing has got there."""
-        if self.over:
+        if self.over or attempt is not self.attempt:
             return
-        now_s = monotonic()
+        now_s = self.now()
         again = False
-        if self._attempt < _MOST_ATTEMPTS:
-            self._tried = (*self._tried, self._position)
-            again = self._pool.has_room_besides(self._tried)
-        self._settle(outcome, now_s)
+        if attempt.number < _MOST_ATTEMPTS:
+            self.tried = (*self.tried, attempt.position)
+            again = self.pool.has_room_besides(self.tried)
+        self.settle(attempt, outcome, 0, now_s)
         if again:
-            self._dispatched_s, self._in_flight = now_s, 0
-            # Chosen anew: the place just given free may have let one that waited in.
-            self._attempt += 1
-            self._dispatch(now_s)
+            self.next_attempt(now_s)
         else:
-            self.over = True
-            self._refused()
+            self.enter(OVER)
+            self.refused()
 
-    def timed_out_waiting(self) -> None:
-        """It has waited for room for too long."""
-        self._refuse(Outcome.QUEUE_TIMEOUT)
-
-    def _refuse(self, outcome: Outcome) -> None:
-        self.end(outcome, monotonic())
-        self._refused()
+    def refuse(self, outcome: Outcome, reason: str) -> None:  # noqa: ARG002
+        """There is no backend for it."""
+        self.end(outcome, self.now())
+        self.refused()
 
     def end(self, outcome: Outcome, now_s: float) -> None:
         """It is over; write its record."""
-        if self._position < 0 and self.waits:
-            self._pool.waiting.remove(self)
-        self.over = True
-        self._settle(outcome, now_s)
-
-    def _settle(self, outcome: Outcome, now_s: float) -> None:
-        """Record one attempt, and give the backend's place free."""
-        pool, position, dispatched_s = self._pool, self._position, self._dispatched_s
-        first_byte_s = self.first_byte_s - dispatched_s - self.quiet_s if self.first_byte_s else _NONE
-        fields = (
-            self._arrived_s,
-            dispatched_s - self._arrived_s,
-            first_byte_s,
-            now_s - dispatched_s,
-            self._in_flight,
-            self.request_bytes,
-            self.response_bytes,
-            pool.first + position if position >= 0 else NO_BACKEND,
-            self.route,
-            0,
-            0,
-            outcome,
-            self._attempt,
-        )
-        worker = self.worker
-        worker.write_record(fields)
-        if worker.logs:
-            worker.log_session(self, fields)
-        if position < 0:
-            return
-        self._position = NOBODY
-        if pool.observe is not None and (outcome == COMPLETE or outcome >= FIRST_BACKEND_FAULT):
-            latency_s = first_byte_s if self.first_byte_s else now_s - dispatched_s
-            pool.observe(pool.memory, position, now_s, latency_s, failed(outcome, 0))
-        pool.ended(position)
+        self.leave_queue()
+        # First, as what is settled may let another have the place, which looks at the time of all.
+        attempt = self.attempt
+        self.enter(OVER)
+        self.settle(attempt, outcome, 0, now_s)
 
     # Of the subclasses
 
-    def _connect(self, position: int) -> None:
+    def open(self, attempt: Attempt) -> None:
         """Open the way to a backend."""
         raise NotImplementedError
 
-    def _refused(self) -> None:
+    def refused(self) -> None:
         """It is over before a backend was reached."""
         raise NotImplementedError
 
-    def timed_out(self, now_s: float) -> None:
-        """The deadline has passed."""
+    def give_up(self) -> None:
+        """Close at once: something is wrong with it."""
         raise NotImplementedError
 
-    def drain(self) -> None:
+    def drain(self, idle_s: float) -> None:
         """The worker is about to end: close what nobody waits for."""
         raise NotImplementedError

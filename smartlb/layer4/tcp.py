@@ -3,19 +3,18 @@
 import asyncio
 import logging
 from collections.abc import Mapping
-from time import monotonic
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import cast
 
 from smartlb.core.outcome import Outcome
+from smartlb.downstream.front import Front
 from smartlb.exchange.reset import reset
+from smartlb.exchange.states import OVER
 from smartlb.layer4.session import NEVER_S, Session
+from smartlb.ports.upstream import Attempt
 from smartlb.upstream.pool import Pool
 from smartlb.wire.client_hello import NotAClientHello, server_name
 from smartlb.wire.forwarding import TrustedNetworks
 from smartlb.wire.proxy_protocol import Endpoints
-
-if TYPE_CHECKING:
-    from smartlb.worker.worker import Worker
 
 log = logging.getLogger(__name__)
 
@@ -61,34 +60,19 @@ class TcpSession(Session, asyncio.Protocol):
     the end of both.
     """
 
-    method: ClassVar[bytes] = b"TCP"
-
-    __slots__ = (
-        "_backend",
-        "_claimed",
-        "_client_ended",
-        "_client_lost",
-        "_connecting",
-        "_destination",
-        "_early",
-        "_joined_s",
-        "_trusted",
-        "transport",
-    )
-
     transport: asyncio.Transport
 
     def __init__(
         self,
-        worker: "Worker",
+        front: Front,
         route: int,
         destination: Destination,
         trusted: TrustedNetworks,
         claimed: Endpoints | None = None,
     ) -> None:
-        Session.__init__(self, worker, route)
+        super().__init__(front, route)
+        self.method = b"TCP"
         self._trusted = trusted
-        self._connecting: asyncio.Task[None] | None = None
         self._destination: Destination | None = destination  # None once the pool is chosen
         self._claimed = claimed
         self._early = b""  # what the client sent before there was a backend
@@ -115,15 +99,15 @@ class TcpSession(Session, asyncio.Protocol):
         self.address = endpoints.source if endpoints else ""
         destination = self._destination
         assert destination is not None
-        if not self.worker.admit_tcp(self):
-            self.over = True
+        if not self.front.admission.admit_tcp(self):
+            self.enter(OVER)
             self.transport.abort()
         elif destination.reads_hello:
-            self.deadline_s = monotonic() + self.worker.header_s
+            self.deadline_s = self.now() + self.services.header_s
         else:
             assert destination.default is not None
             self._destination = None
-            self.begin(destination.default, monotonic())
+            self.begin(destination.default, self.now())
 
     # From the client
 
@@ -135,17 +119,17 @@ class TcpSession(Session, asyncio.Protocol):
             return
         if self.over:
             return
-        now_s = monotonic()
+        now_s = self.now()
         if self._joined_s:
             self._client_spoke(now_s)
         self.request_bytes += len(data)
-        self.deadline_s = now_s + self.worker.tcp_idle_s
+        self.deadline_s = now_s + self.services.tcp_idle_s
         backend.transport.write(data)
 
     def _client_spoke(self, now_s: float) -> None:
         """The backend may have waited for the client's first bytes."""
         if not self.first_byte_s:
-            self.quiet_s = now_s - self._joined_s
+            self.attempt.quiet_s = now_s - self._joined_s
         self._joined_s = 0.0
 
     def _take_early(self, data: bytes) -> None:
@@ -164,18 +148,18 @@ class TcpSession(Session, asyncio.Protocol):
             return
         if host is None:
             return
-        self.server_name = host
+        self.target = host.encode()
         pool = self._destination.pool(host)
         if pool is None:
             self._refuse_unrouted(Outcome.NO_ROUTE)
             return
         self._destination = None
         self.transport.pause_reading()
-        self.begin(pool, monotonic())
+        self.begin(pool, self.now())
 
     def _refuse_unrouted(self, outcome: Outcome) -> None:
-        self.over = True
-        self.worker.record_refused(outcome, 0, self.address, self.method, self.server_name.encode())
+        self.enter(OVER)
+        self.services.record_refused(outcome, 0, self.address, self.method, self.target)
         self.transport.abort()
 
     def eof_received(self) -> bool:
@@ -190,7 +174,7 @@ class TcpSession(Session, asyncio.Protocol):
         backend = self._backend
         if backend is not None:
             if self._joined_s:
-                self._client_spoke(monotonic())
+                self._client_spoke(self.now())
             self._end_backend(backend)
         return self.transport.can_write_eof()
 
@@ -201,7 +185,7 @@ class TcpSession(Session, asyncio.Protocol):
         elif self._half_closes(backend):
             _end_stream(backend.transport)
         else:
-            self.end(Outcome.COMPLETE if self.first_byte_s else Outcome.CLIENT_GONE, monotonic())
+            self.end(Outcome.COMPLETE if self.first_byte_s else Outcome.CLIENT_GONE, self.now())
             self._close()
 
     def _half_closes(self, backend: "TcpBackend") -> bool:
@@ -215,14 +199,14 @@ class TcpSession(Session, asyncio.Protocol):
     def resume_writing(self) -> None:
         """The client has caught up."""
         backend = self._backend
-        self.deadline_s = monotonic() + self.worker.tcp_idle_s
+        self.deadline_s = self.now() + self.services.tcp_idle_s
         if backend is not None and not backend.ended and not self.over:
             backend.transport.resume_reading()
 
     def read_on(self) -> None:
         """The backend has caught up."""
         if not self.over:
-            self.deadline_s = monotonic() + self.worker.tcp_idle_s
+            self.deadline_s = self.now() + self.services.tcp_idle_s
             if not self._client_ended:
                 self.transport.resume_reading()
 
@@ -234,25 +218,27 @@ class TcpSession(Session, asyncio.Protocol):
             if self._destination is not None:
                 self._refuse_unrouted(Outcome.CLIENT_GONE)
             else:
-                self.end(Outcome.CLIENT_GONE, monotonic())
+                self.end(Outcome.CLIENT_GONE, self.now())
         if backend is None or backend.lost:
-            self.worker.left_tcp(self)
+            self.front.admission.left(self)
         elif not backend.transport.is_closing():
             reset(backend.transport)
 
     # From the backend
 
-    def _connect(self, position: int) -> None:
-        self._connecting = self._pool.connect(position, self, lambda: TcpBackend(self))
+    def open(self, attempt: Attempt) -> None:
+        """Connect to the attempt's backend."""
+        self.pool.connections.connect(attempt, lambda: TcpBackend(self))
 
     def joined(self, backend: "TcpBackend") -> None:
         """There is a connection to the backend."""
         if self.over:
             backend.transport.abort()
             return
-        now_s = monotonic()
+        now_s = self.now()
         self._backend = backend
-        self.deadline_s = now_s + self.worker.tcp_idle_s
+        self.reached()
+        self.deadline_s = now_s + self.services.tcp_idle_s
         early, self._early = self._early, b""
         self.request_bytes += len(early)
         if not early:
@@ -264,29 +250,29 @@ class TcpSession(Session, asyncio.Protocol):
         if self._client_ended:
             self._end_backend(backend)
 
-    def connected(self, _connection: "TcpBackend") -> bool:
+    def connected(self, _attempt: Attempt, _connection: "TcpBackend") -> bool:
         """Nothing more to do: `joined` came first, so that no byte of the backend was missed."""
         return True
 
-    def connect_failed(self, outcome: Outcome) -> None:
+    def connect_failed(self, attempt: Attempt, outcome: Outcome) -> None:
         """The backend could not be reached; nothing to do where it was, and broke off at once."""
         if self._backend is None:
-            super().connect_failed(outcome)
+            super().connect_failed(attempt, outcome)
 
     def answered(self, size: int) -> None:
         """Count bytes of the backend."""
-        now_s = monotonic()
+        now_s = self.now()
         if not self.first_byte_s:
             self.first_byte_s = now_s
         self.response_bytes += size
-        self.deadline_s = now_s + self.worker.tcp_idle_s
+        self.deadline_s = now_s + self.services.tcp_idle_s
 
     def backend_ended(self) -> None:
         """The backend sends no more."""
         if self.over:
             return
         if not self.first_byte_s:
-            now_s = monotonic()
+            now_s = self.now()
             if not self._client_ended:
                 # It took the connection and did nothing with it, as servers do that are overloaded or shut down; or it
                 # has waited for a client that said nothing.
@@ -311,10 +297,10 @@ class TcpSession(Session, asyncio.Protocol):
             # It had sent all. What it refuses is what the client has said since.
             self._complete()
         else:
-            self.end(Outcome.TRUNCATED if self.response_bytes else Outcome.RESET, monotonic())
+            self.end(Outcome.TRUNCATED if self.response_bytes else Outcome.RESET, self.now())
             reset(self.transport)
         if self._client_lost:
-            self.worker.left_tcp(self)
+            self.front.admission.left(self)
         elif self._client_ended or not self.transport.can_write_eof():
             self.transport.close()
 
@@ -322,12 +308,12 @@ class TcpSession(Session, asyncio.Protocol):
 
     def _complete(self) -> None:
         """Both sides have ended; what they have not taken yet is still sent, for as long as a silence may last."""
-        self.end(Outcome.COMPLETE, monotonic())
+        self.end(Outcome.COMPLETE, self.now())
         self._close()
 
     def _close(self) -> None:
-        now_s = monotonic()
-        self.deadline_s = now_s + self.worker.tcp_idle_s
+        now_s = self.now()
+        self.deadline_s = now_s + self.services.tcp_idle_s
         if self._backend is not None:
             self._backend.transport.close()
         if self._client_ended or not self.transport.can_write_eof():
@@ -337,29 +323,35 @@ class TcpSession(Session, asyncio.Protocol):
             # of what it was sent be lost (RFC 1122 section 4.2.2.13). What comes now is dropped.
             _end_stream(self.transport)
             self.transport.resume_reading()
-            self.deadline_s = min(self.deadline_s, now_s + self.worker.idle_s)
+            self.deadline_s = min(self.deadline_s, now_s + self.services.idle_s)
 
     def end(self, outcome: Outcome, now_s: float) -> None:
         """It is over; a connection that is being opened is not wanted any more."""
         super().end(outcome, now_s)
-        if self._connecting is not None and self._backend is None:
-            self._connecting.cancel()
+        connecting = self.attempt.connecting
+        if connecting is not None and self._backend is None:
+            connecting.cancel()
 
-    def _refused(self) -> None:
+    def refused(self) -> None:
+        """There is no backend for it."""
+        self.transport.abort()
+
+    def give_up(self) -> None:
+        """Close at once."""
         self.transport.abort()
 
     def timed_out(self, now_s: float) -> None:
         """The deadline has passed."""
         if self.over and self._backend is not None and not self.transport.is_closing():
             # The client does not end its side. What it has not taken yet is still sent.
-            self.deadline_s = now_s + self.worker.tcp_idle_s
+            self.deadline_s = now_s + self.services.tcp_idle_s
             self.transport.close()
             return
         self.deadline_s = NEVER_S
         if self._destination is not None and not self.over:
             self._refuse_unrouted(Outcome.CLIENT_TIMEOUT)
         elif not self.over and self._backend is None:
-            self.timed_out_waiting()
+            self.refuse(Outcome.QUEUE_TIMEOUT, "")
         else:
             if not self.over:
                 # A backend that never answered what it got is to blame; otherwise both have nothing to say any more.
@@ -369,10 +361,10 @@ class TcpSession(Session, asyncio.Protocol):
                 self._backend.transport.abort()
             self.transport.abort()
 
-    def drain(self) -> None:
+    def drain(self, idle_s: float) -> None:  # noqa: ARG002
         """Close what has asked for nothing yet; nobody can tell when the rest is between two requests."""
         if self._destination is not None and not self._early:
-            self.over = True
+            self.enter(OVER)
             self.transport.close()
 
 
@@ -384,8 +376,6 @@ class TcpBackend(asyncio.Protocol):
         ended: whether it sends no more.
         lost: whether the connection is closed.
     """
-
-    __slots__ = ("_session", "ended", "lost", "transport")
 
     transport: asyncio.Transport
 

@@ -3,16 +3,14 @@
 import asyncio
 import logging
 import socket
-from time import monotonic
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any, cast
 
 from smartlb.core.outcome import Outcome
+from smartlb.downstream.front import Front
 from smartlb.layer4.session import Session
+from smartlb.ports.upstream import Attempt
 from smartlb.upstream.pool import Pool
 from smartlb.wire.proxy_protocol import plain_address
-
-if TYPE_CHECKING:
-    from smartlb.worker.worker import Worker
 
 log = logging.getLogger(__name__)
 
@@ -33,15 +31,15 @@ class UdpListener:
     """Receives the datagrams of one socket, and keeps a session for each source.
 
     Args:
-        worker: whose listener it is.
+        front: what all connections share.
         route: number of its route.
         pool: where its sessions go.
         bound: the socket; it stays open as long as there are sessions, since answers leave from it.
         one_way: whether backends answer nothing.
     """
 
-    def __init__(self, worker: "Worker", route: int, pool: Pool, bound: socket.socket, *, one_way: bool) -> None:
-        self._worker = worker
+    def __init__(self, front: Front, route: int, pool: Pool, bound: socket.socket, *, one_way: bool) -> None:
+        self._front = front
         self._route = route
         self._pool = pool
         self._socket = bound
@@ -64,7 +62,7 @@ class UdpListener:
             self._socket.close()
 
     def _receive(self) -> None:
-        buffer = self._buffer
+        buffer, front = self._buffer, self._front
         for _ in range(_DATAGRAMS_A_TURN):
             try:
                 size, source = self._socket.recvfrom_into(buffer)
@@ -77,15 +75,15 @@ class UdpListener:
                 continue
             session = self._sessions.get(source)
             if session is not None and session.forsaken:
-                session.timed_out(monotonic())
+                session.timed_out(front.services.clock.now())
                 session = None
             if session is None:
-                session = UdpSession(self._worker, self._route, self, source, one_way=self._one_way)
-                if not self._worker.admit_udp(session):
+                session = UdpSession(front, self._route, self, source, one_way=self._one_way)
+                if not front.admission.admit_udp(session):
                     continue
                 self._sessions[source] = session
                 session.receive(bytes(buffer[:size]))
-                session.begin(self._pool, monotonic())
+                session.begin(self._pool, front.services.clock.now())
             else:
                 session.receive(bytes(buffer[:size]))
 
@@ -109,17 +107,14 @@ class UdpSession(Session):
         owed_s: when the first datagram was sent that the backend has not answered since; 0 where there is none.
     """
 
-    method: ClassVar[bytes] = b"UDP"
-
-    __slots__ = ("_backend", "_early", "_first", "_idle_s", "_listener", "_one_way", "_opening", "_source", "owed_s")
-
-    def __init__(self, worker: "Worker", route: int, listener: UdpListener, source: Any, *, one_way: bool) -> None:
-        super().__init__(worker, route)
+    def __init__(self, front: Front, route: int, listener: UdpListener, source: Any, *, one_way: bool) -> None:
+        super().__init__(front, route)
+        self.method = b"UDP"
         self.address = plain_address(source[0])
         self._listener = listener
         self._source = source
         self._one_way = one_way
-        self._idle_s = worker.udp_idle_s
+        self._idle_s = front.services.udp_idle_s
         self._backend: asyncio.DatagramTransport | None = None
         self._early: list[bytes] = []
         self._first: bytes | None = None  # for another backend, where this one turns out not to listen
@@ -135,8 +130,8 @@ class UdpSession(Session):
         """
         if self._backend is None or not (self._one_way or self.owed_s):
             return False
-        out = self._pool.view.barred[self._position] != 0.0
-        return out or (self.owed_s > 0.0 and monotonic() - self.owed_s > self._idle_s)
+        out = self.pool.selection.bars(self.attempt.position)
+        return out or (self.owed_s > 0.0 and self.now() - self.owed_s > self._idle_s)
 
     # From the client
 
@@ -148,7 +143,7 @@ class UdpSession(Session):
                 self._early.append(data)
             return
         self._first = None
-        self.deadline_s = monotonic() + self._idle_s
+        self.deadline_s = self.now() + self._idle_s
         self._send(backend, data)
 
     def _send(self, backend: asyncio.DatagramTransport, data: bytes) -> None:
@@ -157,35 +152,38 @@ class UdpSession(Session):
             return
         self.request_bytes += len(data)
         if not self.owed_s and not self._one_way:
-            self.owed_s = monotonic()
+            self.owed_s = self.now()
         backend.sendto(data)
 
     # From the backend
 
-    def _connect(self, position: int) -> None:
-        self._pool.connects += 1
-        self._opening = asyncio.get_running_loop().create_task(self._open(position))
+    def open(self, attempt: Attempt) -> None:
+        """Make a socket for the attempt's backend."""
+        self.pool.connections.opened += 1
+        self._opening = asyncio.get_running_loop().create_task(self._open(attempt, attempt.position))
 
-    async def _open(self, position: int) -> None:
+    async def _open(self, attempt: Attempt, position: int) -> None:
         """Make a socket of its own for the session, by which the backend's answers are known."""
-        pool = self._pool
+        pool = self.pool
+        connections = pool.connections
         try:
             async with asyncio.timeout(pool.settings.timeouts.connect_s):
                 backend, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-                    lambda: UdpBackend(self, position), remote_addr=pool.address(position)
+                    lambda: UdpBackend(self, position), remote_addr=connections.address(position)
                 )
         except TimeoutError:
-            pool.complain(position, "its name is not resolved in time")
-            self.connect_failed(Outcome.CONNECT_TIMEOUT)
+            connections.complain(position, "its name is not resolved in time")
+            self.connect_failed(attempt, Outcome.CONNECT_TIMEOUT)
             return
         except (OSError, UnicodeError) as error:
-            self.connect_failed(pool.outcome_of(position, error))
+            self.connect_failed(attempt, connections.outcome_of(position, error))
             return
         if self.over:
             backend.abort()
             return
         self._backend = backend
-        self.deadline_s = monotonic() + self._idle_s
+        self.reached()
+        self.deadline_s = self.now() + self._idle_s
         early, self._early = self._early, []
         self._first = early[0] if len(early) == 1 else None
         for data in early:
@@ -193,7 +191,7 @@ class UdpSession(Session):
 
     def answered(self, data: bytes) -> None:
         """Pass on a datagram of the backend."""
-        now_s = monotonic()
+        now_s = self.now()
         self.owed_s = 0.0
         if not self.first_byte_s:
             self.first_byte_s = now_s
@@ -202,19 +200,19 @@ class UdpSession(Session):
         self.deadline_s = now_s + self._idle_s
         self._listener.send(data, self._source)
 
-    def refused(self, position: int) -> None:
+    def unreachable(self, position: int) -> None:
         """The backend's host says that nobody listens there (ICMP port unreachable)."""
-        if self.over or position != self._position:
+        if self.over or position != self.attempt.position:
             return
         backend, self._backend = self._backend, None
         if backend is not None:
             backend.abort()
         if self._first is not None and not self.first_byte_s:
             self._early, self._first, self.request_bytes, self.owed_s = [self._first], None, 0, 0.0
-            self._pool.complain(position, "nobody listens there")
-            self.connect_failed(Outcome.CONNECT_FAILED)
+            self.pool.connections.complain(position, "nobody listens there")
+            self.connect_failed(self.attempt, Outcome.CONNECT_FAILED)
         else:
-            self.end(Outcome.RESET if self.first_byte_s else Outcome.CONNECT_FAILED, monotonic())
+            self.end(Outcome.RESET if self.first_byte_s else Outcome.CONNECT_FAILED, self.now())
 
     # The end
 
@@ -223,36 +221,39 @@ class UdpSession(Session):
         super().end(outcome, now_s)
         self._leave()
 
-    def _refused(self) -> None:
+    def refused(self) -> None:
+        """There is no backend for it."""
         self._leave()
 
     def _leave(self) -> None:
         self._listener.forget(self._source)
-        self.worker.udp_sessions.discard(self)
+        self.front.admission.udp_sessions.discard(self)
         backend, self._backend = self._backend, None
         if backend is not None:
             backend.abort()
 
+    def give_up(self) -> None:
+        """Close at once."""
+        self._leave()
+
     def timed_out(self, now_s: float) -> None:
         """Both sides have been silent, or there was no room for too long."""
         if self._backend is None:
-            self.timed_out_waiting()
+            self.refuse(Outcome.QUEUE_TIMEOUT, "")
             return
         if self._one_way and not self.first_byte_s:
-            self.first_byte_s = self._dispatched_s  # there was nothing to wait for
+            self.first_byte_s = self.attempt.dispatched_s  # there was nothing to wait for
         self.end(Outcome.COMPLETE if self.first_byte_s else Outcome.RESPONSE_TIMEOUT, now_s)
 
-    def drain(self) -> None:
+    def drain(self, idle_s: float) -> None:  # noqa: ARG002
         """Wait for answers under way, but no longer than they take."""
         self._idle_s = min(self._idle_s, _IDLE_WHILE_DRAINING_S)
         if self._backend is not None:
-            self.deadline_s = min(self.deadline_s, monotonic() + self._idle_s)
+            self.deadline_s = min(self.deadline_s, self.now() + self._idle_s)
 
 
 class UdpBackend(asyncio.DatagramProtocol):
     """The socket that a session has towards its backend."""
-
-    __slots__ = ("_position", "_session")
 
     def __init__(self, session: UdpSession, position: int) -> None:
         self._session = session
@@ -265,6 +266,6 @@ class UdpBackend(asyncio.DatagramProtocol):
     def error_received(self, exc: Exception) -> None:
         """The network or the backend's host refused a datagram."""
         if isinstance(exc, ConnectionRefusedError):
-            self._session.refused(self._position)
+            self._session.unreachable(self._position)
         else:
             log.debug("a datagram to a backend is lost: %s", exc)

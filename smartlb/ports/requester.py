@@ -1,50 +1,36 @@
+# cython: annotation_typing=False
 """What an exchange needs of the one that it is for."""
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Protocol
+import asyncio
+from typing import Any
 
 from smartlb.core.outcome import Outcome
 from smartlb.wire.proxy_protocol import Endpoints
 
-if TYPE_CHECKING:
-    from smartlb.exchange.exchange import Exchange
-    from smartlb.worker.worker import Worker
 
-
-class Sink(Protocol):
-    """Takes a response, piece by piece; asyncio's transports are sinks."""
-
-    def write(self, data: bytes, /) -> None:
-        """Take one piece."""
-
-    def writelines(self, pieces: Iterable[bytes | memoryview], /) -> None:
-        """Take several."""
-
-
-class Requester(Protocol):
+class Requester:
     """A client's connection, or what stands in for one.
 
     Attributes:
-        worker: whose it is.
-        deadline_s: when `Exchange.timed_out` is to be called; monotonic.
+        deadline_s: when the exchange's `timed_out` is to be called; monotonic.
         write_paused: whether the response comes faster than it is taken.
+        transport: where the response goes; it has `write` and `writelines`.
     """
 
-    worker: "Worker"
-    deadline_s: float
-    write_paused: bool
-
-    @property
-    def transport(self) -> Sink:
-        """Where the response goes."""
+    def __init__(self) -> None:
+        self.deadline_s = 0.0
+        self.write_paused = False
+        self.transport: Any = None
 
     @property
     def address(self) -> str:
         """The client's IP address."""
+        raise NotImplementedError
 
     @property
     def endpoints(self) -> Endpoints | None:
         """The client's connection, for a PROXY header; None where there is none."""
+        return None
 
     def adjust_reading(self) -> None:
         """Read from the client only what there is a use for now."""
@@ -52,14 +38,30 @@ class Requester(Protocol):
     def expect_body(self, now_s: float) -> None:
         """More of the request's body has to come in time."""
 
-    def answer(self, outcome: Outcome, message: str, *, keep_alive: bool, body: bool = True) -> None:
-        """Answer from the router itself."""
+    def answer(self, outcome: Outcome, message: str, keep_alive: bool, body: bool) -> None:
+        """Answer with an error of the router itself."""
+        raise NotImplementedError
 
-    def carried_by(self, exchange: "Exchange") -> None:
-        """Another exchange goes on with the request."""
+    def answer_with(self, head: bytes, body: bytes, keep_alive: bool) -> None:
+        """Answer with a response that a stage has made; `head` is without its last empty line."""
+        raise NotImplementedError
+
+    def hand_over(self, protocol: asyncio.Protocol) -> bytes:
+        """Let another protocol have the connection; returns what the client has sent after its request."""
+        raise NotImplementedError
+
+    def tunnel_over(self, exc: Exception | None) -> None:
+        """The connection that was handed over is gone."""
+        raise NotImplementedError
 
     def exchange_over(self, keep_alive: bool, now_s: float) -> None:
         """The response has been written whole."""
+        raise NotImplementedError
 
-    def abort_exchange(self, *, at_once: bool) -> None:
-        """The response broke off."""
+    def abort_exchange(self, at_once: bool) -> None:
+        """The response broke off.
+
+        Args:
+            at_once: whether the client must be told by a reset.
+        """
+        raise NotImplementedError

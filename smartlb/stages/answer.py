@@ -4,15 +4,19 @@ import re
 from http import HTTPStatus
 
 from smartlb.config.traffic import Redirect, Respond
+from smartlb.core.outcome import Outcome
 from smartlb.routing.routing import host_name
-from smartlb.wire.http1 import HeaderBlock
+from smartlb.stages.context import Context
+from smartlb.stages.stage import Stage
+from smartlb.wire.answers import Answer
+from smartlb.wire.http1 import HeaderBlock, RequestRefused
 
 _PLACEHOLDER = re.compile(r"\{(host|path|query)\}")
 # Clients take //host and /\host for another host's address.
 _LEADING_SLASHES = re.compile(rb"\A[/\\]+")
 
 
-class Redirection:
+class Redirection(Stage):
     """A redirect of the configuration.
 
     Attributes:
@@ -24,7 +28,18 @@ class Redirection:
         # Text and names of placeholders in turn.
         self._parts = [part.encode() for part in _PLACEHOLDER.split(settings.to)]
 
-    def response(self, target: bytes, block: HeaderBlock) -> bytes | None:
+    def request(self, context: Context) -> Answer:
+        """Send the client elsewhere.
+
+        Raises:
+            RequestRefused: there is no host to name.
+        """
+        head = self.head(context.request.target, context.block)
+        if head is None:
+            raise RequestRefused(Outcome.BAD_REQUEST, "the Host header is missing, and the redirect needs it")
+        return Answer(self.status, head)
+
+    def head(self, target: bytes, block: HeaderBlock) -> bytes | None:
         """The response's head without the final empty line; None where there is no host to name.
 
         Nothing of a request can break out of the Location header: targets and hosts have neither spaces nor controls.
@@ -42,12 +57,11 @@ class Redirection:
         return _status_line(self.status) + location + b"content-length: 0\r\n"
 
 
-class FixedResponse:
+class FixedResponse(Stage):
     """A response of the configuration.
 
     Attributes:
         status: as sent.
-        head: without the final empty line.
         body: the response's.
     """
 
@@ -59,7 +73,11 @@ class FixedResponse:
             lines.append(b"content-type: text/plain; charset=utf-8\r\n")
         if self.status not in (204, 304):  # RFC 9110 section 8.6
             lines.append(b"content-length: %d\r\n" % len(self.body))
-        self.head = _status_line(self.status) + b"".join(lines)
+        self._answer = Answer(self.status, _status_line(self.status) + b"".join(lines), self.body)
+
+    def request(self, _context: Context) -> Answer:
+        """Answer."""
+        return self._answer
 
 
 def _status_line(status: int) -> bytes:

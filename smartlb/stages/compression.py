@@ -14,7 +14,11 @@ import brotli
 import zstandard
 
 from smartlb.config.traffic import Compression as Settings
-from smartlb.wire.http1 import without_headers
+from smartlb.stages.context import Context, ResponseHead
+from smartlb.stages.stage import Stage
+from smartlb.wire.http1 import header_list, without_headers
+
+_accept_encoding = header_list("accept-encoding")
 
 _CODING = re.compile(rb"[ \t]*+([!#$%&'*+.^_`|~0-9A-Za-z-]++)[ \t]*+(?:;[ \t]*+[qQ]=([01](?:\.[0-9]{0,3})?)[ \t]*+)?")
 _VARY_ALL: Final = re.compile(rb"\r\nvary:(?:[^\r\n]*,)?[ \t]*(?:\*|accept-encoding)[ \t]*(?=,|\r\n)", re.IGNORECASE)
@@ -52,7 +56,7 @@ class Encoder:
         whole: whether the body's length is known, so that nobody waits for its pieces.
     """
 
-    __slots__ = ("_compress", "_flush", "_whole", "end")
+    changes = True
 
     def __init__(
         self, compress: Callable[[bytes], bytes], flush: Callable[[], bytes], finish: Callable[[], bytes], whole: bool
@@ -62,7 +66,7 @@ class Encoder:
         self._whole = whole
         self.end = finish
 
-    def encode(self, data: bytes) -> bytes:
+    def feed(self, data: bytes) -> bytes:
         """What can be sent after this piece."""
         out = self._compress(data)
         return out if self._whole else out + self._flush()
@@ -87,14 +91,12 @@ def _zstd(level: int, whole: bool) -> Encoder:
 _ENCODERS: Final[Mapping[bytes, Callable[[int, bool], Encoder]]] = {b"gzip": _gzip, b"br": _brotli, b"zstd": _zstd}
 
 
-class Compression:
+class Compression(Stage):
     """What one route compresses.
 
     Args:
         settings: of the configuration.
     """
-
-    __slots__ = ("_encodings", "_levels", "_min_bytes", "_types")
 
     def __init__(self, settings: Settings) -> None:
         self._encodings = [name.encode() for name in settings.encodings]
@@ -105,6 +107,16 @@ class Compression:
         self._types = re.compile(
             rb"\r\n(?i:content-type:[ \t]*(?:%s)[ \t]*(?:;|\r\n))" % "|".join((*exact, *families)).encode()
         )
+
+    def response(self, context: Context, head: ResponseHead) -> Encoder | None:
+        """Say that the body is compressed, and compress it, where that may be."""
+        block = context.block
+        if block.http10:
+            return None
+        head.raw, encoder = self.applied(
+            head.raw, head.status, head.length, context.request.method, _accept_encoding(block)
+        )
+        return encoder
 
     def applied(
         self, raw: bytes, status: int, length: int, method: bytes, accepted: bytes
@@ -136,7 +148,6 @@ class Compression:
         raw = without_headers(raw, _OF_THE_PLAIN_BODY) + b"content-encoding: %s\r\n" % encoding
         if bodiless:
             return raw, None
-        raw += b"transfer-encoding: chunked\r\n"
         return raw, _ENCODERS[encoding](self._levels[encoding], length >= 0)
 
     def _may_change(self, raw: bytes, status: int, length: int) -> bool:

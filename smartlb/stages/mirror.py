@@ -1,150 +1,81 @@
-"""Copies of requests for a pool whose responses nobody gets, such as that of a version which is to be tried out.
+"""mirror: copies of requests for a pool whose responses nobody gets, such as that of a version to be tried out."""
 
-A copy is an exchange like any other, with the pool's policy, limits and timeouts; only, it is for nobody.
-"""
-
-import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable
 from random import Random
-from typing import TYPE_CHECKING
+from typing import Any, NamedTuple
 
 from smartlb.config.traffic import Mirror as Settings
-from smartlb.core.outcome import Outcome
-from smartlb.exchange.exchange import Exchange
-from smartlb.upstream.pool import Pool
-from smartlb.wire.forwarding import Peer
-from smartlb.wire.http1 import HeaderBlock
-
-if TYPE_CHECKING:
-    from smartlb.worker.worker import Worker
-
-log = logging.getLogger(__name__)
+from smartlb.stages.context import Context
+from smartlb.stages.stage import Stage
 
 
-class _Nowhere:
-    """Where the responses to copies go."""
-
-    def write(self, data: bytes, /) -> None:
-        pass
-
-    def writelines(self, pieces: Iterable[bytes | memoryview], /) -> None:
-        pass
-
-
-_NOWHERE = _Nowhere()
-
-
-class Shadow:
-    """Stands in for the client of a copy.
+class Copy(NamedTuple):
+    """A request to be sent a second time.
 
     Attributes:
-        worker, deadline_s, write_paused, transport, address: as `smartlb.ports.requester.Requester` says.
+        context: of the original.
+        pool: where the copy goes.
+        body: all of the original's.
     """
 
-    __slots__ = ("_mirror", "address", "deadline_s", "transport", "worker", "write_paused")
-
-    def __init__(self, mirror: "Mirror", worker: "Worker", address: str) -> None:
-        self._mirror = mirror
-        self.worker = worker
-        self.address = address
-        self.deadline_s = float("inf")
-        self.write_paused = False
-        self.transport = _NOWHERE
-
-    @property
-    def endpoints(self) -> None:
-        """A copy comes from no connection."""
-
-    def adjust_reading(self) -> None:
-        """Nothing is read: the copy was complete when it was made."""
-
-    def expect_body(self, _now_s: float) -> None:
-        """Likewise."""
-
-    def answer(self, _outcome: Outcome, _message: str, *, keep_alive: bool, body: bool = True) -> None:  # noqa: ARG002
-        """The copy came to nothing; its record says so."""
-        self._mirror.forget(self)
-
-    def carried_by(self, exchange: Exchange) -> None:
-        """Another exchange goes on with the copy."""
-        self._mirror.replace(self, exchange)
-
-    def exchange_over(self, _keep_alive: bool, _now_s: float) -> None:
-        """The response has come, and is gone."""
-        self._mirror.forget(self)
-
-    def abort_exchange(self, *, at_once: bool) -> None:  # noqa: ARG002
-        """Half of it has."""
-        self._mirror.forget(self)
+    context: Context
+    pool: Any
+    body: bytes
 
 
-class Mirror:
-    """Makes the copies of one route's requests in one worker.
+class Mirror(Stage):
+    """Copies the requests of one route.
 
     Args:
         settings: of the configuration.
-        pools: by name.
+        pool: that gets the copies.
+        send: sends one; whatever goes wrong there, the original does not notice.
         random: decides which requests are copied.
-
-    Attributes:
-        max_body_bytes: of a request that may be copied.
-        made: copies so far.
-        dropped: copies not made because too many were under way, so far.
     """
 
-    def __init__(self, settings: Settings, pools: Mapping[str, Pool], random: Random) -> None:
-        self._pool = pools[settings.pool]
+    def __init__(self, settings: Settings, pool: Any, send: Callable[[Copy], None], random: Random) -> None:
+        self._pool = pool
         self._share = settings.share
         self._random = random.random
-        self._most = settings.max_in_flight
-        self._under_way: dict[Shadow, Exchange] = {}
-        self.max_body_bytes = settings.max_body_bytes
-        self.made = self.dropped = 0
+        self._most = settings.max_body_bytes
+        self._send = send
 
-    def wants(self) -> bool:
-        """Whether to copy the next request."""
-        return self._share >= 1.0 or self._random() < self._share
+    def request_body(self, context: Context) -> "Tap | None":
+        """Have the body copied too; the copy is sent once it is complete."""
+        if context.block.upgrade or (self._share < 1.0 and self._random() >= self._share):
+            return None  # a tunnel must not be opened twice
+        if context.block.length > self._most:
+            return None
+        return Tap(self._most, lambda body: self._send(Copy(context, self._pool, body)))
 
-    def send(self, original: Exchange, data: bytes, peer: Peer, block: HeaderBlock) -> None:
-        """Send a copy of a request whose bytes are `data`; whatever goes wrong, the original does not notice."""
-        if len(self._under_way) >= self._most:
-            self.dropped += 1
-            return
-        pool = self._pool
-        shadow = Shadow(self, original.client.worker, peer.address)
-        try:
-            exchange = Exchange(
-                shadow,
-                pool,
-                original.method,
-                original.target,
-                block,
-                original.route,
-                original.request_class,
-                original.request_id,
-                pool.request_key(peer, original.target, block),
-                original.arrived_s,
-            )
-            exchange.request_complete = True
-            exchange.request_bytes = original.request_bytes
-            self._under_way[shadow] = exchange
-            self.made += 1
-            exchange.start(data)
-        except Exception:
-            log.exception("internal error while mirroring a request to pool %s", pool.name)
-            self.forget(shadow)
 
-    def replace(self, shadow: Shadow, exchange: Exchange) -> None:
-        """Another exchange goes on with a copy."""
-        self._under_way[shadow] = exchange
+class Tap:
+    """Keeps what passes, up to a length.
 
-    def forget(self, shadow: Shadow) -> None:
-        """A copy is over."""
-        self._under_way.pop(shadow, None)
+    Args:
+        most: bytes that are kept; where there are more, nothing is.
+        complete: called with the whole body at its end.
+    """
 
-    def sweep(self, now_s: float) -> None:
-        """End copies that have taken too long."""
-        for shadow, exchange in list(self._under_way.items()):
-            # The end of one before may have ended this one, or let it have a backend.
-            if shadow.deadline_s < now_s and shadow in self._under_way:
-                exchange.timed_out(now_s)
+    changes = False
+
+    def __init__(self, most: int, complete: Callable[[bytes], None]) -> None:
+        self._most = most
+        self._complete = complete
+        self._pieces: list[bytes] | None = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> bytes:
+        """Keep a piece."""
+        self._size += len(data)
+        if self._size > self._most:
+            self._pieces = None
+        if self._pieces is not None:
+            self._pieces.append(data)
+        return data
+
+    def end(self) -> bytes:
+        """The body is complete."""
+        if self._pieces is not None:
+            self._complete(b"".join(self._pieces))
+        return b""

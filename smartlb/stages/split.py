@@ -4,8 +4,10 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from itertools import accumulate
 from random import Random
+from typing import Any
 
-from smartlb.upstream.pool import Pool
+from smartlb.stages.context import Context
+from smartlb.stages.stage import Stage
 
 _KEYS = 2**64
 _SCATTER = 0x9E37_79B9_7F4A_7C15
@@ -13,24 +15,31 @@ _SCATTER = 0x9E37_79B9_7F4A_7C15
 (D. Knuth, The Art of Computer Programming, volume 3, section 6.4)."""
 
 
-class Split:
+class Split(Stage):
     """Chooses a pool by configured shares.
 
     Args:
         shares: of each pool by name, relative to the sum.
         pools: by name.
-        random: its random numbers are for requests without a key.
+        by_client: whether a client stays with one pool.
+        random: its random numbers are for requests that are split anew.
     """
 
-    def __init__(self, shares: Mapping[str, float], pools: Mapping[str, Pool], random: Random) -> None:
+    def __init__(self, shares: Mapping[str, float], pools: Mapping[str, Any], by_client: bool, random: Random) -> None:
         given = {name: share for name, share in shares.items() if share > 0.0}
         self._pools = [pools[name] for name in given]
         total = sum(given.values())
         # The last pool takes what is above all bounds, so no rounding leaves a gap.
         self._bounds = list(accumulate(share / total for share in given.values()))[:-1]
+        self._by_client = by_client
         self._random = random.random
 
-    def pool(self, key: int | None = None) -> Pool:
+    def request(self, context: Context) -> None:
+        """Choose the request's pool."""
+        key = context.peer.key("client_ip", context.request.target, context.block) if self._by_client else None
+        context.pool = self.pool(key)
+
+    def pool(self, key: int | None = None) -> Any:
         """A pool.
 
         Args:

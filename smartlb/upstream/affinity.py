@@ -6,19 +6,18 @@ ip_hash uses, which needs no memory. The pool's policy is asked where nothing bi
 
 import re
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from hmac import compare_digest, digest
 from time import time
-from typing import Any, Protocol
+from typing import Protocol
 
-from smartlb.config.model import Pool as PoolSettings
 from smartlb.config.numbering import Member
 from smartlb.config.traffic import Affinity as Settings
 from smartlb.core.view import PoolView
 from smartlb.policies import hash_ring
 from smartlb.policies.policy import Members
-from smartlb.upstream.pool import Chooser, Pool, members_of
-from smartlb.wire.forwarding import Peer, address_key, hash64
+from smartlb.upstream.chooser import members_of
+from smartlb.wire.forwarding import Peer, hash64
 from smartlb.wire.http1 import HeaderBlock, header_value
 
 _ID_BYTES = 9
@@ -140,63 +139,16 @@ class RingAffinity:
         return b""
 
 
-class AffinePool(Pool):
-    """A pool with affinity. Its requests' keys are those of the affinity; its policy wants none.
+def affinity_of(settings: Settings, pool: str, members: Sequence[Member], secret: bytes) -> Affinity:
+    """What binds the requests of a pool.
 
     Args:
-        secrets: sign the cookies, by pool; that of this one must be there where its affinity has any.
-        name, settings, rest: as for every pool.
+        settings: of the pool's affinity.
+        pool: its name.
+        members: its positions.
+        secret: signs cookies.
     """
-
-    __slots__ = ("_affinity", "_secret", "_unbound_pick")
-
-    def __init__(self, secrets: Mapping[str, bytes], name: str, settings: PoolSettings, *rest: Any) -> None:
-        assert settings.affinity is not None
-        self._affinity: Affinity
-        self._secret = secrets[name] if settings.affinity.kind == "cookie" else b""
-        super().__init__(name, settings, *rest)
-        self._bind()
-
-    def _bind(self) -> None:
-        settings = self.settings.affinity
-        assert settings is not None
-        members = members_of(self._members)
-        if settings.kind == "cookie":
-            self._affinity = CookieAffinity(settings, self.name, members.names, self._secret)
-        else:
-            self._affinity = RingAffinity(settings, members)
-
-    def seat(self, members: Sequence[Member]) -> None:
-        """Bind to the backends that there are now, besides."""
-        super().seat(members)
-        self._bind()
-
-    def request_key(self, peer: Peer, target: bytes, block: HeaderBlock) -> int:
-        """What affinity finds in a request."""
-        return self._affinity.key(peer, target, block)
-
-    def address_key(self, address: str) -> int:
-        """The hash of a client's address, where affinity goes by that."""
-        return address_key(address) if self.settings.affinity and self.settings.affinity.kind == "source_ip" else 0
-
-    def response_line(self, key: int, position: int) -> bytes:
-        """What affinity adds to a response."""
-        return self._affinity.response_line(self.view, key, position)
-
-    def _use(self, chooser: Chooser) -> None:
-        super()._use(chooser)
-        self._unbound_pick, self._pick = self._pick, self._pick_bound
-
-    def _pick_bound(
-        self, view: PoolView, memory: Any, request_class: int, key: int, now_s: float, draws: Sequence[float]
-    ) -> int:
-        """The backend that a request is bound to; the policy's pick where there is none."""
-        if key:
-            position, bound = self._affinity.pick(view, key, now_s)
-            if bound:
-                self.affinity_kept += 1
-            else:
-                self.affinity_lost += 1
-            if position != AWAY:
-                return position
-        return self._unbound_pick(view, memory, request_class, key, now_s, draws)
+    described = members_of(members)
+    if settings.kind == "cookie":
+        return CookieAffinity(settings, pool, described.names, secret)
+    return RingAffinity(settings, described)

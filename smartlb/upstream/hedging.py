@@ -7,14 +7,12 @@ what the learned model predicted for that backend, class and load; under other p
 
 from asyncio import AbstractEventLoop, TimerHandle
 from collections import deque
+from collections.abc import Callable
 from math import inf
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from smartlb.config.model import Hedging as Settings
 from smartlb.core.view import PoolView
-
-if TYPE_CHECKING:
-    from smartlb.exchange.exchange import Exchange
 
 _LATEST: Final = 1_000
 """How many requests the quantile is taken of."""
@@ -88,11 +86,11 @@ class Hedging:
         predicted_s = view.base_s[at] + view.slope_s[at] * in_flight
         return predicted_s if 0.0 < predicted_s < inf else 0.0
 
-    def watch(self, exchange: "Exchange", expected_s: float) -> TimerHandle | None:
+    def watch(self, hedge: Callable[[], None], expected_s: float) -> TimerHandle | None:
         """Hedge a request that was just sent, when it takes too long; None while nobody knows what that is."""
         if self._ratio == inf:
             return None
-        return self._loop.call_later(max(self._ratio * expected_s, self._min_delay_s), exchange.hedge)
+        return self._loop.call_later(max(self._ratio * expected_s, self._min_delay_s), hedge)
 
     def measured(self, ratio: float) -> None:
         """Take in how long a request took, in what `expected_s` gave.

@@ -1,61 +1,42 @@
-"""A connection to a backend: reads responses, one exchange at a time."""
+# cython: annotation_typing=False
+"""A connection to a backend that speaks HTTP/1.1: reads responses, one attempt at a time."""
 
 import asyncio
 import logging
-from time import monotonic
-from typing import TYPE_CHECKING, cast
+from typing import Final, cast
 
-from smartlb.core.outcome import COMPLETE, Outcome
+from smartlb.core.outcome import Outcome
+from smartlb.ports.clock import Clock
+from smartlb.ports.upstream import Attempt, Home, Link, ResponseSink
 from smartlb.wire.answers import ROUTER_FAILED
-from smartlb.wire.chunked import BadChunk, ChunkedBody, chunk
-from smartlb.wire.http1 import CHUNKED, UNTIL_CLOSE, MalformedResponse, SwitchedProtocols, parse_response
-
-if TYPE_CHECKING:
-    from smartlb.exchange.exchange import Exchange
-    from smartlb.upstream.pool import Pool
+from smartlb.wire.chunked import BadChunk, ChunkedBody
+from smartlb.wire.http1 import (
+    CHUNKED,
+    UNTIL_CLOSE,
+    MalformedResponse,
+    SwitchedProtocols,
+    find_head_end,
+    read_response,
+)
 
 log = logging.getLogger(__name__)
 
-_LONGEST_HEAD = 65_536
-_COPY_BELOW = 4_096  # a smaller body is joined to its head, a larger one is written beside it
+_LONGEST_HEAD: Final = 65_536
 
 
-class BackendConnection(asyncio.Protocol):
-    """One connection, idle or with the exchange whose response it reads.
+class BackendConnection(Link):
+    """One connection, idle or with the attempt whose response it reads.
 
-    Attributes:
+    Args:
+        home: keeps it while it is idle.
+        clock: of the data path.
         position: of the backend in its pool.
-        transport: set once connected.
-        exchange: the one under way; None when idle.
-        reused: whether it has been idle before; the backend may close it just when a request is sent.
-        idle_since_s: when it last became idle.
-        write_paused: whether the backend takes the request more slowly than the client sends it.
     """
 
-    __slots__ = (
-        "_buffer",
-        "_chunked",
-        "_in_body",
-        "_keep_alive",
-        "_left",
-        "_pool",
-        "exchange",
-        "idle_since_s",
-        "position",
-        "reused",
-        "transport",
-        "write_paused",
-    )
-
-    transport: asyncio.Transport
-
-    def __init__(self, pool: "Pool", position: int) -> None:
-        self._pool = pool
-        self.position = position
-        self.exchange: Exchange | None = None
-        self.reused = False
-        self.idle_since_s = 0.0
-        self.write_paused = False
+    def __init__(self, home: Home, clock: Clock, position: int) -> None:
+        super().__init__(position)
+        self._home = home
+        self._clock = clock
         self._buffer = b""
         self._in_body = False
         self._keep_alive = False
@@ -68,172 +49,162 @@ class BackendConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The backend closed or reset the connection, or we did."""
-        exchange = self.exchange
-        if exchange is None:
-            self._pool.forget(self)
+        attempt = self.attempt
+        if attempt is None:
+            self._home.forget(self)
             return
-        self.exchange = None
-        if self._in_body and self._left == UNTIL_CLOSE and exc is None:
-            exchange.response_complete(monotonic())
-        elif exchange.response_started:
-            exchange.broken(Outcome.TRUNCATED, "the backend closed the connection in the middle of its response")
+        self.attempt = None
+        exchange = attempt.exchange
+        if self._in_body:
+            if self._left == UNTIL_CLOSE and exc is None:
+                exchange.complete(attempt, self._clock.now())
+            else:
+                reason = "the backend closed the connection in the middle of its response"
+                exchange.broken(attempt, Outcome.TRUNCATED, reason)
         elif self.reused and not self._buffer:
-            exchange.stale()
+            exchange.stale(attempt)
         else:
-            exchange.broken(Outcome.RESET, "the backend closed the connection without a response")
+            exchange.broken(attempt, Outcome.RESET, "the backend closed the connection without a response")
 
     def pause_writing(self) -> None:
-        """The backend is slow to read the request: stop reading from the client."""
+        """The backend is slow to read the request."""
         self.write_paused = True
-        if self.exchange is not None:
-            self.exchange.client.adjust_reading()
+        if self.attempt is not None:
+            self.attempt.exchange.backend_paused(self.attempt)
 
     def resume_writing(self) -> None:
         """The backend has read on."""
         self.write_paused = False
-        if self.exchange is not None:
-            self.exchange.client.adjust_reading()
+        if self.attempt is not None:
+            self.attempt.exchange.backend_paused(self.attempt)
+
+    def eof_received(self) -> None:
+        """The backend sends no more; what it has not taken of the request, it need not take any more."""
+        if self.attempt is not None and self.transport.get_write_buffer_size():
+            self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Relay a piece of the response."""
-        exchange = self.exchange
-        if exchange is None:
+        """Hand on a piece of the response."""
+        attempt = self.attempt
+        if attempt is None:
             # Nothing was asked: whatever this is, the next response could not be told from it.
             self.transport.abort()
             return
         try:
             if self._in_body:
-                self._body(exchange, data, b"")
+                self._body(attempt, data, 0)
             else:
-                self._head(exchange, self._buffer + data if self._buffer else data)
+                self._head(attempt, self._buffer + data if self._buffer else data)
         except (MalformedResponse, BadChunk) as error:
-            self._drop(exchange, Outcome.MALFORMED, f"the backend's response is malformed: {error}")
+            self._drop(attempt, Outcome.MALFORMED, f"the backend's response is malformed: {error}")
         except Exception:
-            log.exception("internal error while reading a response of %s", self._pool.name)
-            self._drop(exchange, Outcome.INTERNAL, ROUTER_FAILED)
+            log.exception("internal error while reading a response")
+            self._drop(attempt, Outcome.INTERNAL, ROUTER_FAILED)
 
-    def _drop(self, exchange: "Exchange", outcome: Outcome, reason: str) -> None:
-        self.exchange = None
-        self.transport.abort()
-        exchange.broken(outcome, reason)
+    def _drop(self, attempt: Attempt, outcome: Outcome, reason: str) -> None:
+        self.give_up()
+        attempt.exchange.broken(attempt, outcome, reason)
 
-    def _head(self, exchange: "Exchange", data: bytes) -> None:
-        if not exchange.first_byte_s:
-            exchange.first_byte_s = monotonic()
+    def _head(self, attempt: Attempt, data: bytes) -> None:
+        exchange = attempt.exchange
+        if attempt.first_byte_s == 0.0:
+            attempt.first_byte_s = self._clock.now()
         while True:
-            end = data.find(b"\r\n\r\n") + 4
-            if end < 4:
+            end = find_head_end(data, 0)
+            if end < 0:
                 if len(data) > _LONGEST_HEAD:
                     raise MalformedResponse(f"its head is longer than {_LONGEST_HEAD} bytes")
                 self._buffer = data
                 return
-            raw = data if end == len(data) else data[:end]
             try:
-                head, status, length, keep_alive = parse_response(raw, exchange.method)
+                response = read_response(data, end, exchange.method)
             except SwitchedProtocols:
-                exchange.switch(self, raw, data[end:])
+                exchange.switches(attempt, data[:end], data[end:])
                 return
-            if status >= 200:
+            if response.status >= 200:
                 break
-            exchange.interim(head)
+            exchange.interim(attempt, response.head)
+            if self.attempt is not attempt:
+                return
             self.reused = False  # the backend has seen the request, whatever becomes of the connection now
             data = data[end:]
             if not data:
                 self._buffer = b""
-                exchange.first_byte_s = 0.0  # that of the final response counts
+                attempt.first_byte_s = 0.0  # that of the final response counts
                 return
-        if self._buffer:
-            self._buffer = b""
-        if status >= 400 and exchange.may_retry(status):
-            self._discard(exchange, status, keep_alive and length == len(data) - end)
+        self._buffer = b""
+        whole = response.length == len(data) - end
+        if response.status >= 400 and exchange.discards(attempt, response.status):
+            self._discard(attempt, response.status, response.keep_alive and whole)
             return
-        head = exchange.start_response(head, status, length)
-        if length == len(data) - end:
+        exchange.responds(attempt, response)
+        self._keep_alive = response.keep_alive
+        if whole:
             # The whole response came at once, as small ones do.
-            exchange.response_bytes = length
-            self._write(exchange, head, data, end)
-            self._complete(exchange, keep_alive)
+            exchange.relay(attempt, data, end, len(data), len(data) - end)
+            self._complete(attempt, self._keep_alive)
             return
-        self._keep_alive = keep_alive
-        self._left = length
-        if length == CHUNKED:
-            self._chunked = ChunkedBody(unframed=exchange.http10 or exchange.encoder is not None)
+        self._left = response.length
+        if response.length == CHUNKED:
+            self._chunked = ChunkedBody(unframed=exchange.content_only)
         self._in_body = True
-        try:
-            self._body(exchange, data, head, end)
-        except BadChunk:
-            exchange.response_started = False  # nothing of it has been sent yet
-            raise
+        self._body(attempt, data, end)
 
-    def _discard(self, exchange: "Exchange", status: int, reusable: bool) -> None:
+    def _discard(self, attempt: Attempt, status: int, reusable: bool) -> None:
         """Have another backend answer, and the client never hear of this response."""
-        self.exchange = None
-        now_s = monotonic()
-        if reusable and self._is_clear(exchange):
-            if exchange.client.write_paused:
-                self.transport.resume_reading()
-            self._pool.keep(self, now_s)
+        self.attempt = None
+        now_s = self._clock.now()
+        if reusable and self._is_clear(attempt.exchange):
+            self.resume_reading()
+            self._home.keep(self, now_s)
         else:
             self.transport.abort()
-        exchange.retry(COMPLETE, status, now_s)
+        attempt.exchange.discarded(attempt, status, now_s)
 
-    def _write(self, exchange: "Exchange", head: bytes, data: bytes, at: int) -> None:
-        """Send the client `head` and ``data[at:]``."""
-        transport = exchange.client.transport
-        if exchange.encoder is not None:
-            data, at = chunk(exchange.encoder.encode(data[at:])) if at < len(data) else b"", 0
-        size = len(data) - at
-        if size >= _COPY_BELOW:
-            transport.writelines((head, memoryview(data)[at:]))
-        elif head or size:
-            transport.write(head + data[at:] if at or head else data)
-
-    def _body(self, exchange: "Exchange", data: bytes, head: bytes, at: int = 0) -> None:
-        """Relay `data` from `at` after `head`, and see whether the response is complete with it."""
+    def _body(self, attempt: Attempt, data: bytes, start: int) -> None:
+        """Hand on `data` from `start`, and see whether the response is complete with it."""
         left = self._left
-        received = len(data) - at
+        end = len(data)
+        received = end - start
         excess = False
         if left >= 0:
             if received > left:
                 excess = True
-                data, received = data[: at + left], left
+                received = left
+                end = start + left
             self._left = left = left - received
             complete = left == 0
         elif left == UNTIL_CLOSE:
             complete = False
         else:
-            body = cast(ChunkedBody, self._chunked)
-            out, used = body.feed(data, at)
+            body = self._chunked
+            assert body is not None
+            out, used = body.feed(data, start)
             excess = used < len(data)
-            data, at = out, 0
+            data = out
+            start = 0
+            end = len(out)
             complete = body.complete
-        exchange.response_bytes += received
-
-        self._write(exchange, head, data, at)
+        attempt.exchange.relay(attempt, data, start, end, received)
         if complete:
-            self._complete(exchange, self._keep_alive and not excess)
+            self._complete(attempt, self._keep_alive and not excess)
 
-    def _is_clear(self, exchange: "Exchange") -> bool:
+    def _is_clear(self, exchange: ResponseSink) -> bool:
         """Whether another request may follow: the backend is there, and has taken all of the one before."""
         transport = self.transport
-        return not (transport.is_closing() or (exchange.request_bytes and transport.get_write_buffer_size()))
+        return not (transport.is_closing() or (exchange.has_body and transport.get_write_buffer_size()))
 
-    def eof_received(self) -> None:
-        """The backend sends no more; what it has not taken of the request, it need not take any more."""
-        if self.exchange is not None and self.transport.get_write_buffer_size():
-            self.transport.abort()
-
-    def _complete(self, exchange: "Exchange", reusable: bool) -> None:
-        self.exchange = None
+    def _complete(self, attempt: Attempt, reusable: bool) -> None:
+        exchange = attempt.exchange
+        self.attempt = None
         self._in_body = False
         self._chunked = None
-        now_s = monotonic()
-        if reusable and exchange.request_complete and self._is_clear(exchange):
-            if exchange.client.write_paused:
-                self.transport.resume_reading()
+        now_s = self._clock.now()
+        if reusable and exchange.whole and self._is_clear(exchange):
+            self.resume_reading()
             # Before the exchange's end, which may let a waiting request have it.
-            self._pool.keep(self, now_s)
+            self._home.keep(self, now_s)
         else:
             # Not `close`, which would wait until the backend has taken all of a request that it has answered.
             self.transport.abort()
-        exchange.response_complete(now_s)
+        exchange.complete(attempt, now_s)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
+from typing import Any, ClassVar, Final, cast
 
 from h2.errors import ErrorCodes
 from h2.events import (
@@ -24,12 +24,9 @@ from smartlb.core.outcome import Outcome
 from smartlb.http2.connection import Connection
 from smartlb.http2.stream import Stream
 from smartlb.limits.allowance import Allowance
+from smartlb.ports.upstream import Attempt, Opener, ResponseSink
 from smartlb.upstream.http1 import BackendConnection
 from smartlb.wire.http2_heads import Headers, Malformed, request_to_http2, response_from_http2
-from smartlb.wire.proxy_protocol import Endpoints
-
-if TYPE_CHECKING:
-    from smartlb.upstream.pool import Connecting, Pool
 
 _MOST_STREAMS: Final = 100
 """On one connection, where the backend would take more: beyond that its TCP window is what they all wait for."""
@@ -152,10 +149,11 @@ class Http2BackendConnection(Connection):
         super()._on_settings(event)
         self._ready.set()
 
-    def open(self, pool: "Pool", position: int) -> BackendConnection:
+    def open(self, opener: Opener, position: int) -> BackendConnection:
         """What stands for a connection to the backend, for one exchange."""
         stream = RequestStream(self)
-        stream.protocol = backend = BackendConnection(pool, position)
+        backend = BackendConnection(opener, opener.clock, position)
+        stream.protocol = cast(Any, backend)
         backend.connection_made(stream)
         # On a fresh one the backend cannot have been about to close it.
         backend.reused, self._used = self._used, True
@@ -192,9 +190,9 @@ class Http2BackendConnection(Connection):
     def _grade(self, stream: Stream, headers: Headers) -> None:
         """Count a gRPC call that failed as a failure, though its status is 200."""
         code = next((value for name, value in headers if name == b"grpc-status"), b"0")
-        exchange = cast(BackendConnection, stream.protocol).exchange
-        if code in _FAILED and exchange is not None:
-            exchange.failed_as = _FAILED[code]
+        attempt = _backend_of(stream).attempt
+        if code in _FAILED and attempt is not None:
+            attempt.failed_as = _FAILED[code]
 
     def _on_reset(self, event: StreamReset) -> None:
         stream = self.streams.get(event.stream_id)
@@ -209,16 +207,16 @@ class Http2BackendConnection(Connection):
         for stream in list(self.streams.values()):
             if stream.number > last:
                 # A connection that says so of its first request would do it again.
-                self._unseen(stream, again=cast(BackendConnection, stream.protocol).reused)
+                self._unseen(stream, again=_backend_of(stream).reused)
                 stream.lost()
         if not self.streams:
             self.end(ErrorCodes.NO_ERROR)
 
     def _unseen(self, stream: Stream, *, again: bool) -> None:
-        backend = cast(BackendConnection, stream.protocol)
-        exchange, backend.exchange = backend.exchange, None
-        if exchange is not None:
-            exchange.unseen(again=again)
+        backend = _backend_of(stream)
+        attempt, backend.attempt = backend.attempt, None
+        if attempt is not None:
+            attempt.exchange.unseen(attempt, again)
 
     _HANDLERS: ClassVar = {
         **Connection._HANDLERS,
@@ -235,38 +233,46 @@ class Http2Backends:
     """The connections of one pool in one worker.
 
     Args:
-        pool: opens connections.
+        opener: opens connections.
         size: how many backends it has.
         tls: whether they speak TLS.
+        within_s: how long a backend may take to begin to speak HTTP/2.
     """
 
-    def __init__(self, pool: "Pool", size: int, tls: bool) -> None:
-        self._pool = pool
+    def __init__(self, opener: Opener, size: int, tls: bool, within_s: float) -> None:
+        self._opener = opener
+        self._within_s = within_s
         self._scheme = b"https" if tls else b"http"
         self._open: list[list[Http2BackendConnection]] = [[] for _ in range(size)]
-        self._waiting: list[deque[Connecting]] = [deque() for _ in range(size)]
+        self._waiting: list[deque[Attempt]] = [deque() for _ in range(size)]
         self._beginning: set[asyncio.Task[None]] = set()
 
     def connection(self, position: int) -> BackendConnection | None:
         """A place on a connection that is open; None where there is none."""
         for connection in self._open[position]:
             if connection.has_room:
-                return connection.open(self._pool, position)
+                return connection.open(self._opener, position)
         return None
 
-    def connect(self, position: int, exchange: "Connecting") -> None:
+    def connect(self, attempt: Attempt) -> None:
         """Have a place on a new connection, which all share that wait for it."""
+        position = attempt.position
         waiting = self._waiting[position]
-        waiting.append(exchange)
+        waiting.append(attempt)
         if len(waiting) == 1:
-            self._pool.connect(position, _Arrival(self, position), lambda: Http2BackendConnection(self._scheme))
+            self._open_one(position)
+
+    def _open_one(self, position: int) -> None:
+        arrival = Attempt(_Arrival(self, position), 1, 0.0)
+        arrival.position = position
+        self._opener.connect(arrival, lambda: Http2BackendConnection(self._scheme))
 
     def arrived(self, position: int, connection: Http2BackendConnection) -> None:
         """A connection is there; it is used once the backend has said how many requests it takes."""
         tls = connection.transport.get_extra_info("ssl_object")
         if tls is not None and tls.selected_alpn_protocol() != HTTP2:
             connection.end(ErrorCodes.NO_ERROR)
-            self._pool.complain(position, "it does not offer HTTP/2 (ALPN h2)")
+            self._opener.complain(position, "it does not offer HTTP/2 (ALPN h2)")
             self.failed(position, Outcome.CONNECT_FAILED)
             return
         beginning = asyncio.create_task(self._begin(position, connection))
@@ -274,24 +280,25 @@ class Http2Backends:
         beginning.add_done_callback(self._beginning.discard)
 
     async def _begin(self, position: int, connection: Http2BackendConnection) -> None:
-        if not await connection.ready(self._pool.settings.timeouts.connect_s):
+        if not await connection.ready(self._within_s):
             connection.end(ErrorCodes.SETTINGS_TIMEOUT)
-            self._pool.complain(position, "it does not begin to speak HTTP/2")
+            self._opener.complain(position, "it does not begin to speak HTTP/2")
             self.failed(position, Outcome.CONNECT_FAILED)
             return
         waiting, self._waiting[position] = self._waiting[position], deque()
         self._open[position] = [each for each in self._open[position] if not each.closed]
         self._open[position].append(connection)
         while waiting and connection.has_room:
-            waiting.popleft().connected(connection.open(self._pool, position))
-        for exchange in waiting:
-            self.connect(position, exchange)
+            attempt = waiting.popleft()
+            attempt.exchange.connected(attempt, connection.open(self._opener, position))
+        for attempt in waiting:
+            self.connect(attempt)
 
     def failed(self, position: int, outcome: Outcome) -> None:
         """None could be made."""
         waiting, self._waiting[position] = self._waiting[position], deque()
-        for exchange in waiting:
-            exchange.connect_failed(outcome)
+        for attempt in waiting:
+            attempt.exchange.connect_failed(attempt, outcome)
 
     def leave(self, position: int) -> None:
         """Open no more streams to the backend that had a position."""
@@ -314,18 +321,20 @@ class Http2Backends:
                 self._open[position] = [each for each in connections if not each.closed]
 
 
-class _Arrival:
+class _Arrival(ResponseSink):
     """Waits for a connection on behalf of all requests that want a place on it."""
-
-    endpoints: Endpoints | None = None
 
     def __init__(self, backends: Http2Backends, position: int) -> None:
         self._backends = backends
         self._position = position
 
-    def connected(self, connection: Any) -> bool:
+    def connected(self, _attempt: Attempt, connection: Any) -> bool:
         self._backends.arrived(self._position, connection)
         return True
 
-    def connect_failed(self, outcome: Outcome) -> None:
+    def connect_failed(self, _attempt: Attempt, outcome: Outcome) -> None:
         self._backends.failed(self._position, outcome)
+
+
+def _backend_of(stream: Stream) -> BackendConnection:
+    return cast(BackendConnection, cast(Any, stream.protocol))

@@ -1,131 +1,53 @@
-"""A worker: the process that moves the traffic."""
+"""The data path of one worker, joined: pools, routes, connections, and what others in the router publish."""
 
 import asyncio
-import errno
 import logging
-import marshal
-import os
-import signal
-import socket
-import sys
 from collections.abc import Mapping
 from random import Random
-from time import monotonic
 from types import MappingProxyType
 from typing import Any
-
-import uvloop
 
 from smartlb.config.membership import MembershipReader
 from smartlb.config.model import Config
 from smartlb.config.numbering import Numbering
-from smartlb.core.outcome import Outcome
-from smartlb.core.record import NO_BACKEND, NO_ROUTE
 from smartlb.core.segment import Gauge, Segment
 from smartlb.core.snapshot import Snapshot
-from smartlb.downstream.http1 import ClientConnection
+from smartlb.downstream.admission import Admission, Admitted
+from smartlb.downstream.front import Front
 from smartlb.downstream.http2 import Http2ClientConnection
-from smartlb.downstream.listening import Listening, listen
-from smartlb.downstream.tls import ignore_unreadable_names
-from smartlb.exchange.exchange import Exchange
-from smartlb.exchange.traffic import RouteTraffic, needs_control
-from smartlb.layer4.session import Session
-from smartlb.layer4.tcp import TcpSession
-from smartlb.layer4.udp import UdpSession
-from smartlb.limits.client_limit import ClientLimit
-from smartlb.process.handover import Handover
-from smartlb.process.lifetime import orphaned, seldom_collect, tie_to
-from smartlb.process.logs import set_up_logging
+from smartlb.exchange.shadow import Shadows
+from smartlb.ports.clock import Clock
+from smartlb.ports.services import Services
 from smartlb.routing.routing import Routing
-from smartlb.upstream.affinity import AffinePool
+from smartlb.stages.registry import plan_of
 from smartlb.upstream.pool import Pool
+from smartlb.wire.pieces import RequestIds
 
 log = logging.getLogger(__name__)
 
-_TICK_S = 0.02
-_TICKS_A_SWEEP = 5
-"""Timeouts are looked at every 0.1 s: exact timers for every request would cost more than the requests' policies."""
-
 _WHOLE_SNAPSHOT_WITHIN_S = 1.0
 """How long a worker that starts waits for a snapshot that is being replaced."""
-
-_LAST_REQUEST_S = 1.0
-"""How long an idle connection may stay after SIGTERM: time for a request that its client has sent already."""
-
-_LOG_BATCH = 64
-_LONGEST_LOGGED_TARGET = 2_048
-_LONGEST_LOGGED_ID = 128
 
 
 class Worker:
     """Everything that the connections of one worker share.
 
-    Attributes:
-        header_bytes, header_count, body_bytes: limits, of the configuration.
-        header_s, idle_s, tcp_idle_s, udp_idle_s: timeouts, of the configuration.
-        keep_alive_s: how long a connection may be idle between requests; `idle_s` until it drains.
-        routing: routes and request classes.
-        route_pools: the pool of each route that hands its requests there and does no more.
-        route_traffic: what each route does.
-        route_priorities: of each route.
-        clients: open connections of http listeners.
-        tcp_sessions: those of tcp listeners.
-        udp_sessions: sessions of udp listeners.
-        write_record: appends a telemetry record.
-        logs: whether there is an access log.
-        draining: whether connections are closed after their present exchange.
-        stale_retries: requests sent again because an idle connection was closed under them, so far.
-        tls_handshake_s: timeout, of the configuration.
-        handshakes: tasks of connections whose PROXY header or TLS handshake is under way.
-        tls_handshakes, tls_handshakes_failed: so far.
-        http2_calmed: connections closed for what `Http2` in the configuration does not allow, so far.
-    """
+    Args:
+        config: what to run.
+        segment: shared memory.
+        number: of the worker.
+        random: for random choices.
+        loop: that it runs on.
+        access_log: takes in what is recorded; None where there is no log.
+        membership_fd: file with the backends that discovery found; negative for none.
+        secrets: sign cookies, by pool.
 
-    __slots__ = (
-        "_access_log",
-        "_client_limit",
-        "_eligibility_version",
-        "_handshake_limit",
-        "_log_entries",
-        "_log_lines_dropped",
-        "_loop",
-        "_membership",
-        "_mirrors",
-        "_most_connections",
-        "_most_sessions",
-        "_number",
-        "_pools",
-        "_refused",
-        "_request_number",
-        "_request_prefix",
-        "_segment",
-        "_snapshot",
-        "_stale_after_s",
-        "body_bytes",
-        "clients",
-        "draining",
-        "handshakes",
-        "header_bytes",
-        "header_count",
-        "header_s",
-        "http2_calmed",
-        "idle_s",
-        "keep_alive_s",
-        "logs",
-        "route_pools",
-        "route_priorities",
-        "route_traffic",
-        "routing",
-        "stale_retries",
-        "tcp_idle_s",
-        "tcp_sessions",
-        "tls_handshake_s",
-        "tls_handshakes",
-        "tls_handshakes_failed",
-        "udp_idle_s",
-        "udp_sessions",
-        "write_record",
-    )
+    Attributes:
+        clock: of the data path.
+        front: what connections see.
+        admission: which there are.
+        pools: by name.
+    """
 
     def __init__(
         self,
@@ -134,208 +56,43 @@ class Worker:
         number: int,
         random: Random,
         loop: asyncio.AbstractEventLoop,
-        access_log: socket.socket | None = None,
+        access_log: Any = None,
         membership_fd: int = -1,
         secrets: Mapping[str, bytes] = MappingProxyType({}),
     ) -> None:
         numbering = Numbering(config)
         self._membership = MembershipReader(membership_fd, segment)
         numbering.seat(self._membership.first())
-        self.header_bytes = config.limits.header_bytes
-        self.header_count = config.limits.header_count
-        self.body_bytes = config.limits.body_bytes
-        self.header_s = config.timeouts.header_s
-        self.idle_s = self.keep_alive_s = config.timeouts.idle_s
-        self.tcp_idle_s = config.timeouts.tcp_idle_s
-        self.udp_idle_s = config.timeouts.udp_idle_s
-        self._most_connections = config.limits.connections
-        self._most_sessions = config.limits.udp_sessions
-        per_client = config.limits.connections_per_client
-        self._client_limit = ClientLimit(per_client)
-        self._handshake_limit = ClientLimit(per_client)
-        self.routing = Routing(config)
-        self.clients: set[ClientConnection | Http2ClientConnection] = set()
-        self.tcp_sessions: set[TcpSession] = set()
-        self.udp_sessions: set[UdpSession] = set()
-        self.draining = False
-        self.stale_retries = 0
-        self.tls_handshake_s = config.timeouts.tls_handshake_s
-        self.handshakes: set[asyncio.Task[None]] = set()
-        self.tls_handshakes = 0
-        self.tls_handshakes_failed = 0
-        self.http2_calmed = 0
-        self._pools = {
-            name: Pool(name, settings, numbering, segment, number, random, loop)
-            if settings.affinity is None
-            else AffinePool(secrets, name, settings, numbering, segment, number, random, loop)
-            for name, settings in config.pools.items()
-        }
-        self.route_pools = {
-            number: self._pools[route.pool]
-            for number, route in enumerate(config.routes)
-            if route.pool is not None and not needs_control(route, config.pools)
-        }
-        self.route_traffic = {
-            number: RouteTraffic(route, self._pools, random) for number, route in enumerate(config.routes)
-        }
-        self._mirrors = [traffic.mirror for traffic in self.route_traffic.values() if traffic.mirror is not None]
-        self.route_priorities = [route.priority for route in config.routes]
         self._segment = segment
         self._number = number
-        self._loop = loop
-        self.write_record = segment.ring_writer(number).write
+        self._access_log = access_log
         self._stale_after_s = config.learner.stale_after_s
         self._snapshot: Snapshot | None = None
         self._eligibility_version = -1
-        self._refused = 0
-        self._request_prefix = b"%08x-" % random.getrandbits(32)
-        self._request_number = 0
-        self._access_log = access_log
-        self.logs = access_log is not None
-        self._log_entries: list[tuple[Any, ...]] = []
-        self._log_lines_dropped = 0
 
-    def _has_room(self, limit: ClientLimit, address: str | None, besides: int = 0) -> bool:
-        """Whether one more connection may come from an address; counts where not."""
-        connections = len(self.clients) + len(self.tcp_sessions) + besides
-        if connections >= self._most_connections or limit.full(address):
-            self._refused += 1
-            return False
-        return True
+        self.clock = clock = Clock()
+        self._services = services = Services(clock, segment.ring_writer(number), RequestIds(random.getrandbits(32)))
+        _set_limits(services, config)
+        services.access_log = access_log
+        self.pools = {
+            name: Pool(name, settings, numbering, segment, number, random, clock, loop, secrets.get(name, b""))
+            for name, settings in config.pools.items()
+        }
+        self._shadows = Shadows(services)
+        plans = [plan_of(route, self.pools, self._shadows.sender, random) for route in config.routes]
+        limits = config.limits
+        self.admission = Admission(limits.connections, limits.udp_sessions, limits.connections_per_client)
+        self.front = Front(services, self.admission, Routing(config), plans)
 
-    def admit(self, client: ClientConnection) -> bool:
-        """Count a connection in; False when there are too many."""
-        address = _limited(client)
-        if not self._has_room(self._client_limit, address):
-            return False
-        self._client_limit.opened(address)
-        self.clients.add(client)
-        return True
-
-    def left(self, client: ClientConnection | Http2ClientConnection) -> None:
-        """Count a connection out; again does nothing."""
-        if client in self.clients:
-            self.clients.remove(client)
-            self._client_limit.closed(_limited(client))
-
-    def admit_tcp(self, session: TcpSession) -> bool:
-        """Count a connection of a tcp listener in; False when there are too many."""
-        address = _limited(session)
-        if not self._has_room(self._client_limit, address):
-            return False
-        self._client_limit.opened(address)
-        self.tcp_sessions.add(session)
-        return True
-
-    def left_tcp(self, session: TcpSession) -> None:
-        """Count a connection of a tcp listener out; again does nothing."""
-        if session in self.tcp_sessions:
-            self.tcp_sessions.remove(session)
-            self._client_limit.closed(_limited(session))
-
-    def admit_udp(self, session: UdpSession) -> bool:
-        """Count a UDP session in; False when there are too many, or the worker drains."""
-        if self.draining or len(self.udp_sessions) >= self._most_sessions:
-            self._refused += 1
-            return False
-        self.udp_sessions.add(session)
-        return True
-
-    def admits(self, address: str | None) -> bool:
-        """Whether a connection may begin its handshake; False when there are too many.
-
-        Args:
-            address: of the client; None where it is not limited.
-        """
-        return self._has_room(self._handshake_limit, address, len(self.handshakes))
-
-    def shake_hands(self, task: asyncio.Task[None], address: str | None) -> None:
-        """Count a handshake in until its task is done.
-
-        Args:
-            task: that does it.
-            address: of the client; None where it is not limited.
-        """
-        self.handshakes.add(task)
-        task.add_done_callback(self.handshakes.discard)
-        limit = self._handshake_limit
-        limit.opened(address)
-        task.add_done_callback(lambda _: limit.closed(address))
-
-    def pool(self, name: str) -> Pool:
-        """A pool by its name."""
-        return self._pools[name]
+    @property
+    def draining(self) -> bool:
+        """Whether connections are closed after their present exchange."""
+        return self._services.draining
 
     @property
     def idle(self) -> bool:
         """Whether there is nothing that a client waits for."""
-        return not (self.clients or self.tcp_sessions or self.udp_sessions or self.handshakes)
-
-    def next_request_id(self) -> bytes:
-        """An id that no other request of this node has."""
-        self._request_number = number = self._request_number + 1
-        return b"%s%x" % (self._request_prefix, number)
-
-    def log(self, exchange: Exchange, fields: tuple[Any, ...]) -> None:
-        """Add a request to the access log; the fields are those of `smartlb.core.record.RECORD`."""
-        target = exchange.target[:_LONGEST_LOGGED_TARGET]
-        request_id = exchange.request_id[:_LONGEST_LOGGED_ID]
-        self._log((exchange.method, target, exchange.client.address, request_id), fields)
-
-    def log_session(self, session: Session, fields: tuple[Any, ...]) -> None:
-        """Add a TCP connection or a UDP session to the access log, likewise."""
-        self._log((session.method, session.server_name.encode(), session.address, b""), fields)
-
-    def record_refused(
-        self,
-        outcome: Outcome,
-        status: int,
-        client: str,
-        method: bytes = b"",
-        target: bytes = b"",
-        route: int = NO_ROUTE,
-    ) -> None:
-        """Write the record of a request that came to no pool; method, target and route where they are known."""
-        fields = (
-            monotonic(),
-            0.0,
-            float("nan"),
-            0.0,
-            0,
-            0,
-            0,
-            NO_BACKEND,
-            route,
-            0,
-            status,
-            int(outcome),
-            1,
-        )
-        self.write_record(fields)
-        if self.logs:
-            self._log((method, target[:_LONGEST_LOGGED_TARGET], client, b""), fields)
-
-    def _log(self, request: tuple[bytes, bytes, str, bytes], fields: tuple[Any, ...]) -> None:
-        self._log_entries.append((*request, *fields[:-2], int(fields[-2]), fields[-1]))
-        if len(self._log_entries) >= _LOG_BATCH:
-            self._flush_log()
-
-    def _flush_log(self) -> None:
-        entries, self._log_entries = self._log_entries, []
-        self._send_log(entries)
-
-    def _send_log(self, entries: list[tuple[Any, ...]]) -> None:
-        assert self._access_log is not None
-        try:
-            self._access_log.send(marshal.dumps(entries))
-        except OSError as error:
-            if error.errno == errno.EMSGSIZE and len(entries) > 1:
-                middle = len(entries) // 2
-                self._send_log(entries[:middle])
-                self._send_log(entries[middle:])
-            else:
-                # The log's writer is behind or gone; traffic does not wait for it.
-                self._log_lines_dropped += len(entries)
+        return self.admission.idle
 
     # The clock
 
@@ -345,14 +102,15 @@ class Worker:
         A fresh snapshot that the learner is just replacing is waited for: without it, learned pools would begin on
         their fallback.
         """
-        self.take_in(monotonic())
-        cell, give_up_s = self._segment.snapshot, monotonic() + _WHOLE_SNAPSHOT_WITHIN_S
-        while self._snapshot is None and cell.version and cell.published_s > monotonic() - self._stale_after_s:
-            if monotonic() > give_up_s:
+        now = self.clock.now
+        self.take_in(now())
+        cell, give_up_s = self._segment.snapshot, now() + _WHOLE_SNAPSHOT_WITHIN_S
+        while self._snapshot is None and cell.version and cell.published_s > now() - self._stale_after_s:
+            if now() > give_up_s:
                 break
             await asyncio.sleep(0.001)
-            self.take_in(monotonic())
-        self.sweep(monotonic())
+            self.take_in(now())
+        self.sweep(now())
 
     def tick(self, now_s: float) -> None:
         """Take in what supervisor and learner have published, and show life."""
@@ -371,55 +129,63 @@ class Worker:
         members = self._membership.news()
         if members:
             for name in {member.pool for member in members}:
-                self._pools[name].seat([member for member in members if member.pool == name])
+                self.pools[name].seat([member for member in members if member.pool == name])
+            if self._access_log is not None:
+                self._access_log.seat(members)
         if snapshot is not self._snapshot or version != self._eligibility_version or members:
             self._snapshot = snapshot
             self._eligibility_version = version
-            for pool in self._pools.values():
+            for pool in self.pools.values():
                 pool.update(snapshot, now_s)
-        if self._log_entries:
-            self._flush_log()
+        if self._access_log is not None:
+            self._access_log.flush()
 
     def sweep(self, now_s: float) -> None:
         """Act on what has taken too long, and report the gauges."""
-        for client in [client for client in self.clients if client.deadline_s < now_s]:
-            if client.deadline_s < now_s:  # still: the end of one before may have let it have a backend
-                client.timed_out(now_s)
-        for session in [session for session in (*self.tcp_sessions, *self.udp_sessions) if session.deadline_s < now_s]:
-            if session.deadline_s < now_s:
-                session.timed_out(now_s)
-        for mirror in self._mirrors:
-            mirror.sweep(now_s)
-        waiting = 0
-        for pool in self._pools.values():
-            pool.close_idle(now_s)
+        for each in [each for each in self.admission.all if each.deadline_s < now_s]:
+            if each.deadline_s < now_s:  # still: the end of one before may have let it have a backend
+                self._time_out(each, now_s)
+        self._shadows.sweep(now_s)
+        for pool in self.pools.values():
+            pool.connections.close_idle(now_s)
             if pool.waiting:
                 pool.waiting.serve()
-                waiting += len(pool.waiting)
+        self._report()
+
+    def _time_out(self, client: Admitted, now_s: float) -> None:
+        """Tell a connection that its time is over; what goes wrong in one is no other's affair."""
+        try:
+            client.timed_out(now_s)
+        except Exception:
+            log.exception("internal error at a timeout of %s", client.address)
+            client.give_up()
+
+    def _report(self) -> None:
+        front, admission, pools = self.front, self.admission, list(self.pools.values())
+        hedging = [pool.hedging for pool in pools if pool.hedging is not None]
         gauges = self._segment.gauges[self._number]
-        gauges[Gauge.CONNECTIONS] = len(self.clients) + len(self.tcp_sessions)
-        gauges[Gauge.CONNECTIONS_REFUSED] = self._refused
-        gauges[Gauge.WAITING] = waiting
+        gauges[Gauge.CONNECTIONS] = len(admission.clients) + len(admission.tcp_sessions)
+        gauges[Gauge.CONNECTIONS_REFUSED] = admission.refused
+        gauges[Gauge.WAITING] = sum(len(pool.waiting) for pool in pools)
         gauges[Gauge.SNAPSHOT_VERSION] = self._snapshot.version if self._snapshot else 0
-        gauges[Gauge.FALLBACK] = any(pool.on_fallback for pool in self._pools.values())
-        gauges[Gauge.LOG_LINES_DROPPED] = self._log_lines_dropped
-        gauges[Gauge.CONNECTS] = sum(pool.connects for pool in self._pools.values())
-        gauges[Gauge.STALE_RETRIES] = self.stale_retries
-        gauges[Gauge.RETRIES] = sum(pool.retries.begun for pool in self._pools.values())
-        gauges[Gauge.RETRIES_REFUSED] = sum(pool.retries.refused for pool in self._pools.values())
-        gauges[Gauge.TLS_HANDSHAKES] = self.tls_handshakes
-        gauges[Gauge.TLS_HANDSHAKES_FAILED] = self.tls_handshakes_failed
-        gauges[Gauge.HTTP2_CONNECTIONS] = sum(isinstance(each, Http2ClientConnection) for each in self.clients)
-        gauges[Gauge.HTTP2_CALMED] = self.http2_calmed
-        gauges[Gauge.UDP_SESSIONS] = len(self.udp_sessions)
-        gauges[Gauge.AFFINITY_KEPT] = sum(pool.affinity_kept for pool in self._pools.values())
-        gauges[Gauge.AFFINITY_LOST] = sum(pool.affinity_lost for pool in self._pools.values())
-        gauges[Gauge.MIRRORED] = sum(mirror.made for mirror in self._mirrors)
-        hedging = [pool.hedging for pool in self._pools.values() if pool.hedging is not None]
+        gauges[Gauge.FALLBACK] = any(pool.selection.on_fallback for pool in pools)
+        gauges[Gauge.LOG_LINES_DROPPED] = self._access_log.dropped if self._access_log is not None else 0
+        gauges[Gauge.CONNECTS] = sum(pool.connections.opened for pool in pools)
+        gauges[Gauge.STALE_RETRIES] = self._services.stale_retries
+        gauges[Gauge.RETRIES] = sum(pool.retries.begun for pool in pools)
+        gauges[Gauge.RETRIES_REFUSED] = sum(pool.retries.refused for pool in pools)
+        gauges[Gauge.TLS_HANDSHAKES] = front.tls_handshakes
+        gauges[Gauge.TLS_HANDSHAKES_FAILED] = front.tls_handshakes_failed
+        gauges[Gauge.HTTP2_CONNECTIONS] = sum(isinstance(each, Http2ClientConnection) for each in admission.clients)
+        gauges[Gauge.HTTP2_CALMED] = front.http2_calmed
+        gauges[Gauge.UDP_SESSIONS] = len(admission.udp_sessions)
+        gauges[Gauge.AFFINITY_KEPT] = sum(pool.selection.affinity_kept for pool in pools)
+        gauges[Gauge.AFFINITY_LOST] = sum(pool.selection.affinity_lost for pool in pools)
+        gauges[Gauge.MIRRORED] = self._shadows.made
+        gauges[Gauge.MIRROR_DROPPED] = self._shadows.dropped
         gauges[Gauge.HEDGES] = sum(hedges.sent for hedges in hedging)
         gauges[Gauge.HEDGES_WON] = sum(hedges.won for hedges in hedging)
         gauges[Gauge.HEDGES_REFUSED] = sum(hedges.refused for hedges in hedging)
-        gauges[Gauge.MIRROR_DROPPED] = sum(mirror.dropped for mirror in self._mirrors)
 
     def drain(self, idle_s: float = 0.0) -> None:
         """Serve no connection for longer than its next response.
@@ -427,15 +193,14 @@ class Worker:
         Args:
             idle_s: how long idle connections may wait for their last request; at 0 they are closed at once.
         """
-        self.draining = True
+        services = self._services
+        services.draining = self.admission.closed = True
         self._segment.gauges[self._number, Gauge.DRAINING] = 1
-        self.keep_alive_s = min(self.keep_alive_s, idle_s)
-        for client in list(self.clients):
+        services.keep_alive_s = min(services.keep_alive_s, idle_s)
+        for client in self.admission.all:
             client.drain(idle_s)
-        for session in (*self.tcp_sessions, *self.udp_sessions):
-            session.drain()
         if not idle_s:
-            for handshake in list(self.handshakes):
+            for handshake in list(self.admission.handshakes):
                 handshake.cancel()
 
     def retire(self, idle_s: float) -> None:
@@ -447,70 +212,18 @@ class Worker:
             self._stale_after_s = float("inf")
         self.drain(idle_s)
 
-
-def _limited(client: ClientConnection | Http2ClientConnection | TcpSession) -> str | None:
-    """The address that a connection counts for; none where it is a proxy's, which has many clients."""
-    return None if client.trusted else client.address
-
-
-async def _run(handover: Handover) -> None:
-    loop = asyncio.get_running_loop()
-    stop, retire = asyncio.Event(), asyncio.Event()
-    sys.unraisablehook = ignore_unreadable_names
-    loop.add_signal_handler(signal.SIGTERM, stop.set)
-    loop.add_signal_handler(signal.SIGUSR1, retire.set)
-    config = handover.config()
-    numbering = Numbering(config)
-    access_log = socket.socket(fileno=handover.access_log_fd) if handover.access_log_fd >= 0 else None
-    if access_log is not None:
-        access_log.setblocking(False)
-    segment = handover.segment(config, numbering)
-    random = Random(os.urandom(16))
-    worker = Worker(
-        config, segment, handover.worker, random, loop, access_log, handover.membership_fd, handover.secrets()
-    )
-    await worker.begin()
-    servers: list[Listening] = []
-    alone = config.workers == 1
-    for fds, listener, route in zip(handover.listen_fds, config.listeners, numbering.listeners, strict=True):
-        servers += [await listen(worker, listener, route, socket.socket(fileno=fd), alone=alone) for fd in fds]
-    seldom_collect()
-    log.info("worker %d serves", handover.worker)
-
-    ticks = 0
-    stopping = False
-    drained_by_s = float("inf")
-    while not (worker.draining and worker.idle) and monotonic() < drained_by_s:
-        now_s = monotonic()
-        worker.tick(now_s)
-        ticks += 1
-        if ticks % _TICKS_A_SWEEP == 0:
-            worker.sweep(now_s)
-            if orphaned(handover.supervisor):
-                stop.set()
-        if (stop.is_set() or retire.is_set()) and not worker.draining:
-            drained_by_s = now_s + config.shutdown_s
-            for server in servers:
-                server.close()
-            log.info("worker %d drains %d connections", handover.worker, len(worker.clients) + len(worker.tcp_sessions))
-            worker.retire(config.shutdown_s)
-        if stop.is_set() and not stopping:
-            stopping = True
-            worker.drain(min(_LAST_REQUEST_S, config.shutdown_s))
-        await asyncio.sleep(_TICK_S)
-    unfinished = sum(client.exchange is not None for client in worker.clients) + len(worker.tcp_sessions)
-    if unfinished:
-        log.warning("worker %d ends with %d requests and connections unfinished", handover.worker, unfinished)
-    worker.tick(monotonic())
+    @property
+    def unfinished(self) -> int:
+        """Requests and TCP connections under way."""
+        return sum(each.unfinished for each in (*self.admission.clients, *self.admission.tcp_sessions))
 
 
-def main() -> None:
-    """Run a worker until SIGTERM or the supervisor's end."""
-    handover = Handover.from_command_line("A worker of the router.")
-    tie_to(handover.supervisor)
-    set_up_logging("worker")
-    uvloop.run(_run(handover))
-
-
-if __name__ == "__main__":
-    main()
+def _set_limits(services: Services, config: Config) -> None:
+    limits, timeouts = config.limits, config.timeouts
+    services.header_bytes, services.header_count = limits.header_bytes, limits.header_count
+    services.body_bytes = limits.body_bytes
+    services.header_s = timeouts.header_s
+    services.idle_s = services.keep_alive_s = timeouts.idle_s
+    services.tcp_idle_s, services.udp_idle_s = timeouts.tcp_idle_s, timeouts.udp_idle_s
+    services.tls_handshake_s = timeouts.tls_handshake_s
+    services.route_priorities = [route.priority for route in config.routes]

@@ -21,7 +21,7 @@ from smartlb.core.record import RECORD
 from smartlb.core.segment import Gauge, Layout, Segment
 from smartlb.core.snapshot import Snapshot
 from smartlb.downstream.http2 import Http2ClientConnection
-from smartlb.downstream.listening import Listening, listen
+from smartlb.worker.listening import Listening, listen
 from smartlb.worker.worker import Worker
 from tests.eventually import eventually
 from tests.proxy.message import Message, read_message
@@ -114,7 +114,7 @@ class LiveRouter:
             bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             bound.bind(("127.0.0.1", 0))
             self.port = bound.getsockname()[1]
-            self._server = await listen(self.worker, listener, self._route, bound, alone=True)
+            self._server = await self._listen(bound)
             self.tick()
             return
         listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
@@ -122,8 +122,12 @@ class LiveRouter:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
         self.port = listening.getsockname()[1]
-        self._server = await listen(self.worker, listener, self._route, listening, alone=True)
+        self._server = await self._listen(listening)
         self.tick()
+
+    async def _listen(self, bound: socket.socket) -> Listening:
+        listener = self._config.listeners[0]
+        return await listen(self.worker.front, self.worker.pools, listener, self._route, bound, alone=True)
 
     def tick(self, ahead_s: float = 0.0) -> None:
         """Let the worker take in what was published, `ahead_s` in the future."""
@@ -182,15 +186,15 @@ class LiveRouter:
         assert self._server is not None
         self._server.close()
         try:
-            for session in list(self.worker.udp_sessions):
-                session.drain()
-            for client in list(self.worker.clients):
+            for session in list(self.worker.admission.udp_sessions):
+                session.drain(0.0)
+            for client in list(self.worker.admission.clients):
                 if isinstance(client, Http2ClientConnection):
                     client.drain(0.0)  # some clients keep such a connection for as long as they live
             self.sweep(ahead_s=2)
             await eventually(lambda: self.worker.idle and not any(self.in_flight))
         finally:
-            for client in self.worker.clients:
+            for client in self.worker.admission.clients:
                 client.transport.abort()
         assert self.gauge(Gauge.WAITING) == 0
         assert self.gauge(Gauge.CONNECTIONS) == 0

@@ -135,7 +135,7 @@ def test_every_level_gives_back_what_it_took(name: str, levels: range) -> None:
         settings = Settings.model_validate({"encodings": [name], f"{name}_level": level})
         encoder = Compression(settings).applied(b"X\r\n%s\r\n" % JSON, 200, -1, b"GET", name.encode())[1]
         assert encoder is not None
-        sent = b"".join([*(encoder.encode(piece) for piece in pieces), encoder.end()])
+        sent = b"".join([*(encoder.feed(piece) for piece in pieces), encoder.end()])
         assert DECODE[name](sent) == b"".join(pieces)
 
 

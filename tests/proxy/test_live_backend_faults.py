@@ -245,7 +245,7 @@ async def test_a_get_on_a_stale_connection_is_sent_again(live: Live) -> None:
     assert len(origin.links) == 2
     records = await router.records(2)
     assert [(record["outcome"], record["attempt"]) for record in records] == [(Outcome.COMPLETE, 1)] * 2
-    assert router.worker.stale_retries == 1
+    assert router.worker.front.services.stale_retries == 1
 
 
 async def test_a_post_on_a_stale_connection_is_not_sent_again(live: Live) -> None:
@@ -289,7 +289,7 @@ async def test_closed_idle_connections_are_not_used(live: Live) -> None:
         await client.ask(POST)
         await asyncio.sleep(0.01)
     assert len(origin.links) == 5
-    assert router.worker.stale_retries == 0
+    assert router.worker.front.services.stale_retries == 0
     assert set(await router.outcomes(5)) == {Outcome.COMPLETE}
 
 
@@ -431,7 +431,7 @@ async def test_a_backend_that_stops_reading_a_body_is_to_blame(live: Live) -> No
     _origin, router, client = await live.pair(script, pool={"timeouts": {"request_s": 50}}, timeouts={"idle_s": 5})
     sending = asyncio.create_task(client.send(request("POST", "/", "content-length: 50000000") + bytes(50_000_000)))
     await eventually(lambda: any(router.in_flight))
-    exchange = next(client.exchange for client in router.worker.clients)
+    exchange = next(client.exchange for client in router.worker.admission.clients)
     assert exchange is not None
     await eventually(lambda: exchange._connection and exchange._connection.write_paused)
     router.sweep(ahead_s=51)
@@ -458,7 +458,7 @@ async def test_an_early_answer_frees_a_backend_that_reads_no_more(live: Live) ->
     origin, router, client = await live.pair(script)
     sending = asyncio.create_task(client.send(request("POST", "/", "content-length: 50000000") + bytes(50_000_000)))
     await eventually(lambda: any(router.in_flight))
-    exchange = next(client.exchange for client in router.worker.clients)
+    exchange = next(client.exchange for client in router.worker.admission.clients)
     assert exchange is not None
     await eventually(lambda: exchange._connection and exchange._connection.write_paused)
     connection = exchange._connection
@@ -476,7 +476,7 @@ async def test_an_early_answer_frees_a_backend_that_reads_no_more(live: Live) ->
 @pytest.mark.parametrize("protocol", ["http1", "http2"])
 async def test_a_host_that_cannot_be_a_name(live: Live, host: str, protocol: str) -> None:
     router = await live.router("127.0.0.1:1", pool={"protocol": protocol})
-    router.worker.pool("web")._address[0] = (host, 80)
+    router.worker.pools["web"].connections._address[0] = (host, 80)
     client = await live.client(router)
     for _ in range(2):
         assert (await client.ask(request())).status == 502
@@ -486,7 +486,7 @@ async def test_a_host_that_cannot_be_a_name(live: Live, host: str, protocol: str
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
 async def test_a_host_that_cannot_be_a_name_at_layer_4(live: Live, protocol: str) -> None:
     router = await live.router("127.0.0.1:1", listener={"protocol": protocol, "pool": "web"})
-    router.worker.pool("web")._address[0] = ("a..b", 80)
+    router.worker.pools["web"].connections._address[0] = ("a..b", 80)
     kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
     with socket.socket(socket.AF_INET, kind) as sock:
         sock.connect(("127.0.0.1", router.port))
@@ -576,7 +576,7 @@ async def test_a_backend_that_does_not_say_go_on(live: Live) -> None:
 
 async def test_a_head_of_http10_is_told_that_the_router_drains(live: Live) -> None:
     _origin, router, client = await live.pair(saying(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n"))
-    await eventually(lambda: router.worker.clients)
+    await eventually(lambda: router.worker.admission.clients)
     router.worker.drain(5.0)
     await client.send(b"HEAD / HTTP/1.0\r\nhost: a\r\nconnection: keep-alive\r\n\r\n")
     assert b"connection: close" in (await client.rest()).lower()

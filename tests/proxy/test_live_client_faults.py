@@ -87,7 +87,7 @@ async def test_a_refused_client_that_stays_is_closed(live: Live) -> None:
     assert (await client.ask(b"nonsense\r\n\r\n")).status == 400
     assert router.gauge(Gauge.CONNECTIONS) == 1
     router.sweep(ahead_s=2)
-    await eventually(lambda: not router.worker.clients)
+    await eventually(lambda: not router.worker.admission.clients)
 
 
 ROUTES = [{"name": "api", "pool": "web", "match": {"path_prefix": "/api"}}]
@@ -158,11 +158,11 @@ async def test_a_chunked_body_that_grows_too_long(live: Live) -> None:
 async def test_a_slow_head(live: Live) -> None:
     _origin, router, client = await live.pair(timeouts={"header_s": 5, "idle_s": 1_000})
     await client.send(GET[:10])
-    await eventually(lambda: all(c.deadline_s for c in router.worker.clients))
+    await eventually(lambda: all(c.deadline_s for c in router.worker.admission.clients))
     await client.send(GET[10:20])
     await asyncio.sleep(0.02)
     router.sweep(ahead_s=4)
-    assert len(router.worker.clients) == 1
+    assert len(router.worker.admission.clients) == 1
     router.sweep(ahead_s=6)
     response = await client.response()
     assert (response.status, response.error) == (408, "client_timeout")
@@ -216,7 +216,7 @@ async def test_a_response_that_a_client_reads_too_slowly(live: Live) -> None:
     _origin, router, client = await live.pair(script)
     client.writer.transport.pause_reading()  # type: ignore[attr-defined]
     await client.send(GET)
-    await eventually(lambda: any(c.write_paused for c in router.worker.clients))
+    await eventually(lambda: any(c.write_paused for c in router.worker.admission.clients))
     router.sweep(ahead_s=61)
     assert (await router.record())["outcome"] is Outcome.CLIENT_TIMEOUT
     client.writer.transport.resume_reading()  # type: ignore[attr-defined]
@@ -228,7 +228,7 @@ async def test_an_idle_connection_is_closed(live: Live) -> None:
     silent = await live.client(router)
     await client.ask(GET)
     router.sweep(ahead_s=4)
-    assert len(router.worker.clients) == 2
+    assert len(router.worker.admission.clients) == 2
     router.sweep(ahead_s=6)
     assert await client.cut() == b""
     assert await silent.cut() == b""
@@ -292,7 +292,7 @@ async def test_clients_that_come_and_go_without_a_word(live: Live) -> None:
         await silent.send(GET[:cut])
         await silent.close()
     assert (await client.ask(GET)).status == 200
-    await eventually(lambda: len(router.worker.clients) == 1)
+    await eventually(lambda: len(router.worker.admission.clients) == 1)
     assert await router.outcomes(1) == [Outcome.COMPLETE]
 
 
@@ -364,7 +364,7 @@ async def test_too_many_connections(live: Live) -> None:
     assert await third.cut() == b""
     assert router.gauge(Gauge.CONNECTIONS_REFUSED) == 1
     await second.close()
-    await eventually(lambda: len(router.worker.clients) == 1)
+    await eventually(lambda: len(router.worker.admission.clients) == 1)
     assert (await (await live.client(router)).ask(GET)).status == 200
 
 
@@ -375,14 +375,14 @@ async def test_a_storm_of_nonsense_leaves_others_alone(live: Live) -> None:
         await bad.send(REFUSED[name][0])
         bad.reset()
         assert (await client.ask(GET)).status == 200
-    await eventually(lambda: len(router.worker.clients) == 1)
+    await eventually(lambda: len(router.worker.admission.clients) == 1)
 
 
 async def test_halves_of_empty_lines_earn_no_time(live: Live) -> None:
     _origin, router, client = await live.pair(timeouts={"header_s": 10.0, "idle_s": 15.0})
     await client.send(b"\r\n")
-    await eventually(lambda: router.worker.clients)
-    at_router: Any = next(iter(router.worker.clients))
+    await eventually(lambda: router.worker.admission.clients)
+    at_router: Any = next(iter(router.worker.admission.clients))
     await client.send(b"\r")
     await eventually(lambda: at_router._buffer)
     at_router.deadline_s = monotonic() + 1.0  # as if nine seconds had gone by
@@ -410,5 +410,5 @@ async def test_a_refused_head_has_no_body(live: Live) -> None:
 async def test_a_long_head_is_not_kept(live: Live) -> None:
     _origin, router, client = await live.pair()
     await client.ask(request("GET", "/", "x-long: " + "a" * 20_000))
-    at_router: Any = next(iter(router.worker.clients))
+    at_router: Any = next(iter(router.worker.admission.clients))
     assert at_router._last_block is None

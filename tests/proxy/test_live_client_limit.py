@@ -34,7 +34,7 @@ async def test_one_client_has_only_so_many_connections(live: Live) -> None:
     assert await (await live.client(router)).cut() == b""
     assert router.gauge(Gauge.CONNECTIONS_REFUSED) == 1
     await first.close()
-    await eventually(lambda: len(router.worker.clients) == 1)
+    await eventually(lambda: len(router.worker.admission.clients) == 1)
     await _answered(live, router)
 
 
@@ -70,7 +70,7 @@ async def test_tcp_listeners_count_too(live: Live) -> None:
         assert await client.reader.readexactly(1) == b"x"
     assert await (await live.client(router)).cut() == b""
     clients[0].reset()
-    await eventually(lambda: len(router.worker.tcp_sessions) == 1)
+    await eventually(lambda: len(router.worker.admission.tcp_sessions) == 1)
     again = await live.client(router)
     await again.send(b"x")
     assert await again.reader.readexactly(1) == b"x"
@@ -84,11 +84,11 @@ def tls(authority: Authority) -> dict[str, Any]:
 async def test_handshakes_under_way_are_limited_likewise(live: Live, authority: Authority, tls: dict[str, Any]) -> None:
     router = await live.router(await live.origin(), limits=LIMITS, listener=tls)
     silent = [await live.client(router) for _ in range(2)]
-    await eventually(lambda: len(router.worker.handshakes) == 2)
+    await eventually(lambda: len(router.worker.admission.handshakes) == 2)
     assert await (await live.client(router)).cut() == b""
     for client in silent:
         client.reset()
-    await eventually(lambda: not router.worker.handshakes)
+    await eventually(lambda: not router.worker.admission.handshakes)
     client = await live.client(router, authority.client(), "a.example")
     assert (await client.ask(GET)).status == 200
 

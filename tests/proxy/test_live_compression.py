@@ -108,7 +108,7 @@ async def test_a_large_body_for_a_slow_reader(live: Live, encoding: str) -> None
     router = await live.router(await live.origin(saying(head, noise)), routes=ROUTES)
     client = await live.slow_client(router)
     await client.send(request("GET", "/", f"accept-encoding: {encoding}"))
-    (at_router,) = router.worker.clients
+    (at_router,) = router.worker.admission.clients
     await eventually(lambda: at_router.write_paused)
     assert at_router.transport.get_write_buffer_size() < 1_000_000
     answer = await client.response()

@@ -105,7 +105,7 @@ class Stand(logging.Handler):
 
     async def settled(self) -> None:
         """Nothing is left in flight, nothing went wrong inside."""
-        await eventually(lambda: not any(self.router.in_flight) and not self.router.worker.clients)
+        await eventually(lambda: not any(self.router.in_flight) and not self.router.worker.admission.clients)
         assert not self.unhandled
         self.live.clients.clear()
         for link in self.origin.links:

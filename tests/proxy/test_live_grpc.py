@@ -80,7 +80,7 @@ async def test_unary_calls_share_a_connection(live: Live, service: Service) -> N
             b"%d" % number for number in range(50)
         ]
     assert await router.outcomes(50) == [Outcome.COMPLETE] * 50
-    assert router.worker.pool("web").connects == 1
+    assert router.worker.pools["web"].connections.opened == 1
 
 
 async def test_a_large_message(live: Live, service: Service) -> None:

@@ -58,7 +58,7 @@ async def _warm(
 
 
 def _all_is_over(router: LiveRouter) -> bool:
-    pool = router.worker.route_pools[0]
+    pool = router.worker.pools["web"]
     assert pool.hedging is not None
     return not any(router.in_flight) and pool.retries.active == 0 and pool.hedging.active == 0
 
@@ -236,7 +236,7 @@ async def test_a_hedge_that_cannot_connect_is_forgotten(live: Live) -> None:
     origins[1].close_listener()
     for link in origins[1].links:
         link.reset()
-    await eventually(lambda: router.worker.route_pools[0].idle_connection(1) is None)
+    await eventually(lambda: router.worker.pools["web"].connections.idle_connection(1) is None)
     await client.send(GET)
     assert (await router.record())["outcome"] is Outcome.CONNECT_FAILED
     slow.go[0].set()

@@ -120,7 +120,7 @@ async def test_a_flood_of_continuation_frames(live: Live) -> None:
     router, client = await attacked(live)
     await send(client, HeadersFrame(1, client.h2.encoder.encode(HEAD)))
     await send(client, *(ContinuationFrame(1, b"\x00\x01a\x01b" * 100) for _ in range(1_000)))
-    await eventually(lambda: not router.worker.clients)
+    await eventually(lambda: not router.worker.admission.clients)
     assert await router.outcomes(1) == [Outcome.BAD_REQUEST]
 
 
@@ -187,7 +187,7 @@ async def test_a_client_that_pings_and_does_not_read_is_not_read_either(live: Li
     client.client.writer.transport.pause_reading()  # type: ignore[attr-defined]
     ping = PingFrame(0, opaque_data=b"12345678").serialize() * 10_000
     await eventually(lambda: router.gauge(Gauge.HTTP2_CONNECTIONS) == 1)
-    connection = next(iter(router.worker.clients))
+    connection = next(iter(router.worker.admission.clients))
     sent = 0
     while not connection.write_paused and sent < 90:
         client.client.writer.write(ping)
@@ -219,7 +219,7 @@ async def test_a_response_that_is_taken_byte_by_byte(live: Live) -> None:
     client.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 0})
     await client.flush()
     number = await client.begin()
-    await eventually(lambda: router.worker.clients)
+    await eventually(lambda: router.worker.admission.clients)
     await asyncio.sleep(0.1)
     await send(client, *[WindowUpdateFrame(number, window_increment=1)] * 5_000)
     await eventually(lambda: router.gauge(Gauge.HTTP2_CALMED) == 1)
@@ -241,7 +241,7 @@ async def test_the_clients_memory_of_headers_is_not_the_routers(live: Live) -> N
     await client.flush()
     client.h2.decoder.max_allowed_table_size = 2**31
     await client.ask()
-    connection: Any = next(iter(router.worker.clients))
+    connection: Any = next(iter(router.worker.admission.clients))
     for number in [await client.begin(b"GET", b"/%06d" % each + b"x" * 4000) for each in range(50)]:
         await client.answer(number)
     assert connection.h2.encoder.header_table._current_size <= 4_096
@@ -284,7 +284,7 @@ async def test_a_client_that_reads_nothing_is_let_go(live: Live, monkeypatch: py
     client = await Http2Client(await live.client(router)).start()
     client.client.writer.transport.pause_reading()  # type: ignore[attr-defined]
     await eventually(lambda: router.gauge(Gauge.HTTP2_CONNECTIONS) == 1)
-    connection: Any = next(iter(router.worker.clients))
+    connection: Any = next(iter(router.worker.admission.clients))
     pings = PingFrame(0, opaque_data=b"12345678").serialize() * 10_000
     for _ in range(90):
         if connection.write_paused:
@@ -293,4 +293,4 @@ async def test_a_client_that_reads_nothing_is_let_go(live: Live, monkeypatch: py
         await asyncio.sleep(0.01)
     assert connection.write_paused
     router.sweep(ahead_s=1_000)
-    await eventually(lambda: not router.worker.clients)
+    await eventually(lambda: not router.worker.admission.clients)

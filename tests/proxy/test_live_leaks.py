@@ -5,13 +5,13 @@ import gc
 from collections import Counter
 
 from smartlb.downstream.http1 import ClientConnection
-from smartlb.exchange.exchange import Exchange
-from smartlb.exchange.tunnel import UpgradeExchange
+from smartlb.exchange.http import HttpExchange
+from smartlb.exchange.tunnel import Tunnel
 from tests.eventually import eventually
 from tests.proxy.live import Live, request
 from tests.proxy.origin import answering
 
-KINDS = (ClientConnection, Exchange, UpgradeExchange)
+KINDS = (ClientConnection, HttpExchange, Tunnel)
 GET = request()
 
 

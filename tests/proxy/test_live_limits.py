@@ -71,23 +71,23 @@ async def test_a_request_is_not_retried_while_others_wait_for_its_place(live: Li
 async def test_the_requests_of_other_workers_count_too(live: Live) -> None:
     origin = await live.origin()
     router = await live.router(origin, pool={"max_in_flight": 2, "queue": {"max_waiting": 0}}, workers=2)
-    pool = router.worker.route_pools[0]
+    pool = router.worker.pools["web"]
     other = router.segment.in_flight_row(1)
     other[0] = 2
-    assert pool.choose(0, 0, now_s=1e9) == -2
+    assert pool.selection.choose(0, 0, 1e9, ()) == -2
     other[0] = 1
-    assert pool.choose(0, 0, now_s=2e9) == 0
+    assert pool.selection.choose(0, 0, 2e9, ()) == 0
     other[0] = 0
 
 
 def _picks(router: LiveRouter, ahead_s: float, count: int = 400) -> list[int]:
     """How many of `count` requests the pool's policy sends to each backend, all of them under way at once."""
-    pool = router.worker.route_pools[0]
+    pool = router.worker.pools["web"]
     now_s = asyncio.get_running_loop().time() + ahead_s
     picked = []
     for key in range(count):
-        position = pool.choose(0, key * 7_919 * 2**40, now_s)
-        pool.began(position)
+        position = pool.selection.choose(0, key * 7_919 * 2**40, now_s, ())
+        pool.selection.began(position)
         picked.append(position)
     for position in picked:
         pool.ended(position)
@@ -105,7 +105,7 @@ async def test_a_backend_that_comes_back_starts_slowly_under_every_policy(live: 
     router.set_eligible(1, 1)
     assert _picks(router, 0)[0] <= 0.1 * 400
     assert _picks(router, 50)[0] <= 0.36 * 400
-    before = router.worker.route_pools[0]._slow_start
+    before = router.worker.pools["web"].selection._slow_start
     assert before
     whole = _picks(router, 101)
     assert not before

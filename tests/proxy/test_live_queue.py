@@ -266,7 +266,7 @@ async def test_a_request_that_waited_is_not_sent_and_given_up_in_one_sweep(live:
     await one.send(request("GET", "/hangs"))
     await eventually(lambda: len(origin.requests) == 1)
     await two.send(request("POST", "/two", body=b"x"))
-    await eventually(lambda: len(router.worker.pool("web").waiting) == 1)
+    await eventually(lambda: len(router.worker.pools["web"].waiting) == 1)
     router.sweep(ahead_s=5.05)
     assert (await one.response()).status == 504
     # Whichever of the two is looked at first, the second is not sent and then given up.
@@ -297,7 +297,7 @@ async def test_what_waits_for_another_backend_holds_up_nobody(live: Live) -> Non
     await eventually(lambda: len(a.requests) == 1)
     router.segment.in_flight[1, 1] = 1  # the other worker has sent B a request
     gate.set()
-    waiting = router.worker.pool("web").waiting
+    waiting = router.worker.pools["web"].waiting
     await eventually(lambda: len(waiting) == 1)  # the retry, for B
     await y.send(request("GET", "/y"))
     await eventually(lambda: len(a.requests) == 2)

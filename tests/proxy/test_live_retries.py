@@ -204,7 +204,7 @@ async def test_the_budget(live: Live) -> None:
     assert router.gauge(Gauge.RETRIES) == 1
     answer.set()
     assert sorted([(await client.response()).status for client in clients]) == [200, 503]
-    assert router.worker.route_pools[0].retries.active == 0
+    assert router.worker.pools["web"].retries.active == 0
 
 
 async def test_connection_failures_ask_no_budget(live: Live) -> None:
@@ -223,7 +223,7 @@ async def test_a_client_that_leaves_during_a_retry_gives_its_place_back(live: Li
     client = await live.client(router)
     await client.send(GET)
     await eventually(lambda: silent.requests)
-    retries = router.worker.route_pools[0].retries
+    retries = router.worker.pools["web"].retries
     assert retries.active == 1
     client.reset()
     await eventually(lambda: retries.active == 0)

@@ -75,7 +75,7 @@ async def test_every_request_is_answered_once_and_no_backend_sees_it_twice(live:
     # Half of all attempts fail; those that may be repeated seldom fail three times.
     assert statuses[200] > 0.6 * statuses.total()
 
-    pool = router.worker.route_pools[0]
+    pool = router.worker.pools["web"]
     await eventually(lambda: not any(router.in_flight))
     assert pool.retries.active == 0
     assert pool.retries.begun > 0
@@ -84,7 +84,7 @@ async def test_every_request_is_answered_once_and_no_backend_sees_it_twice(live:
     assert all(count == 1 for start, count in everywhere.items() if start.startswith(b"POST "))
     # A backend may see a request once more where it had closed an idle connection.
     repeated = sum(count - 1 for each in seen for count in each.values())
-    assert repeated <= router.worker.stale_retries
+    assert repeated <= router.worker.front.services.stale_retries
     records = await router.records(statuses.total() + pool.retries.begun)
     assert max(record["attempt"] for record in records) <= 3
     assert sum(record["backend"] == NO_BACKEND for record in records) <= statuses[503]

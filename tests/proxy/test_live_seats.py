@@ -12,7 +12,7 @@ from tests.proxy.test_live_http2_backend import Http2Link, speaking
 
 
 def seat(router: LiveRouter, address: str, tenancy: int, *, leaving: bool = False) -> None:
-    pool = router.worker.pool("web")
+    pool = router.worker.pools["web"]
     pool.seat([Member(0, "web", 0, Backend(address=address), tenancy, leaving)])
     pool.update(None, monotonic())
 

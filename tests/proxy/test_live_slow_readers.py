@@ -21,7 +21,7 @@ def _closes(client: Any) -> bool:
 
 async def _read_late(router: LiveRouter, client: Client) -> bytes:
     """The body that a client gets which begins to read after the router has begun to close."""
-    await eventually(lambda: any(_closes(each) for each in router.worker.clients))
+    await eventually(lambda: any(_closes(each) for each in router.worker.admission.clients))
     router.sweep(ahead_s=1.5)
     return (await client.response()).body
 
@@ -43,7 +43,7 @@ async def test_a_stop_does_not_cut_a_response(live: Live, when: str) -> None:
     if when == "after":
         router.worker.drain(1.0)
     go.set()
-    await eventually(lambda: router.worker.clients and not any(router.in_flight))
+    await eventually(lambda: router.worker.admission.clients and not any(router.in_flight))
     if when == "before":
         router.worker.drain(1.0)
     router.sweep(ahead_s=1.5)
@@ -79,7 +79,7 @@ async def test_a_response_that_breaks_off_leaves_the_one_before_it_whole(live: L
     router = await live.router(await live.origin(script))
     client = await live.slow_client(router)
     await client.send(GET + GET)
-    await eventually(lambda: router.worker.clients and not any(router.in_flight))
+    await eventually(lambda: router.worker.admission.clients and not any(router.in_flight))
     assert (await client.response()).body == BODY
     with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
         await client.response()
@@ -105,7 +105,7 @@ async def test_another_attempt_is_read_no_faster_than_the_client_reads(live: Liv
     await client.send(GET)
     await eventually(lambda: all(origin.requests for origin in origins))
     await asyncio.sleep(0.3)
-    (at_router,) = router.worker.clients
+    (at_router,) = router.worker.admission.clients
     assert at_router.transport.get_write_buffer_size() < 1_000_000
     client.reset()
     for origin in origins:
@@ -129,10 +129,12 @@ async def test_a_backend_that_still_takes_a_request_gets_no_other(live: Live) ->
 
     _origin, router, client = await live.pair(script)
     await client.ask(GET)
-    (connection,) = router.worker.route_pools[0]._idle[0]
+    (connection,) = router.worker.pools["web"].connections._idle[0]
     connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     await client.send(request("PUT", "/", body=bytes(250_000)))
-    await eventually(lambda: any(each.exchange and each.exchange.request_complete for each in router.worker.clients))
+    await eventually(
+        lambda: any(each.exchange and each.exchange.request_complete for each in router.worker.admission.clients)
+    )
     await eventually(lambda: connection.transport.get_write_buffer_size() > 0)
     go.set()
     assert (await client.response()).body == b"early"

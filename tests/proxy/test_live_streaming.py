@@ -103,7 +103,7 @@ async def test_a_client_that_does_not_read_stops_the_backend(live: Live) -> None
     await client.send(request())
     await eventually(lambda: sent[0] > 0)
     await stalled(sent)
-    (at_router,) = router.worker.clients
+    (at_router,) = router.worker.admission.clients
     assert 0 < at_router.transport.get_write_buffer_size() < BUFFERED
     assert sent[0] < SIZE
     await client.reader.readuntil(b"\r\n\r\n")
@@ -123,7 +123,7 @@ async def test_a_response_until_close_for_a_client_that_reads_late(live: Live) -
     router = await live.router(origin)
     client = await live.slow_client(router)
     await client.send(request())
-    await eventually(lambda: any(client.write_paused for client in router.worker.clients))
+    await eventually(lambda: any(client.write_paused for client in router.worker.admission.clients))
     await client.reader.readuntil(b"\r\n\r\n")
     assert await digest(client.reader, SIZE) == DIGEST
     assert await client.rest() == b""
@@ -176,7 +176,7 @@ async def test_a_client_that_never_reads_cannot_pile_up_responses(live: Live) ->
     for number in range(60):
         await client.send(request("GET", f"/{number}"))
         await asyncio.sleep(0.002)
-    (at_router,) = router.worker.clients
+    (at_router,) = router.worker.admission.clients
     assert at_router.transport.get_write_buffer_size() < BUFFERED
     for _ in range(60):
         assert (await client.response()).body == body
@@ -198,7 +198,7 @@ async def test_a_client_that_leaves_while_it_is_waited_for(live: Live) -> None:
     router = await live.router(origin)
     client = await live.slow_client(router)
     await client.send(request())
-    await eventually(lambda: any(c.write_paused for c in router.worker.clients))
+    await eventually(lambda: any(c.write_paused for c in router.worker.admission.clients))
     client.reset()
     await ended.wait()
     assert (await router.record())["outcome"] is Outcome.CLIENT_GONE

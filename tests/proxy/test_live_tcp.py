@@ -430,8 +430,8 @@ async def test_a_whole_answer_is_whole_whatever_the_client_says_after_it(live: L
     router = await live.router(await live.origin(script), listener=TCP)
     with _reads_little(router.port) as sock:
         sock.send(b"GET")
-        await eventually(lambda: router.worker.tcp_sessions)
-        (session,) = router.worker.tcp_sessions
+        await eventually(lambda: router.worker.admission.tcp_sessions)
+        (session,) = router.worker.admission.tcp_sessions
         await eventually(lambda: session._backend is not None and session._backend.ended)
         for _ in range(3):
             sock.send(b"more")
@@ -493,7 +493,7 @@ async def test_a_connection_that_nobody_waits_for_any_more_is_not_made(live: Liv
             waiting.append(sock)
         await asyncio.sleep(0.1)
         router = await live.router(f"127.0.0.1:{full.getsockname()[1]}", listener=TCP)
-        connecting = router.worker.pool("web")._connecting
+        connecting = router.worker.pools["web"].connections._connecting
         for _ in range(3):
             client = await live.client(router)
             await eventually(lambda: connecting)
@@ -548,4 +548,4 @@ async def test_a_client_that_does_not_end_its_side_is_closed_in_the_end(live: Li
     await client.send(b"GET")
     assert await client.rest() == b"answer"
     router.sweep(ahead_s=3_700.0)
-    await eventually(lambda: not router.worker.tcp_sessions)
+    await eventually(lambda: not router.worker.admission.tcp_sessions)

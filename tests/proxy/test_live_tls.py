@@ -191,7 +191,7 @@ async def test_a_handshake_has_a_time_limit(live: Live, authority: Authority) ->
     client = await live.client(router)
     assert await client.cut() == b""
     await eventually(lambda: router.gauge(Gauge.TLS_HANDSHAKES_FAILED) == 1)
-    await eventually(lambda: not router.worker.handshakes)
+    await eventually(lambda: not router.worker.admission.handshakes)
 
 
 async def test_handshakes_count_as_connections(live: Live, authority: Authority) -> None:
@@ -199,11 +199,11 @@ async def test_handshakes_count_as_connections(live: Live, authority: Authority)
         await live.origin(), listener=listener(authority.issue("a", HOST)), limits={"connections": 1}
     )
     silent = await live.client(router)
-    await eventually(lambda: router.worker.handshakes)
+    await eventually(lambda: router.worker.admission.handshakes)
     assert await (await live.client(router)).cut() == b""
     assert router.gauge(Gauge.CONNECTIONS_REFUSED) == 1
     silent.reset()
-    await eventually(lambda: not router.worker.handshakes)
+    await eventually(lambda: not router.worker.admission.handshakes)
     assert (await (await live.client(router, authority.client(), HOST)).ask(request())).status == 200
 
 
@@ -211,11 +211,11 @@ async def test_draining_ends_handshakes_and_idle_connections(live: Live, authori
     router = await tls_router(live, authority.issue("a", HOST))
     idle, silent = await live.client(router, authority.client(), HOST), await live.client(router)
     assert (await idle.ask(request())).status == 200
-    await eventually(lambda: router.worker.handshakes)
+    await eventually(lambda: router.worker.admission.handshakes)
     router.worker.drain()
     assert await silent.cut() == b""
     assert await idle.rest() == b""
-    await eventually(lambda: not router.worker.clients)
+    await eventually(lambda: not router.worker.admission.clients)
 
 
 async def test_a_client_that_never_says_farewell_is_not_waited_for(live: Live, authority: Authority) -> None:
@@ -225,7 +225,7 @@ async def test_a_client_that_never_says_farewell_is_not_waited_for(live: Live, a
     client.writer.transport.pause_reading()  # type: ignore[attr-defined]
     router.worker.drain()
     router.sweep(ahead_s=6.0)
-    await eventually(lambda: not router.worker.clients)
+    await eventually(lambda: not router.worker.admission.clients)
 
 
 async def test_a_slow_client_has_all_of_a_last_response(live: Live, authority: Authority) -> None:
@@ -536,7 +536,7 @@ async def test_an_older_backend_is_refused(live: Live, authority: Authority) -> 
 async def test_a_handshake_outlives_a_reload(live: Live, authority: Authority) -> None:
     router = await live.router(await live.origin(), listener=listener(authority.issue("a", HOST)))
     client = await live.client(router)
-    await eventually(lambda: router.worker.handshakes)
+    await eventually(lambda: router.worker.admission.handshakes)
     router.worker.retire(20.0)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.3):
@@ -560,5 +560,5 @@ async def test_a_server_name_that_cannot_be_read_is_one_failed_handshake_and_no_
     client = await live.client(router)
     await client.send(out.read().replace(b"aaaa.example", b"\xff\xff\xff\xff.example"))
     await client.cut()
-    await eventually(lambda: router.worker.tls_handshakes_failed == 1)
+    await eventually(lambda: router.worker.front.tls_handshakes_failed == 1)
     assert "Traceback" not in capfd.readouterr().err

@@ -6,11 +6,11 @@ import ssl
 from typing import Any
 
 import pytest
+from smartlb.worker.listening import listen
 
 from smartlb.config.model import Listener
 from smartlb.core.outcome import Outcome
 from smartlb.core.segment import Gauge
-from smartlb.downstream.listening import listen
 from smartlb.wire.proxy_protocol import Endpoints, Version, encode
 from tests.authority import Authority
 from tests.eventually import eventually
@@ -186,20 +186,20 @@ async def test_a_handshake_without_a_header_is_refused(live: Live, authority: Au
 async def test_a_drain_ends_connections_whose_header_has_not_come(live: Live) -> None:
     router = await live.router(await live.origin(), listener=TRUSTED)
     client = await live.client(router)
-    await eventually(lambda: router.worker.handshakes)
+    await eventually(lambda: router.worker.admission.handshakes)
     router.worker.drain()
     assert await client.cut() == b""
-    await eventually(lambda: not router.worker.handshakes)
+    await eventually(lambda: not router.worker.admission.handshakes)
 
 
 async def test_connections_whose_header_has_not_come_count(live: Live) -> None:
     router = await live.router(await live.origin(), listener=TRUSTED, limits={"connections": 1})
     silent = await live.client(router)
-    await eventually(lambda: router.worker.handshakes)
+    await eventually(lambda: router.worker.admission.handshakes)
     assert await (await live.client(router)).cut() == b""
     assert router.gauge(Gauge.CONNECTIONS_REFUSED) == 1
     silent.reset()
-    await eventually(lambda: not router.worker.handshakes)
+    await eventually(lambda: not router.worker.admission.handshakes)
 
 
 # Backends
@@ -295,7 +295,7 @@ async def test_a_connection_gives_its_place_to_a_request_of_higher_priority(live
     router = await live.router(backend, pool={"queue": {"max_waiting": 1}}, routes=routes)
     bound = socket.create_server(("127.0.0.1", 0))
     listener = Listener.model_validate({"bind": "127.0.0.1:0", **TCP})
-    listening = await listen(router.worker, listener, 1, bound, alone=True)
+    listening = await listen(router.worker.front, router.worker.pools, listener, 1, bound, alone=True)
     first, second = await live.client(router), await live.client(router)
     await first.send(request())
     await eventually(lambda: origin.requests)

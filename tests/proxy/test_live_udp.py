@@ -327,7 +327,7 @@ async def test_what_the_network_does_not_take_is_not_kept(live: Live) -> None:
         router = await live.router(backend.address, listener=UDP)
         client = await _client(router)
         assert await client.ask(b"a") == b"A"
-        (session,) = router.worker.udp_sessions
+        (session,) = router.worker.admission.udp_sessions
         open_one, full = session._backend, Full()
         session._backend = full  # type: ignore[assignment]
         session.receive(b"b")

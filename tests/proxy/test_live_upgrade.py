@@ -235,10 +235,10 @@ async def test_an_upgrade_goes_to_another_backend_where_the_first_is_gone(live: 
     await opened(client)
     await client.send(b"ping")
     assert await received(client, 4) == b"ping"
-    assert router.worker.route_pools[0].retries.active == 0
+    assert router.worker.pools["web"].retries.active == 0
     await client.close()
     assert await router.outcomes(2) == [Outcome.CONNECT_FAILED, Outcome.COMPLETE]
-    assert router.worker.route_pools[0].retries.active == 0
+    assert router.worker.pools["web"].retries.active == 0
 
 
 # On routes that do more than hand requests to their pool
@@ -455,7 +455,7 @@ async def test_a_slow_client_slows_the_backend(live: Live) -> None:
     await opened(client)
     async with asyncio.timeout(30):
         size = await sent
-    (connection,) = router.worker.clients
+    (connection,) = router.worker.admission.clients
     assert connection.transport.get_write_buffer_size() < 1_000_000
     async with asyncio.timeout(10):
         await client.reader.readexactly(size)
@@ -546,7 +546,7 @@ async def test_a_tunnel_outlives_request_s_and_ends_when_idle(live: Live) -> Non
 async def test_an_end_that_is_left_alone_does_not_stay_for_ever(live: Live) -> None:
     _origin, router, client = await live.pair(then(AGREED), timeouts={"idle_s": 5})
     await opened(client)
-    (connection,) = router.worker.clients
+    (connection,) = router.worker.admission.clients
     client.writer.write_eof()
     router.sweep(1)
     await eventually(lambda: connection.deadline_s < asyncio.get_running_loop().time() + 10)
@@ -579,7 +579,7 @@ async def test_a_tunnel_goes_on_while_the_router_drains(live: Live) -> None:
     await client.send(b"ping")
     assert await received(client, 4) == b"ping"
     await client.close()
-    await eventually(lambda: not router.worker.clients)
+    await eventually(lambda: not router.worker.admission.clients)
 
 
 # What is no upgrade

@@ -149,7 +149,7 @@ async def test_drain(live: Live) -> None:
     idle, half = await live.client(router), await live.client(router)
     await busy.send(GET + GET)
     await half.send(GET[:20])
-    await eventually(lambda: origin.requests and len(router.worker.clients) == 3)
+    await eventually(lambda: origin.requests and len(router.worker.admission.clients) == 3)
     await asyncio.sleep(0.02)
     router.worker.drain()
     assert await idle.rest() == b""
@@ -160,7 +160,7 @@ async def test_drain(live: Live) -> None:
         assert (response.body, response.header(b"connection")) == (b"late", b"close")
         assert await client.cut() == b""
     router.sweep(5.0)  # one sent more than it was answered: it has a while to read on
-    await eventually(lambda: not router.worker.clients)
+    await eventually(lambda: not router.worker.admission.clients)
     assert len(origin.requests) == 2
 
 
@@ -187,7 +187,7 @@ async def test_drain_unframes_chunks_for_an_http10_client(live: Live) -> None:
     chunked = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
     origin, router, client = await live.pair(saying(chunked))
     await client.send(b"GET / HTTP/1.0\r\n")
-    await eventually(lambda: router.worker.clients)
+    await eventually(lambda: router.worker.admission.clients)
     await asyncio.sleep(0.02)
     router.worker.drain()
     response = await client.ask(b"\r\n")
@@ -198,7 +198,7 @@ async def test_drain_unframes_chunks_for_an_http10_client(live: Live) -> None:
 async def test_drain_answers_what_has_no_route(live: Live) -> None:
     _origin, router, client = await live.pair(routes=[{"name": "r", "pool": "web", "match": {"path_prefix": "/a"}}])
     await client.send(GET[:20])
-    await eventually(lambda: router.worker.clients)
+    await eventually(lambda: router.worker.admission.clients)
     await asyncio.sleep(0.02)
     router.worker.drain()
     response = await client.ask(GET[20:])

@@ -4,7 +4,8 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from smartlb.routing.routing import canonical_path
-from smartlb.stages.rewriting import HeaderEdits, PrefixRewrite
+from smartlb.stages.headers import HeaderEdits
+from smartlb.stages.rewrite import PrefixRewrite
 from smartlb.wire.http1 import parse_request
 
 _SEGMENTS = ["api", "%61pi", "a", "a%20b", "", ".", "%2e", "%2f", ".%2f", "%252e%252e", "%zz"]

@@ -169,7 +169,7 @@ class Stand:
     async def _check(self, pieces: list[bytes]) -> None:
         self._recorder.records.clear()
         received = await self._sent(pieces)
-        await eventually(lambda: not any(self._router.in_flight) and not self._router.worker.clients)
+        await eventually(lambda: not any(self._router.in_flight) and not self._router.worker.admission.clients)
         seen = self._recorder.records
         assert not self._recorder.rejected, "the backend takes whatever the router forwards"
 

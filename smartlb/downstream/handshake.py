@@ -1,30 +1,19 @@
-"""Listeners: HTTP and TCP, behind TLS or PROXY headers where the configuration says so, and UDP."""
+"""What comes before a connection's protocol: PROXY headers and TLS handshakes."""
 
 import asyncio
 import logging
 import socket
 from collections.abc import Callable
-from functools import partial
-from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final
 
-from smartlb.config.certificates import HTTP1, HTTP2, reason_of
-from smartlb.config.model import Listener
+from smartlb.config.certificates import reason_of
 from smartlb.core.outcome import Outcome
-from smartlb.downstream.http1 import ClientConnection
-from smartlb.downstream.http2 import begin
+from smartlb.downstream.front import Front
 from smartlb.downstream.tls import Termination
-from smartlb.layer4.tcp import Destination, TcpSession
-from smartlb.layer4.udp import UdpListener
 from smartlb.wire.forwarding import TrustedNetworks
 from smartlb.wire.proxy_protocol import LONGEST_HEADER, Endpoints, MalformedProxyHeader, parse, plain_address
 
-if TYPE_CHECKING:
-    from smartlb.worker.worker import Worker
-
 log = logging.getLogger(__name__)
-
-_BACKLOG: Final = 4096
 
 _MOST_ACCEPTED: Final = 64
 """Connections accepted at a time, between which others are served."""
@@ -37,50 +26,6 @@ MakeProtocol = Callable[[Endpoints | None], asyncio.Protocol]
 """Makes a client connection's protocol; the argument is what a PROXY header claimed, None where it claimed nothing."""
 
 
-class Listening(Protocol):
-    """A listener at work."""
-
-    def close(self) -> None:
-        """Take no more."""
-
-
-async def listen(worker: "Worker", listener: Listener, route: int, bound: socket.socket, *, alone: bool) -> Listening:
-    """Serve what comes to a socket.
-
-    Args:
-        worker: who serves it.
-        listener: of the configuration.
-        route: its number, for tcp and udp.
-        bound: its socket, which listens already where it is one of TCP.
-        alone: whether no other worker serves the same listener.
-    """
-    if listener.protocol == "udp":
-        assert listener.pool is not None
-        return UdpListener(worker, route, worker.pool(listener.pool), bound, one_way=listener.one_way)
-    http = listener.protocol == "http"
-    trusted = TrustedNetworks(listener.trusted_proxies)
-    termination = None
-    if listener.tls is not None:
-        termination = Termination(listener.tls, tickets=alone, alpn=_alpn(listener))
-    make: MakeProtocol
-    if http:
-        begin_http2 = partial(begin, worker, listener.http2) if listener.http2.enabled else None
-        make = partial(ClientConnection, worker, trusted, termination.channel if termination else None, begin_http2)
-    else:
-        default = worker.pool(listener.pool) if listener.pool is not None else None
-        destination = Destination(default, {host: worker.pool(pool) for host, pool in listener.sni.items()})
-        make = partial(TcpSession, worker, route, destination, trusted)
-    if termination is not None or listener.proxy_protocol:
-        return HandshakeServer(worker, make, bound, trusted, termination, proxies=listener.proxy_protocol)
-    return await asyncio.get_running_loop().create_server(lambda: make(None), sock=bound, backlog=_BACKLOG)
-
-
-def _alpn(listener: Listener) -> tuple[str, ...]:
-    if listener.protocol != "http":
-        return ()
-    return (HTTP2, HTTP1) if listener.http2.enabled else (HTTP1,)
-
-
 class HandshakeServer:
     """Accepts connections, and does what comes before their protocol: a PROXY header, a TLS handshake, or both.
 
@@ -90,7 +35,7 @@ class HandshakeServer:
     `asyncio`'s own servers do not say when a handshake fails, and know no limit of those under way.
 
     Args:
-        worker: who serves the connections.
+        front: what all connections share.
         make: makes the protocol of a connection.
         listening: the socket.
         trusted: proxies, which may have any number of connections.
@@ -101,7 +46,7 @@ class HandshakeServer:
 
     def __init__(
         self,
-        worker: "Worker",
+        front: Front,
         make: MakeProtocol,
         listening: socket.socket,
         trusted: TrustedNetworks,
@@ -109,7 +54,7 @@ class HandshakeServer:
         *,
         proxies: bool,
     ) -> None:
-        self._worker = worker
+        self._front = front
         self._make = make
         self._socket = listening
         self._trusted = trusted
@@ -121,7 +66,7 @@ class HandshakeServer:
         self._unsaid = 0
         listening.setblocking(False)
         if termination is not None:
-            termination.context(monotonic())  # errors are logged now, and the first client need not wait
+            termination.context(front.services.clock.now())  # errors are logged now, and the first client need not wait
         self._loop.add_reader(listening, self._accept)
 
     def close(self) -> None:
@@ -132,7 +77,7 @@ class HandshakeServer:
         self._socket.close()
 
     def _accept(self) -> None:
-        worker = self._worker
+        admission = self._front.admission
         for _ in range(_MOST_ACCEPTED):
             try:
                 connection, peername = self._socket.accept()
@@ -149,10 +94,10 @@ class HandshakeServer:
                 self._refuse(connection, address, "it is not in the listener's trusted_proxies")
                 continue
             limited = address if address and address not in self._trusted else None
-            if not worker.admits(limited):
+            if not admission.admits(limited):
                 connection.close()
             else:
-                worker.shake_hands(self._loop.create_task(self._begin(connection, address)), limited)
+                admission.shake_hands(self._loop.create_task(self._begin(connection, address)), limited)
 
     async def _begin(self, connection: socket.socket, address: str) -> None:
         """Take a connection as far as its protocol."""
@@ -177,7 +122,7 @@ class HandshakeServer:
             ConnectionError: the peer closed the connection.
         """
         try:
-            async with asyncio.timeout(self._worker.header_s):
+            async with asyncio.timeout(self._front.services.header_s):
                 data = b""
                 while True:
                     # Looked at only: what follows the header is not ours to take.
@@ -207,31 +152,31 @@ class HandshakeServer:
 
     async def _hand_on(self, connection: socket.socket, claimed: Endpoints | None, address: str) -> None:
         """Shake hands where the listener has TLS, and give the connection its protocol."""
-        worker, termination = self._worker, self._termination
+        front, termination = self._front, self._termination
         tls: dict[str, Any] = {}
         if termination is not None:
             tls = {
-                "ssl": termination.context(monotonic()),
-                "ssl_handshake_timeout": worker.tls_handshake_s,
+                "ssl": termination.context(front.services.clock.now()),
+                "ssl_handshake_timeout": front.services.tls_handshake_s,
                 # As long as a client may take for the rest of a response on a connection that is closed behind it.
-                "ssl_shutdown_timeout": worker.idle_s,
+                "ssl_shutdown_timeout": front.services.idle_s,
             }
         try:
             await self._loop.connect_accepted_socket(lambda: self._make(claimed), connection, **tls)
         except OSError as error:
             if termination is not None:
-                worker.tls_handshakes_failed += 1
+                front.tls_handshakes_failed += 1
                 client = claimed.source if claimed else address
-                termination.report_failed(client, reason_of(error), monotonic())
+                termination.report_failed(client, reason_of(error), front.services.clock.now())
             raise
         if termination is not None:
-            worker.tls_handshakes += 1
+            front.tls_handshakes += 1
 
     def _refuse(self, connection: socket.socket, address: str, reason: str) -> None:
         """Close a connection, record it, and say why, but not for each of many."""
         connection.close()
-        self._worker.record_refused(Outcome.BAD_REQUEST, 0, address)
-        now_s = monotonic()
+        self._front.services.record_refused(Outcome.BAD_REQUEST, 0, address)
+        now_s = self._front.services.clock.now()
         if now_s < self._complain_at_s:
             self._unsaid += 1
             return

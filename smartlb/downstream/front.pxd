@@ -1,0 +1,11 @@
+from smartlb.ports.services cimport Services
+
+
+cdef class Front:
+    cdef public Services services
+    cdef public object admission
+    cdef public object routing
+    cdef public list plans
+    cdef public long long tls_handshakes
+    cdef public long long tls_handshakes_failed
+    cdef public long long http2_calmed

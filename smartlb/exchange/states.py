@@ -1,0 +1,79 @@
+"""The states of an exchange, and what may follow what.
+
+docs/exchange.md draws its picture from this table.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+NEW: Final = 0
+"""It has arrived."""
+
+SUSPENDED: Final = 1
+"""A stage waits for something, such as the answer of another server."""
+
+COLLECTING: Final = 2
+"""A stage needs the whole body, which is still coming."""
+
+WAITING: Final = 3
+"""It waits in its pool's queue for a backend with room."""
+
+CONNECTING: Final = 4
+"""A connection to its backend is being opened."""
+
+SENDING: Final = 5
+"""The request goes to the backend, as it comes from the client."""
+
+AWAITING: Final = 6
+"""The backend has all of the request, or is to say that it wants the rest; the response has not begun."""
+
+RELAYING: Final = 7
+"""The response goes to the client."""
+
+TUNNEL: Final = 8
+"""Bytes go both ways, in a protocol of their own."""
+
+OVER: Final = 9
+"""It has its last record, and nothing follows."""
+
+NAMES: Final = (
+    "new",
+    "suspended",
+    "collecting",
+    "waiting",
+    "connecting",
+    "sending",
+    "awaiting",
+    "relaying",
+    "tunnel",
+    "over",
+)
+"""Of the states, by number."""
+
+_AT_A_BACKEND: Final = frozenset((CONNECTING, SENDING, AWAITING))
+
+TRANSITIONS: Final[Mapping[int, frozenset[int]]] = {
+    NEW: frozenset((SUSPENDED, COLLECTING, WAITING, OVER)) | _AT_A_BACKEND,
+    SUSPENDED: frozenset((SUSPENDED, COLLECTING, WAITING, OVER)) | _AT_A_BACKEND,
+    COLLECTING: frozenset((SUSPENDED, WAITING, OVER)) | _AT_A_BACKEND,
+    WAITING: frozenset((OVER,)) | _AT_A_BACKEND,
+    CONNECTING: frozenset((RELAYING, WAITING, OVER)) | _AT_A_BACKEND,
+    SENDING: frozenset((RELAYING, WAITING, OVER)) | _AT_A_BACKEND,
+    AWAITING: frozenset((RELAYING, TUNNEL, WAITING, OVER)) | _AT_A_BACKEND,
+    RELAYING: frozenset((WAITING, OVER)) | _AT_A_BACKEND,
+    TUNNEL: frozenset((OVER,)),
+    OVER: frozenset(),
+}
+"""What may follow each state.
+
+A retry leads back to another backend, to its connection or into the queue. From `RELAYING` it does so only where
+nothing of the response has reached the client yet.
+"""
+
+
+def mermaid() -> str:
+    """The table as a state diagram for Mermaid."""
+    lines = ["stateDiagram-v2", f"    [*] --> {NAMES[NEW]}"]
+    for state, following in TRANSITIONS.items():
+        lines += [f"    {NAMES[state]} --> {NAMES[after]}" for after in sorted(following)]
+    return "\n".join([*lines, f"    {NAMES[OVER]} --> [*]"])

@@ -1,0 +1,4 @@
+cdef class Clock:
+    cdef public double ahead_s
+
+    cpdef double now(self) noexcept

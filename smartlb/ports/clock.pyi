@@ -1,0 +1,3 @@
+class Clock:
+    ahead_s: float
+    def now(self) -> float: ...

@@ -1,0 +1,21 @@
+from smartlb.wire.http1 cimport Request
+
+
+cdef class Context:
+    cdef public Request request
+    cdef public object peer
+    cdef public int route
+    cdef public int request_class
+    cdef public double arrived_s
+    cdef public object pool
+    cdef public bytes target
+    cdef public object edits
+    cdef public object body
+    cdef public bytes request_id
+    cdef object _state
+
+
+cdef class ResponseHead:
+    cdef public bytes raw
+    cdef public int status
+    cdef public long long length
