@@ -23,6 +23,7 @@ from simulator.result import Run
 from simulator.telemetry import Reader
 from simulator.workload.request import REQUEST, Requests
 from smartlb.core.snapshot import Snapshot
+from simulator.references.reference import Reference
 from smartlb.core.view import PoolView, explore_sums, running_sums
 from smartlb.learning.checkpoint import Checkpoint, Names
 from smartlb.learning.learner import Learner, LearnerSettings
@@ -115,7 +116,7 @@ class _Simulation:
             shared=routers.share_in_flight,
             timeout_s=scenario.timeout_s,
             by_url=contender.policy.key == "url",
-            tracked=self._routing.knows,
+            tracked=isinstance(contender.policy, Reference),
             drawn=self._routing.drawn,
             attempts=_expected(plan),
         )
