@@ -1,7 +1,7 @@
 """Makes a policy callable by the kernel, under one signature for all policies.
 
 What a policy remembers has a shape of its own; here it becomes a row of bytes, one for each router, and `layout` says
-where each of its parts begins.
+where each of its parts is.
 """
 
 from array import array
@@ -54,11 +54,12 @@ def _empty_pool() -> PoolView:
 
 
 def flatten(remembered: Any) -> tuple[Array, Array]:
-    """A memory as bytes, and where its parts begin and end."""
+    """A memory as bytes; and as int64 ``[2 * parts]`` where each part begins, a multiple of 8, and where it ends."""
     parts = [
         np.frombuffer(part, dtype=np.uint8) if isinstance(part, array) else np.array([part]).view(np.uint8)
         for part in remembered
     ]
     padded = [np.concatenate((part, np.zeros(-len(part) % 8, np.uint8))) for part in parts]
-    layout = np.cumsum([0, *(len(part) for part in padded)]).astype(np.int64)
-    return np.concatenate(padded) if padded else np.zeros(0, np.uint8), layout
+    begins = np.cumsum([0, *(len(part) for part in padded)])[:-1]
+    layout = np.array([(begin, begin + len(part)) for begin, part in zip(begins, parts, strict=True)], np.int64)
+    return np.concatenate(padded) if padded else np.zeros(0, np.uint8), layout.ravel()

@@ -58,10 +58,10 @@ def parts_of(memory: Array, layout: Array) -> Array:
 
     Args:
         memory: uint8 ``[routers, bytes]``, which must outlive the addresses.
-        layout: where the parts begin in a row, and where the last one ends.
+        layout: where each part begins in a row, and where it ends.
     """
     rows = memory.ctypes.data + memory.strides[0] * np.arange(len(memory), dtype=np.uint64)
-    addresses: Array = rows[:, None].astype(np.uint64) + layout[None, :].astype(np.uint64)
+    addresses: Array = rows[:, None].astype(np.uint64) + layout[None, ::2].astype(np.uint64)
     return addresses
 
 

@@ -86,7 +86,7 @@ class _Form:
 def _expression(form: _Form) -> str:
     """Source that makes a memory again, from `memory` and `layout`."""
     parts = [
-        f"memory[layout[{at}] : layout[{at + 1}]].view({dtype}){'' if many else '[0]'}"
+        f"memory[layout[{2 * at}] : layout[{2 * at + 1}]].view({dtype}){'' if many else '[0]'}"
         for at, (dtype, many) in enumerate(form.parts)
     ]
     return f"{'' if form.kind is tuple else 'Memory'}({', '.join(parts)}{',' if len(parts) == 1 else ''})"

@@ -32,7 +32,7 @@ class Routing(NamedTuple):
         observes: whether the policy measures.
         pool: what routers know of the pool; its `in_flight` is not used.
         memory: uint8 ``[routers, bytes]``; the policy's memory of each router.
-        layout: where the parts of a memory begin.
+        layout: where each part of a memory begins and ends.
         parts: uint64 ``[routers, parts]``; the same as addresses.
         drawn: how many random numbers a pick takes.
     """
@@ -106,7 +106,7 @@ def dispatch(state: State, slot: int, now_s: float, routing: Routing, random: An
     draws = state.draws[: routing.drawn]
     for at in range(routing.drawn):
         draws[at] = random.random()
-    backend = _pick(state, job, view, now_s, draws, routing)
+    backend = choose(state, job, view, now_s, draws, routing)
     job.backend = backend
     job.in_flight = state.in_flight[row, backend]
     state.in_flight[row, backend] += 1
@@ -116,7 +116,8 @@ def dispatch(state: State, slot: int, now_s: float, routing: Routing, random: An
 
 
 @compiled
-def _pick(state: State, job: Row, view: PoolView, now_s: float, draws: Array, routing: Routing) -> int:
+def choose(state: State, job: Row, view: PoolView, now_s: float, draws: Array, routing: Routing) -> int:
+    """What the policy picks."""
     of = job.request_class
     if routing.in_python:
         state.world.work_s[0] = job.work_s
@@ -195,12 +196,13 @@ def _settle(state: State, slot: int, now_s: float, routing: Routing, last: bool)
     if routing.observes:
         failed = job.outcome >= FIRST_BACKEND_FAULT or job.status >= 500 or job.status == TOO_MANY_REQUESTS
         first_s = now_s if isnan(job.first_byte_s) else job.first_byte_s
-        _observe(state, job, now_s, first_s - job.dispatched_s, failed, routing)
+        tell(state, job, now_s, first_s - job.dispatched_s, failed, routing)
     _log(state, slot, now_s, last)
 
 
 @compiled
-def _observe(state: State, job: Row, now_s: float, latency_s: float, failed: bool, routing: Routing) -> None:
+def tell(state: State, job: Row, now_s: float, latency_s: float, failed: bool, routing: Routing) -> None:
+    """Tell a policy that measures how a request ended."""
     if routing.in_python:
         state.world.report[0] = job.reported_queue
         state.world.report[1] = job.reported_s
