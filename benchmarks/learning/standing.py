@@ -20,7 +20,8 @@ from simulator.measures.seeds import BySeed, by_scenario
 from simulator.measures.standing import standings
 from simulator.plan import plan
 from simulator.references.registry import REFERENCES
-from simulator.scenario import Scenario, load, path_of
+from simulator.catalogue import load, path_of
+from simulator.scenario import Scenario
 from simulator.streams import streams
 from simulator.workload.workload import missing, prepare
 

@@ -12,7 +12,7 @@ import pytest
 from simulator import arena, simulation
 from simulator.ablation import VARIANTS
 from simulator.contenders import CONTENDERS
-from simulator.scenario import names
+from simulator.catalogue import names
 from simulator.simulation import simulate
 from smartlb.cli.main import main
 
