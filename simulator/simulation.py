@@ -19,11 +19,11 @@ from simulator.kernel.compiling import entry
 from simulator.kernel.loop import JOBS_FULL, LOG_FULL, REACHED, WANTS_REQUESTS, run_until
 from simulator.kernel.state import Array, make_state, with_more_jobs, with_more_log
 from simulator.plan import Plan
+from simulator.references.reference import Reference
 from simulator.result import Run
 from simulator.telemetry import Reader
 from simulator.workload.request import REQUEST, Requests
 from smartlb.core.snapshot import Snapshot
-from simulator.references.reference import Reference
 from smartlb.core.view import PoolView, explore_sums, running_sums
 from smartlb.learning.checkpoint import Checkpoint, Names
 from smartlb.learning.learner import Learner, LearnerSettings

@@ -5,7 +5,9 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-_CIMPORT = re.compile(r"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+c?import[ \t]+(\([^)]*\)|[^\n#]+)|c?import[ \t]+([\w., \t]+))", re.M)
+_CIMPORT = re.compile(
+    r"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+c?import[ \t]+(\([^)]*\)|[^\n#]+)|c?import[ \t]+([\w., \t]+))", re.M
+)
 
 
 def circles(folder: Path) -> list[list[str]]:

@@ -1,13 +1,13 @@
 """Compiles references, and policies that are being tried, from their Python source, under one signature for all.
 
 They are plain functions that know nothing of numba, so that tests and a debugger run them as they are. All that numba
-offers no way for is in this file. It relies on the following, which `tests/simulator/test_python_policy.py` holds against
-the installed version of numba:
+offers no way for is in this file. It relies on the following, which `tests/simulator/test_python_policy.py` tests by
+itself, so that a version of numba that breaks one of these says so:
 
 - A function whose globals were replaced is compiled with the new ones: `_with_jitable_globals` copies a function, and
   in the copy the functions that it calls are copies that numba compiles wherever they are called or handed on.
 - The cache on disk goes by a function's qualified name and by the file of its code, and does not look at what it calls.
-  So a copy's name ends in a digest of its source with all that it calls, and generated code says that it is of this file.
+  So a copy's name ends in a digest of its source with all that it calls, and generated code says it is of this file.
 - A memory is a tuple whose parts differ in number and type from policy to policy, and numba has no way to make one from
   bytes but an expression in source: `_expression` writes it, `_calls` has Python make functions of it.
 - Compiled functions that are handed to compiled code as arguments have their types in a signature, and are called

@@ -56,9 +56,9 @@ def _no_memory(_members: Members, _options: Any) -> Any:
 class Policy:
     """A policy under its name.
 
-    Those that ship are compiled: see `of`. One that is being tried may be Python: its `pick` and `observe` then use only
-    arithmetic, loops, indexing over their arguments, `math` and module-level functions of the same kind, so that the
-    simulator can compile them.
+    Those of the registry are compiled: see `of`. One that is being tried in the simulator may be Python: its `pick` and
+    `observe` then use only arithmetic, loops, indexing over their arguments, `math` and module-level functions of the
+    same kind, which the simulator can compile.
 
     Attributes:
         name: as the configuration spells it.

@@ -9,8 +9,6 @@ from math import ceil
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from smartlb.policies.hash_ring import Memory, Options, point_counts, remember
 from smartlb.policies.policy import Members

@@ -54,9 +54,7 @@ class InKernel:
             self._state = self._state._replace(world=world)
         return int(_choose(self._state, as_arrays(pool), now_s, np.array(draws, np.float64), self._routing))
 
-    def observe(
-        self, backend: int, now_s: float, latency_s: float, failed: bool, world: World | None = None
-    ) -> None:
+    def observe(self, backend: int, now_s: float, latency_s: float, failed: bool, world: World | None = None) -> None:
         """Tell it of an answer."""
         job = self._state.jobs[0]
         job["backend"] = backend

@@ -101,9 +101,7 @@ def twice(value: float) -> float:
     return value * 2.0
 
 
-def pick_mixed(
-    pool: PoolView, memory: Mixed, request_class: int, key: int, now_s: float, draws: Any
-) -> int:
+def pick_mixed(pool: PoolView, memory: Mixed, request_class: int, key: int, now_s: float, draws: Any) -> int:
     memory.real[request_class] += twice(now_s) + draws[0]
     memory.whole[0] += memory.count
     memory.small[2] = len(memory.small)
