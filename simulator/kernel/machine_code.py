@@ -13,7 +13,6 @@ from numba import types
 
 from simulator.kernel.compiling import compiled
 from simulator.kernel.state import Array, State
-from smartlb.core.view import PoolView
 
 _ADDRESS = numba.uintp
 PICK: Any = numba.int32(_ADDRESS, _ADDRESS, numba.int32, numba.uint64, numba.float64, _ADDRESS)
@@ -25,7 +24,7 @@ _NOWHERE = 1
 """Numba takes no 0 for an address."""
 
 
-class MachineCode(types.WrapperAddressProtocol):  # type: ignore[misc]
+class MachineCode(types.WrapperAddressProtocol):
     """A C function that compiled code of the simulator can call.
 
     Args:
@@ -66,8 +65,8 @@ def parts_of(memory: Array, layout: Array) -> Array:
 
 
 @compiled
-def show(state: State, pool: PoolView) -> int:
-    """Fill in what a compiled policy sees; returns its address."""
+def show(state: State, pool: Any) -> int:
+    """Fill in what a compiled policy sees, from a `PoolView` of numpy arrays; returns its address."""
     seen = state.seen[0]
     seen.eligible = pool.eligible.ctypes.data
     seen.room = len(pool.eligible)
@@ -80,4 +79,5 @@ def show(state: State, pool: PoolView) -> int:
     seen.base_s = pool.base_s.ctypes.data
     seen.slope_s = pool.slope_s.ctypes.data
     seen.sight = pool.sight
-    return state.seen.ctypes.data
+    address: int = state.seen.ctypes.data
+    return address

@@ -256,10 +256,14 @@ cdef class CompiledPolicy:
         return self.pick(request_class, key, now_s)
 
     def pick_often(self, int count, int request_class, uint64_t key, double now_s):
-        """Pick `count` times and return the last position: what measures a pick without Python's calls."""
+        """Pick `count` times, for keys that are far apart, and return the last position.
+
+        It measures a pick as compiled code calls it.
+        """
         cdef int position = _NOBODY
         for _ in range(count):
             position = self.pick(request_class, key, now_s)
+            key += <uint64_t> 0x9E3779B97F4A7C15  # 2^64 over the golden ratio
         return position
 
     def observe_once(self, int position, double now_s, double latency_s, bint failed):

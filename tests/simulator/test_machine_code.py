@@ -19,7 +19,8 @@ from tests.simulator.kernel_calls import InKernel, listed
 
 DECLARED = (Path(policies.__file__).parent / "compiled.pxd").read_text()
 
-VARIANTS = {name: (name, {}) for name in POLICIES} | {
+VARIANTS: dict[str, tuple[str, dict[str, int]]] = {
+    **{name: (name, {}) for name in POLICIES},
     "learned candidates=3": ("learned", {"candidates": 3}),
     "ip_hash load_bound=1.25": ("ip_hash", {"load_bound": 1.25}),
 }

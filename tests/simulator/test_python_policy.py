@@ -89,7 +89,7 @@ class Mixed(NamedTuple):
     real: Any
     large: Any
     factor: float
-    count: int
+    extra: int
 
 
 def remember_mixed(members: Members, _options: PolicyOptions) -> Mixed:
@@ -103,7 +103,7 @@ def twice(value: float) -> float:
 
 def pick_mixed(pool: PoolView, memory: Mixed, request_class: int, key: int, now_s: float, draws: Any) -> int:
     memory.real[request_class] += twice(now_s) + draws[0]
-    memory.whole[0] += memory.count
+    memory.whole[0] += memory.extra
     memory.small[2] = len(memory.small)
     memory.large[0] += key
     return pool.eligible[int(memory.factor)]
@@ -126,7 +126,7 @@ def test_a_memory_of_any_form_is_made_again_from_bytes() -> None:
 
 def test_a_policy_may_remember_nothing_or_parts_without_names() -> None:
     def first(pool: PoolView, memory: Any, _class: int, _key: int, _now_s: float, _draws: Any) -> int:
-        return pool.eligible[memory[0][0]]
+        return pool.eligible[int(memory[0][0])]
 
     def last(pool: PoolView, _memory: Any, _class: int, _key: int, _now_s: float, _draws: Any) -> int:
         return pool.eligible[len(pool.eligible) - 1]
@@ -165,7 +165,7 @@ class TestNumba:
 
     def test_it_calls_a_function_at_an_address(self) -> None:
         owner = numba.cfunc(numba.int32(numba.uintp, numba.float64))(lambda address, value: address + int(value))
-        code = MachineCode(owner.address, numba.int32(numba.uintp, numba.float64), owner)
+        code = MachineCode(int(owner.address or 0), numba.int32(numba.uintp, numba.float64), owner)
 
         @numba.njit
         def call(function: Any, values: Any) -> Any:
@@ -186,7 +186,7 @@ class TestNumba:
         assert len(call.signatures) == 1, "it has the type of a compiled function"
 
     def test_the_address_of_an_array_is_where_its_numbers_begin(self) -> None:
-        @numba.njit(**INNER)
+        @numba.njit(**INNER)  # type: ignore[untyped-decorator]
         def address(values: Any) -> Any:
             return values.ctypes.data
 
