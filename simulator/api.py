@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simulator.arena import Results, run_all, tasks
+from simulator.catalogue import load, names, path_of
 from simulator.contenders import CONTENDERS, contender
 from simulator.measures.frame import table
 from simulator.plan import ImpossibleScenario, overload, plan
 from simulator.result import Run
-from simulator.scenario import Scenario, load, names, path_of
+from simulator.scenario import Scenario
 from simulator.simulation import Progress, simulate
 from simulator.streams import streams
 from simulator.workload.given import Given

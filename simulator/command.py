@@ -170,11 +170,11 @@ def simulate(options: argparse.Namespace) -> int:
     from rich.progress import Progress
 
     from simulator.api import run
+    from simulator.catalogue import load, path_of
     from simulator.measures.figures import figures
     from simulator.report import files
     from simulator.report.log import write_log
     from simulator.report.single import summary
-    from simulator.scenario import load, path_of
 
     name, path = Path(options.scenario).stem, path_of(options.scenario)
     scenario = load(options.scenario, dict(options.changes))
@@ -211,8 +211,8 @@ def arena(options: argparse.Namespace) -> int:
 
     from simulator import ablation
     from simulator.arena import Results, run_all, tasks
+    from simulator.catalogue import load, names, path_of
     from simulator.contenders import CONTENDERS
-    from simulator.scenario import load, names, path_of
     from smartlb.control.checkpoint_file import read
 
     if options.list:
@@ -272,8 +272,8 @@ def train(options: argparse.Namespace) -> int:
         return 2
     import json
 
+    from simulator.catalogue import load, path_of
     from simulator.report.card import card, manifest
-    from simulator.scenario import load, path_of
     from simulator.training import FIRST_SEED, Given, held_out, starts, train
     from smartlb.control.checkpoint_file import write
     from smartlb.learning.checkpoint import to_text
@@ -406,8 +406,8 @@ def _facts(options: argparse.Namespace) -> dict[str, str]:
 
 
 def _list() -> int:
+    from simulator.catalogue import load, names
     from simulator.contenders import CONTENDERS
-    from simulator.scenario import load, names
 
     print("scenarios:")
     for name in names():

@@ -3,7 +3,8 @@
 ``python -m simulator.reference > docs/scenarios.md`` writes it anew.
 """
 
-from simulator.scenario import Scenario, load, names
+from simulator.catalogue import load, names
+from simulator.scenario import Scenario
 from smartlb.config.reference import sections
 
 _INTRODUCTION = """\

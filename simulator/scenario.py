@@ -1,7 +1,5 @@
 """A scenario: what comes, who serves it, what goes wrong; the model of the YAML files in `simulator/scenarios`."""
 
-import re
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, model_validator
@@ -9,15 +7,8 @@ from pydantic import Field, model_validator
 from simulator.faults.registry import AnyFault
 from simulator.fleet import Group
 from simulator.workload.workload import Workload
-from smartlb.config.load import read, validated
 from smartlb.config.model import Ejection, HealthCheck, Learner, Section
-from smartlb.config.problems import ConfigError, Problem, unknown_name
 from smartlb.config.values import Seconds
-
-BUILT_IN = Path(__file__).parent / "scenarios"
-"""The scenarios that come with the simulator, each under its file's name."""
-
-_DRAWN = re.compile(r"generated-(\d+)")
 
 
 class Load(Section):
@@ -83,35 +74,3 @@ class Scenario(Section):
         if self.learner.checkpoint is not None:
             raise ValueError("expected no `learner.checkpoint`: give the command `--checkpoint FILE`")
         return self
-
-
-def names() -> list[str]:
-    """Of the scenarios that come with the simulator."""
-    return sorted(path.stem for path in BUILT_IN.glob("*.yaml"))
-
-
-def path_of(name: str) -> Path:
-    """The file of a scenario that is given by name or by path."""
-    return Path(name) if name.endswith((".yaml", ".yml")) or "/" in name else BUILT_IN / f"{name}.yaml"
-
-
-def load(name: str, changes: dict[str, str] | None = None) -> Scenario:
-    """A scenario by the name of a built-in one, the path of a file, or as ``generated-N``, drawn at random.
-
-    Args:
-        name: with an ending or a slash it is a path; `simulator.generator` draws the scenario of a number.
-        changes: values by dotted key, such as ``{"load.utilisation": "0.5"}``, as they would be written in YAML.
-
-    Raises:
-        ConfigError: there is no such scenario, or it is not valid.
-    """
-    if drawn := _DRAWN.fullmatch(name):
-        from simulator.generator import generate
-
-        text = generate(int(drawn[1])).model_dump_json(exclude_unset=True)  # JSON is YAML
-        return validated(Scenario, text, name, changes or {})
-    path = path_of(name)
-    if path.parent == BUILT_IN and not path.exists():
-        hint = "; generated-N is drawn at random, N being any number; the name of a file of your own ends with .yaml"
-        raise ConfigError(name, [Problem("", unknown_name("scenario", name, names()) + hint)])
-    return validated(Scenario, read(path), str(path), changes or {})

@@ -19,6 +19,7 @@ from simulator.kernel.compiling import entry
 from simulator.kernel.loop import JOBS_FULL, LOG_FULL, REACHED, WANTS_REQUESTS, run_until
 from simulator.kernel.state import Array, make_state, with_more_jobs, with_more_log
 from simulator.plan import Plan
+from simulator.references.reference import Reference
 from simulator.result import Run
 from simulator.telemetry import Reader
 from simulator.workload.request import REQUEST, Requests
@@ -115,7 +116,7 @@ class _Simulation:
             shared=routers.share_in_flight,
             timeout_s=scenario.timeout_s,
             by_url=contender.policy.key == "url",
-            tracked=self._routing.knows,
+            tracked=isinstance(contender.policy, Reference),
             drawn=self._routing.drawn,
             attempts=_expected(plan),
         )

@@ -8,11 +8,12 @@ from typing import Any
 import yaml
 from pydantic import Field
 
+from simulator.catalogue import load, path_of
 from simulator.contenders import contender
 from simulator.measures.figures import figures
 from simulator.plan import ImpossibleScenario, overload, plan
 from simulator.result import Run
-from simulator.scenario import Scenario, load, path_of
+from simulator.scenario import Scenario
 from simulator.simulation import simulate
 from simulator.streams import streams
 from simulator.workload.workload import missing, prepare

@@ -9,11 +9,12 @@ from pydantic import BaseModel
 
 from simulator.api import Source
 from simulator.arena import Results, Task, run_all, tasks
+from simulator.catalogue import load, path_of
 from simulator.contenders import CONTENDERS, contender
 from simulator.measures.cast import CAST
 from simulator.measures.estimate import estimate
 from simulator.measures.frame import table
-from simulator.scenario import Scenario, load, path_of
+from simulator.scenario import Scenario
 from smartlb.config.model import Learner
 from smartlb.config.problems import unknown_name
 

@@ -16,8 +16,8 @@ from rich.console import Console
 
 from benchmarks.learning import change, cost, standing
 from benchmarks.learning.goals import Row, table
+from simulator.catalogue import names
 from simulator.contenders import CONTENDERS
-from simulator.scenario import names
 from smartlb.cli.arguments import output, whole_number
 
 RESULTS: Final = Path("arena-results")

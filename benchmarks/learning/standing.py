@@ -12,6 +12,7 @@ from rich.table import Table
 
 from benchmarks.learning.goals import Row, finite, shown
 from simulator.arena import Results, Task, run_all, tasks
+from simulator.catalogue import load, path_of
 from simulator.contenders import TOLD
 from simulator.generator import busiest
 from simulator.measures.cast import Cast
@@ -20,7 +21,7 @@ from simulator.measures.seeds import BySeed, by_scenario
 from simulator.measures.standing import standings
 from simulator.plan import plan
 from simulator.references.registry import REFERENCES
-from simulator.scenario import Scenario, load, path_of
+from simulator.scenario import Scenario
 from simulator.streams import streams
 from simulator.workload.workload import missing, prepare
 

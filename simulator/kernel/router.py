@@ -3,8 +3,11 @@
 from math import inf, isnan, nan
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from simulator.kernel.backend import abandon, receive
 from simulator.kernel.compiling import compiled
+from simulator.kernel.machine_code import show
 from simulator.kernel.slots import free
 from simulator.kernel.state import NOBODY, TRAVELLING, Array, Row, State
 from smartlb.core.outcome import FIRST_BACKEND_FAULT, TOO_MANY_REQUESTS, Outcome
@@ -23,25 +26,27 @@ class Routing(NamedTuple):
     """How requests are routed; the same for all routers but for what their policies remember.
 
     Attributes:
-        pick, observe: the policy's, compiled; see `simulator.kernel.calling`.
-        pick_knowing, observe_knowing: the same of a reference.
-        knows: which of the two pairs is called.
+        pick, observe: of a compiled policy; see `simulator.kernel.machine_code`.
+        pick_python, observe_python: of a reference or a policy in Python; see `simulator.kernel.python_policy`.
+        in_python: which of the two pairs is called.
         observes: whether the policy measures.
         pool: what routers know of the pool; its `in_flight` is not used.
         memory: uint8 ``[routers, bytes]``; the policy's memory of each router.
-        layout: where the parts of a memory begin; see `simulator.kernel.calling`.
+        layout: where each part of a memory begins and ends.
+        parts: uint64 ``[routers, parts]``; the same as addresses.
         drawn: how many random numbers a pick takes.
     """
 
     pick: Any
     observe: Any
-    pick_knowing: Any
-    observe_knowing: Any
-    knows: bool
+    pick_python: Any
+    observe_python: Any
+    in_python: bool
     observes: bool
     pool: PoolView
     memory: Array
     layout: Array
+    parts: Array
     drawn: int
 
 
@@ -101,7 +106,7 @@ def dispatch(state: State, slot: int, now_s: float, routing: Routing, random: An
     draws = state.draws[: routing.drawn]
     for at in range(routing.drawn):
         draws[at] = random.random()
-    backend = _pick(state, job, view, now_s, draws, routing)
+    backend = choose(state, job, view, now_s, draws, routing)
     job.backend = backend
     job.in_flight = state.in_flight[row, backend]
     state.in_flight[row, backend] += 1
@@ -111,58 +116,40 @@ def dispatch(state: State, slot: int, now_s: float, routing: Routing, random: An
 
 
 @compiled
-def _pick(state: State, job: Row, view: PoolView, now_s: float, draws: Array, routing: Routing) -> int:
-    memory, of = routing.memory[job.router], job.request_class
-    if routing.knows:
+def choose(state: State, job: Row, view: PoolView, now_s: float, draws: Array, routing: Routing) -> int:
+    """What the policy picks."""
+    of = job.request_class
+    if routing.in_python:
         state.world.work_s[0] = job.work_s
-        known: int = routing.pick_knowing(view, state.world, memory, routing.layout, of, job.key, now_s, draws)
-        return known
-    picked: int = routing.pick(view, memory, routing.layout, of, job.key, now_s, draws)
+        memory = routing.memory[job.router]
+        chosen: int = routing.pick_python(view, state.world, memory, routing.layout, of, job.key, now_s, draws)
+        return chosen
+    parts = routing.parts[job.router].ctypes.data
+    picked: int = routing.pick(show(state, view), parts, of, job.key, now_s, draws.ctypes.data)
     return picked
 
 
 @compiled
 def _without(state: State, view: PoolView, tried: int) -> PoolView:
-    """The view of a request that has failed at a backend already."""
-    size = len(view.weight)
+    """The view of a request that has failed at a backend already; as in the router, running sums stay as they are."""
     count = 0
     for at in view.eligible:
         if at != tried:
             state.eligible[count] = at
             count += 1
-    for at in range(size):
+    for at in range(len(view.weight)):
         state.barred[at] = inf if at == tried else view.barred[at]
-    draw, explore = state.draw[: len(view.draw)], state.explore[: len(view.explore)]
-    for row in range(0, len(draw), size):
-        _sums_without(view.explore, explore, row, size, tried)
-        if _sums_without(view.draw, draw, row, size, tried) <= 0.0:
-            total = 0.0
-            for at in range(size):
-                total += 1.0 if state.barred[at] == 0.0 else 0.0
-                draw[row + at] = total
     return PoolView(
         state.eligible[:count],
         state.barred,
         view.in_flight,
         view.weight,
-        draw,
-        explore,
+        view.draw,
+        view.explore,
         view.base_s,
         view.slope_s,
         view.sight,
     )
-
-
-@compiled
-def _sums_without(sums: Any, into: Any, row: int, size: int, tried: int) -> float:
-    """A row's running sums without what one backend adds; returns the last."""
-    total = before = 0.0
-    for at in range(row, row + size):
-        if at - row != tried:
-            total += sums[at] - before
-        before = sums[at]
-        into[at] = total
-    return total
 
 
 @compiled
@@ -209,19 +196,21 @@ def _settle(state: State, slot: int, now_s: float, routing: Routing, last: bool)
     if routing.observes:
         failed = job.outcome >= FIRST_BACKEND_FAULT or job.status >= 500 or job.status == TOO_MANY_REQUESTS
         first_s = now_s if isnan(job.first_byte_s) else job.first_byte_s
-        _observe(state, job, now_s, first_s - job.dispatched_s, failed, routing)
+        tell(state, job, now_s, first_s - job.dispatched_s, failed, routing)
     _log(state, slot, now_s, last)
 
 
 @compiled
-def _observe(state: State, job: Row, now_s: float, latency_s: float, failed: bool, routing: Routing) -> None:
-    memory = routing.memory[job.router]
-    if routing.knows:
+def tell(state: State, job: Row, now_s: float, latency_s: float, failed: bool, routing: Routing) -> None:
+    """Tell a policy that measures how a request ended."""
+    if routing.in_python:
         state.world.report[0] = job.reported_queue
         state.world.report[1] = job.reported_s
-        routing.observe_knowing(state.world, memory, routing.layout, job.backend, now_s, latency_s, failed)
+        memory = routing.memory[job.router]
+        routing.observe_python(state.world, memory, routing.layout, job.backend, now_s, latency_s, failed)
     else:
-        routing.observe(memory, routing.layout, job.backend, now_s, latency_s, failed)
+        parts = routing.parts[job.router].ctypes.data
+        routing.observe(parts, np.int32(job.backend), now_s, latency_s, np.int32(failed))
 
 
 @compiled

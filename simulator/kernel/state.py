@@ -120,6 +120,24 @@ LOG = np.dtype(
 )
 """One attempt at a request. The fields that it shares with `smartlb.core.record.RECORD` mean the same there."""
 
+VIEW = np.dtype(
+    [
+        ("eligible", "u8"),
+        ("room", "i8"),
+        ("barred", "u8"),
+        ("in_flight", "u8"),
+        ("size", "i8"),
+        ("weight", "u8"),
+        ("draw", "u8"),
+        ("explore", "u8"),
+        ("base_s", "u8"),
+        ("slope_s", "u8"),
+        ("sight", "f8"),
+    ],
+    align=True,
+)
+"""`View` of `smartlb/policies/compiled.pxd`; pointers are addresses."""
+
 CLOCK = np.dtype(
     [
         ("now_s", "f8"),
@@ -177,7 +195,8 @@ class State(NamedTuple):
         in_flight: int32 ``[routers or 1, backends]``.
         log: `LOG`; what has ended, as far as ``clock.logged``.
         draws: room for a pick's random numbers.
-        eligible, barred, draw, explore: room for the view of a request that may not go everywhere.
+        seen: `VIEW` ``[1]``; what a compiled policy looks at.
+        eligible, barred: room for the view of a request that may not go everywhere.
     """
 
     clock: Array
@@ -190,10 +209,9 @@ class State(NamedTuple):
     in_flight: Array
     log: Array
     draws: Any
+    seen: Any
     eligible: Any
     barred: Any
-    draw: Any
-    explore: Any
 
 
 def empty_world(backends: int = 0, classes: int = 0, slots: int = 0) -> World:
@@ -291,10 +309,9 @@ def make_state(
         in_flight=np.zeros((1 if shared else routers, backends), np.int32),
         log=np.empty(attempts, LOG),
         draws=np.zeros(max(drawn, 1)),
+        seen=np.zeros(1, VIEW),
         eligible=np.zeros(backends, np.int32),
         barred=np.zeros(backends),
-        draw=np.zeros(backends * classes),
-        explore=np.zeros(backends * classes),
     )
     return with_more_jobs(state)
 

@@ -1,7 +1,6 @@
 """What a prequal router knows: probes under way, the pool of answers, and how busy backends were of late."""
 
-from bisect import bisect_left, bisect_right
-from collections.abc import MutableSequence
+from collections.abc import MutableSequence, Sequence
 from math import inf
 from typing import NamedTuple
 
@@ -105,17 +104,29 @@ def _learn(memory: Memory, rif: int) -> None:
     room = len(memory.recent)
     told, kept = memory.seen[0], memory.seen[1]
     if kept == room:
-        at = bisect_left(memory.ordered, memory.recent[told % room], 0, kept)
+        at = _first_above(memory.ordered, memory.recent[told % room] - 1, kept)
         kept -= 1
         for later in range(at, kept):
             memory.ordered[later] = memory.ordered[later + 1]
-    at = bisect_right(memory.ordered, rif, 0, kept)
+    at = _first_above(memory.ordered, rif, kept)
     for later in range(kept, at, -1):
         memory.ordered[later] = memory.ordered[later - 1]
     memory.ordered[at] = rif
     memory.recent[told % room] = rif
     memory.seen[0] = told + 1
     memory.seen[1] = kept + 1
+
+
+def _first_above(ordered: Sequence[int], value: int, count: int) -> int:
+    """The position of the first of `count` ascending numbers that is above a value; `count` if none is."""
+    low, high = 0, count
+    while low < high:
+        middle = (low + high) // 2
+        if value < ordered[middle]:
+            high = middle
+        else:
+            low = middle + 1
+    return low
 
 
 def _insert(memory: Memory, probe: int) -> None:

@@ -9,15 +9,15 @@ left out.
 """
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import MutableSequence, Sequence
+from math import exp
+from typing import NamedTuple
 
 from pydantic import Field
 
 from simulator.kernel.state import World
 from simulator.references.reference import Reference
 from smartlb.core.view import PoolView
-from smartlb.policies.pair import pair
-from smartlb.policies.peak_ewma import Memory, average
 from smartlb.policies.policy import Members, PolicyOptions
 
 
@@ -34,6 +34,20 @@ class LinkerdOptions(Options):
     default_rtt_s: float = Field(default=0.03, gt=0, le=3600, description="The latency of a backend without history.")
 
 
+class Memory(NamedTuple):
+    """What was observed of each backend.
+
+    Attributes:
+        cost_s: the average latency.
+        stamp_s: when it last changed.
+        decay_s: the option.
+    """
+
+    cost_s: MutableSequence[float]
+    stamp_s: MutableSequence[float]
+    decay_s: float
+
+
 def remember(members: Members, options: Options) -> Memory:
     """No history, at time 0."""
     size = len(members.names)
@@ -44,7 +58,11 @@ def pick(
     pool: PoolView, _world: World, memory: Memory, _request_class: int, _key: int, now_s: float, draws: Sequence[float]
 ) -> int:
     """The less loaded of two distinct uniform draws; the first drawn on ties."""
-    first, second = pair(pool.eligible, draws)
+    count = len(pool.eligible)
+    nth = int(draws[0] * count)
+    other = int(draws[1] * (count - 1))
+    first = pool.eligible[nth]
+    second = pool.eligible[other + (other >= nth)] if count > 1 else first
     if load(memory, second, now_s, pool.in_flight[second]) < load(memory, first, now_s, pool.in_flight[first]):
         return second
     return first
@@ -52,13 +70,24 @@ def pick(
 
 def load(memory: Memory, backend: int, now_s: float, in_flight: int) -> float:
     """What one more request at `backend` would meet, in seconds; decays its average to `now_s`."""
-    average(memory, backend, now_s, 0.0)
+    _average(memory, backend, now_s, 0.0)
     return memory.cost_s[backend] * (in_flight + 1)
 
 
 def observe(_world: World, memory: Memory, backend: int, now_s: float, latency_s: float, _failed: bool) -> None:
     """Take in a latency: a peak at once, anything lower by the time since the last."""
-    average(memory, backend, now_s, latency_s)
+    _average(memory, backend, now_s, latency_s)
+
+
+def _average(memory: Memory, backend: int, now_s: float, latency_s: float) -> None:
+    cost_s = memory.cost_s[backend]
+    if latency_s > cost_s:
+        cost_s = latency_s
+    else:
+        kept = exp(-max(now_s - memory.stamp_s[backend], 0.0) / memory.decay_s)
+        cost_s = cost_s * kept + latency_s * (1.0 - kept)
+    memory.cost_s[backend] = cost_s
+    memory.stamp_s[backend] = now_s
 
 
 REFERENCE = Reference(

@@ -25,9 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from smartlb.core.view import PoolView
 from smartlb.policies.policy import Members, PolicyOptions
-from smartlb.policies.scan import VECTOR_FROM
 from smartlb.policies.weight_units import weight_units
 
 _POINTS_PER_WEIGHT = 160.0
@@ -55,12 +53,14 @@ class Memory(NamedTuple):
     Attributes:
         points: ascending.
         owners: the backend of each point.
+        size: how many points there are.
         weight: of each backend, in weight units.
         load_bound: 0.0 for none.
     """
 
     points: Sequence[int]
     owners: Sequence[int]
+    size: int
     weight: Sequence[int]
     load_bound: float
 
@@ -74,6 +74,7 @@ def remember(members: Members, options: Options) -> Memory:
     return Memory(
         points=array("Q", points[order].tobytes()),
         owners=array("i", owners[order].tobytes()),
+        size=len(points),
         weight=weight_units(members.weight),
         load_bound=options.load_bound or 0.0,
     )
@@ -97,53 +98,7 @@ def _points(name: str, count: int) -> Any:
     return np.frombuffer(b"".join(digests), dtype="<u8")[:count].astype(np.uint64)
 
 
-def pick(pool: PoolView, memory: Memory, _request_class: int, key: int, _now_s: float, _draws: Sequence[float]) -> int:
-    """The first eligible backend at or after `key` on the ring that has room."""
-    points, owners, weight, load_bound = memory
-    barred, in_flight = pool.barred, pool.in_flight
-    load, total = (0, 1) if load_bound == 0.0 else eligible_load(pool, weight)
-    slots = load_bound * (load + 1)
-    size = len(points)
-    first = bisect_left(points, key)
-    fallback = -1
-    for step in range(first, first + size):
-        at = owners[step - size if step >= size else step]
-        if barred[at] == 0.0:
-            if load_bound == 0.0 or in_flight[at] < slots * weight[at] / total:
-                return at
-            if fallback < 0:
-                fallback = at
-    # Some backend always has room; this is for when rounding says otherwise.
-    return fallback
-
-
 def owner(memory: Memory, key: int) -> int:
     """The backend that `key` belongs to, whether or not it may be picked."""
     at = bisect_left(memory.points, key)
     return memory.owners[at if at < len(memory.points) else 0]
-
-
-def eligible_load(pool: PoolView, weight: Sequence[int]) -> tuple[int, int]:
-    """Requests in flight at the eligible backends, and the sum of their `weight`."""
-    if len(weight) < VECTOR_FROM:
-        return eligible_load_by_loop(pool, weight)
-    return eligible_load_by_numpy(pool, weight)
-
-
-def eligible_load_by_loop(pool: PoolView, weight: Sequence[int]) -> tuple[int, int]:
-    """`eligible_load`, one backend after the other."""
-    load = total = 0
-    for at in pool.eligible:
-        load += pool.in_flight[at]
-        total += weight[at]
-    return load, total
-
-
-def eligible_load_by_numpy(pool: PoolView, weight: Sequence[int]) -> tuple[int, int]:
-    """`eligible_load`, all backends at once."""
-    loads: Any = np.frombuffer(pool.in_flight, dtype=np.int32)  # type: ignore[call-overload]
-    weights: Any = np.frombuffer(weight, dtype=np.int64)  # type: ignore[call-overload]
-    if len(pool.eligible) < len(weight):
-        free = np.frombuffer(pool.barred, dtype=np.float64) == 0.0  # type: ignore[call-overload]
-        loads, weights = loads * free, weights * free
-    return int(np.add.reduce(loads, dtype=np.int64)), int(np.add.reduce(weights))

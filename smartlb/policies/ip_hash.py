@@ -4,7 +4,8 @@ For backends that keep something per client. Clients behind one address share a 
 `smartlb.policies.hash_ring` for the ring and the load bound.
 """
 
-from smartlb.policies.hash_ring import Options, pick, remember
+from smartlb.policies.hash_ring import Options, remember
 from smartlb.policies.policy import Policy
+from smartlb.policies.ring_walk import PROGRAM
 
-POLICY = Policy(name="ip_hash", pick=pick, options=Options, remember=remember, key="client_ip")
+POLICY = Policy.of(PROGRAM, name="ip_hash", options=Options, remember=remember, key="client_ip")

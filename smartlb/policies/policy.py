@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from smartlb.core.view import PoolView
+from smartlb.policies.compiled import CompiledPolicy, Program
 
 Key = Literal["none", "client_ip", "url"]
 
@@ -54,10 +56,9 @@ def _no_memory(_members: Members, _options: Any) -> Any:
 class Policy:
     """A policy under its name.
 
-    `pick` and `observe` use only arithmetic, loops, indexing over their arguments, `bisect`, `math` and
-    module-level functions of the same kind, so that the same source could be compiled. Where numpy is faster
-    for many backends, a function `f` chooses between `f_by_loop` and `f_by_numpy` of its module, which give
-    the same results.
+    Those of the registry are compiled: see `of`. One that is being tried in the simulator may be Python: its `pick` and
+    `observe` then use only arithmetic, loops, indexing over their arguments, `math` and module-level functions of the
+    same kind, which the simulator can compile.
 
     Attributes:
         name: as the configuration spells it.
@@ -69,6 +70,7 @@ class Policy:
         key: what of a request `pick` gets a hash of.
         observe: takes in outcomes; None for policies that do not measure.
         keeps: fields of the memory, arrays all, that outlive a change of the pool's members; see `renew`.
+        program: the compiled functions that `pick` and `observe` call; None for a policy in Python.
     """
 
     name: str
@@ -79,6 +81,32 @@ class Policy:
     key: Key = "none"
     observe: Observe | None = None
     keeps: Sequence[str] = ()
+    program: Program | None = None
+
+    @classmethod
+    def of(cls, program: Program, name: str, **fields: Any) -> "Policy":
+        """A compiled policy; `fields` are the other attributes."""
+        observe = program.observe if program.measures else None
+        return cls(name, program.pick, observe=observe, program=program, **fields)
+
+    @property
+    def compiled(self) -> Callable[[Members, Any, int], CompiledPolicy] | None:
+        """``compiled(members, options, seed)`` makes the policy of one pool in one worker; None for one in Python."""
+        return None if self.program is None else self._compiled
+
+    def _compiled(self, members: Members, options: Any, seed: int) -> CompiledPolicy:
+        assert self.program is not None
+        return CompiledPolicy(
+            self.program,
+            self.remember(members, options),
+            size=len(members.names),
+            draws=self.draws(options),
+            seed=seed,
+            renew=partial(self._renew, options),
+        )
+
+    def _renew(self, options: Any, memory: Any, members: Members, same: Sequence[int]) -> Any:
+        return self.renew(memory, members, options, same)
 
     def renew(self, memory: Any, members: Members, options: Any, same: Sequence[int]) -> Any:
         """The memory for other members, who have as many positions.

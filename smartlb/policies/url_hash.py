@@ -4,7 +4,8 @@ For backends that cache. A popular URL makes its backend hot, which is what the 
 `smartlb.policies.hash_ring`.
 """
 
-from smartlb.policies.hash_ring import Options, pick, remember
+from smartlb.policies.hash_ring import Options, remember
 from smartlb.policies.policy import Policy
+from smartlb.policies.ring_walk import PROGRAM
 
-POLICY = Policy(name="url_hash", pick=pick, options=Options, remember=remember, key="url")
+POLICY = Policy.of(PROGRAM, name="url_hash", options=Options, remember=remember, key="url")

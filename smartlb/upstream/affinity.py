@@ -14,7 +14,7 @@ from typing import Protocol
 from smartlb.config.numbering import Member
 from smartlb.config.traffic import Affinity as Settings
 from smartlb.core.view import PoolView
-from smartlb.policies import hash_ring
+from smartlb.policies import hash_ring, ring_walk
 from smartlb.policies.policy import Members
 from smartlb.upstream.chooser import members_of
 from smartlb.wire.forwarding import Peer, hash64
@@ -131,7 +131,7 @@ class RingAffinity:
 
     def pick(self, view: PoolView, key: int, now_s: float) -> tuple[int, bool]:
         """The first backend from the key on that may be picked and has room."""
-        position = hash_ring.pick(view, self._memory, 0, key, now_s, ())
+        position = ring_walk.PROGRAM.pick(view, self._memory, 0, key, now_s, ())
         return position, position == hash_ring.owner(self._memory, key)
 
     def response_line(self, _view: PoolView, _key: int, _position: int) -> bytes:

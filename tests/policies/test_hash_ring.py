@@ -9,20 +9,11 @@ from math import ceil
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from smartlb.policies.hash_ring import (
-    Memory,
-    Options,
-    eligible_load_by_loop,
-    eligible_load_by_numpy,
-    pick,
-    point_counts,
-    remember,
-)
+from smartlb.policies.hash_ring import Memory, Options, point_counts, remember
 from smartlb.policies.policy import Members
 from smartlb.policies.registry import POLICIES
+from smartlb.policies.ring_walk import PROGRAM
 from tests.policies.pools import members, pool_view
 
 _chance = random.Random(7)
@@ -35,7 +26,7 @@ def ring(weight: Sequence[float], **options: Any) -> Memory:
 
 def owners(size: int, memory: Memory, barred: Collection[int] = ()) -> list[int]:
     pool = pool_view([0] * size, barred=barred)
-    return [pick(pool, memory, 0, key, 0.0, ()) for key in KEYS]
+    return [PROGRAM.pick(pool, memory, 0, key, 0.0, ()) for key in KEYS]
 
 
 def test_the_policies_differ_by_their_key() -> None:
@@ -43,7 +34,7 @@ def test_the_policies_differ_by_their_key() -> None:
         "ip_hash": "client_ip",
         "url_hash": "url",
     }
-    assert POLICIES["ip_hash"].pick is POLICIES["url_hash"].pick
+    assert POLICIES["ip_hash"].program is POLICIES["url_hash"].program is PROGRAM
 
 
 def test_a_point_is_a_digest_of_the_name() -> None:
@@ -58,9 +49,9 @@ def test_keys_stay_where_earlier_releases_put_them() -> None:
 
 
 def test_a_key_belongs_to_the_first_point_at_or_after_it() -> None:
-    memory = Memory(array("Q", [10, 20, 30]), array("i", [2, 0, 1]), array("q", [1, 1, 1]), 0.0)
+    memory = Memory(array("Q", [10, 20, 30]), array("i", [2, 0, 1]), 3, array("q", [1, 1, 1]), 0.0)
     pool = pool_view([0] * 3)
-    picked = {key: pick(pool, memory, 0, key, 0.0, ()) for key in (0, 10, 11, 20, 30, 31, 2**64 - 1)}
+    picked = {key: PROGRAM.pick(pool, memory, 0, key, 0.0, ()) for key in (0, 10, 11, 20, 30, 31, 2**64 - 1)}
     assert picked == {0: 2, 10: 2, 11: 0, 20: 0, 30: 1, 31: 2, 2**64 - 1: 2}
 
 
@@ -125,7 +116,7 @@ def fill(memory: Memory, requests: int, weight: Sequence[float], barred: Collect
     pool = pool_view([0] * len(weight), weight=weight, barred=barred)
     in_flight: Any = pool.in_flight
     for _ in range(requests):
-        in_flight[pick(pool, memory, 0, 1, 0.0, ())] += 1
+        in_flight[PROGRAM.pick(pool, memory, 0, 1, 0.0, ())] += 1
     return list(in_flight)
 
 
@@ -163,25 +154,9 @@ def test_the_bound_is_shared_by_eligible_weight(size: int) -> None:
 
 
 def test_requests_at_barred_backends_do_not_loosen_the_bound() -> None:
-    memory = Memory(array("Q", [10, 20, 30]), array("i", [0, 1, 2]), array("q", [1, 1, 1]), 1.25)
+    memory = Memory(array("Q", [10, 20, 30]), array("i", [0, 1, 2]), 3, array("q", [1, 1, 1]), 1.25)
     # Backend 1 may have ceil(1.25 × 4 / 2) = 3; with the barred backend's 50 counted it would be 34.
-    assert pick(pool_view([50, 3, 0], barred={0}), memory, 0, 15, 0.0, ()) == 2
-
-
-def test_loop_and_numpy_agree_on_the_load() -> None:
-    @settings(deadline=None, derandomize=True)
-    @given(st.data())
-    def check(data: st.DataObject) -> None:
-        size = data.draw(st.integers(1, 50))
-        weight = data.draw(st.lists(st.floats(1e-9, 256.0), min_size=size, max_size=size))
-        pool = pool_view(
-            data.draw(st.lists(st.integers(0, 2**30), min_size=size, max_size=size)),
-            barred=data.draw(st.sets(st.integers(0, size - 1), max_size=size - 1)),
-        )
-        units = array("q", [max(1, round(1e6 * each)) for each in weight])
-        assert eligible_load_by_loop(pool, units) == eligible_load_by_numpy(pool, units)
-
-    check()
+    assert PROGRAM.pick(pool_view([50, 3, 0], barred={0}), memory, 0, 15, 0.0, ()) == 2
 
 
 @pytest.mark.parametrize("bound", [0.99, 0.0, -1.0, float("nan"), float("inf")])

@@ -3,8 +3,10 @@ from typing import Any
 
 import pytest
 
-from smartlb.policies.least_time import observe, pick
+from smartlb.policies.registry import POLICIES
 from tests.policies.pools import memory_of, pool_view
+
+pick, observe = POLICIES["least_time"].pick, POLICIES["least_time"].program.observe  # type: ignore[union-attr]
 
 
 def memory(backends: int = 3, **options: Any) -> Any:

@@ -3,12 +3,20 @@ from typing import Any
 
 import pytest
 
-from smartlb.policies.peak_ewma import PENALTY_S, load, observe, pick
+from smartlb.policies.registry import POLICIES
 from tests.policies.pools import memory_of, pool_view
+
+pick, observe = POLICIES["peak_ewma"].pick, POLICIES["peak_ewma"].program.observe  # type: ignore[union-attr]
 
 
 def memory(backends: int = 2, **options: Any) -> Any:
     return memory_of("peak_ewma", [1.0] * backends, **options)
+
+
+def looked_at(seen: Any, now_s: float) -> float:
+    """The average of the first of two backends after a pick that looked at it alone."""
+    assert pick(pool_view([3, 0], barred={1}), seen, 0, 0, now_s, (0.0, 0.0)) == 0
+    return float(seen.cost_s[0])
 
 
 def test_a_peak_counts_at_once_and_lower_latencies_by_time() -> None:
@@ -26,7 +34,7 @@ def test_a_peak_counts_at_once_and_lower_latencies_by_time() -> None:
 def test_looking_at_it_lets_it_decay() -> None:
     seen = memory()
     observe(seen, 0, 100.0, 0.5, False)
-    assert load(seen, 0, 110.0, 3) == pytest.approx(0.5 * exp(-1) * 4)
+    assert looked_at(seen, 110.0) == pytest.approx(0.5 * exp(-1))
     # 0.2 is a peak now, as it would not have been for the average before the look.
     observe(seen, 0, 110.0, 0.2, False)
     assert seen.cost_s[0] == 0.2
@@ -35,23 +43,21 @@ def test_looking_at_it_lets_it_decay() -> None:
 def test_decay_s_is_the_mean_lifetime() -> None:
     seen = memory(decay_s=2.0)
     observe(seen, 0, 0.0, 1.0, False)
-    assert load(seen, 0, 4.0, 0) == pytest.approx(exp(-2))
+    assert looked_at(seen, 4.0) == pytest.approx(exp(-2))
 
 
 def test_a_clock_that_steps_back_changes_nothing() -> None:
     seen = memory()
     observe(seen, 0, 100.0, 0.5, False)
-    assert load(seen, 0, 90.0, 0) == 0.5
+    assert looked_at(seen, 90.0) == 0.5
 
 
 def test_a_busy_backend_without_history_is_avoided() -> None:
     seen = memory()
-    assert round(PENALTY_S, 3) == 140_737.488
-    assert load(seen, 0, 1.0, 0) == 0.0
-    assert load(seen, 0, 1.0, 2) == PENALTY_S + 2
-    observe(seen, 1, 1.0, 3.0, False)
-    pool = pool_view([1, 1])
-    assert {pick(pool, seen, 0, 0, 1.0, draws) for draws in ((0.0, 0.0), (0.9, 0.0))} == {1}
+    observe(seen, 1, 1.0, 140_000.0, False)  # nearly as much as a backend without history counts as
+    draws = (0.0, 0.0), (0.9, 0.0)
+    assert {pick(pool_view([1, 0]), seen, 0, 0, 1.0, each) for each in draws} == {1}
+    assert {pick(pool_view([0, 0]), seen, 0, 0, 1.0, each) for each in draws} == {0}, "an idle one is not"
 
 
 def test_the_lower_load_wins_and_the_first_drawn_on_ties() -> None:

@@ -1,55 +1,54 @@
+"""What policies that look at every backend have in common: `smartlb/policies/scan.pxd`."""
+
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smartlb.policies import least_connections, least_time, weighted_least_connections
-from smartlb.policies.scan import VECTOR_FROM, lowest, lowest_by_loop, lowest_by_numpy
-from tests.policies.pools import BELOW_ONE, pool_view
+from smartlb.core.view import PoolView
+from smartlb.policies.registry import POLICIES
+from tests.policies.pools import BELOW_ONE, memory_of, pool_view
 
-SCORES = {module.POLICY.name: module.score for module in (least_connections, weighted_least_connections, least_time)}
+SCORES: dict[str, Any] = {
+    "least_connections": lambda in_flight, _weight: in_flight,
+    "weighted_least_connections": lambda in_flight, weight: (in_flight + 1.0) / weight,
+    "least_time": lambda in_flight, weight: 20.0 * (in_flight + 1.0) / weight,
+}
 
 
-def floats(size: int, low: float, high: float) -> st.SearchStrategy[list[float]]:
-    return st.lists(st.floats(low, high), min_size=size, max_size=size)
+def lowest(pool: PoolView, score: Any, draw: float) -> int:
+    """The same in other words: of those with the lowest score, the first from the start on, going round."""
+    start = int(draw * len(pool.eligible))
+    turned: Sequence[int] = [*pool.eligible[start:], *pool.eligible[:start]]
+    return min(turned, key=lambda at: score(pool.in_flight[at], pool.weight[at]))
 
 
-@pytest.mark.parametrize("score", SCORES.values(), ids=SCORES.keys())
-def test_loop_and_numpy_agree(score: Any) -> None:
+def scan(name: str, pool: PoolView, draw: float) -> int:
+    return POLICIES[name].pick(pool, memory_of(name, pool.weight), 0, 0, 0.0, (draw,))
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_the_lowest_score_is_found(name: str) -> None:
     @settings(deadline=None, derandomize=True)
     @given(st.data())
     def check(data: st.DataObject) -> None:
-        size = data.draw(st.integers(1, 2 * VECTOR_FROM))
+        size = data.draw(st.integers(1, 40))
         pool = pool_view(
             data.draw(st.lists(st.integers(0, 3), min_size=size, max_size=size)),
-            weight=data.draw(floats(size, 0.001, 256.0)),
+            weight=data.draw(st.lists(st.floats(0.001, 256.0), min_size=size, max_size=size)),
             barred=data.draw(st.sets(st.integers(0, size - 1), max_size=size - 1)),
         )
         draw = data.draw(st.floats(0.0, 1.0, exclude_max=True))
-        cost = pool_view([0] * size, weight=data.draw(floats(size, 20.0, 5000.0))).weight
-        assert lowest_by_loop(pool, score, cost, draw) == lowest_by_numpy(pool, score, cost, draw)
+        assert scan(name, pool, draw) == lowest(pool, SCORES[name], draw)
 
     check()
 
 
-@pytest.mark.parametrize("size", [5, VECTOR_FROM])
-def test_equals_share_by_random_start(size: int) -> None:
-    pool = pool_view([1] * size)
-    picks = Counter(lowest(pool, least_connections.score, pool.weight, (turn + 0.5) / size) for turn in range(size))
-    assert picks == dict.fromkeys(range(size), 1)
-
-
-@pytest.mark.parametrize("size", [5, VECTOR_FROM])
-@pytest.mark.parametrize("draw", [0.0, 0.5, BELOW_ONE])
-def test_the_lowest_is_found_from_any_start(size: int, draw: float) -> None:
-    for least in range(size):
-        pool = pool_view([0 if at == least else 2 for at in range(size)])
-        assert lowest(pool, least_connections.score, pool.weight, draw) == least
-
-
-@pytest.mark.parametrize("find", [lowest_by_loop, lowest_by_numpy])
-def test_barred_backends_are_passed_over(find: Any) -> None:
-    pool = pool_view([0, 5, 0, 4, 0], barred={0, 2, 4})
-    assert find(pool, least_connections.score, pool.weight, 0.0) == 3
+@pytest.mark.parametrize("name", SCORES)
+def test_equals_share_by_random_start(name: str) -> None:
+    pool = pool_view([1] * 5)
+    assert Counter(scan(name, pool, (turn + 0.5) / 5) for turn in range(5)) == dict.fromkeys(range(5), 1)
+    assert scan(name, pool, BELOW_ONE) == 4

@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator.api import run
+from simulator.catalogue import load
 from simulator.faults.registry import FAULTS
 from simulator.generator import BUSIEST, LOAD, MOST_REQUESTS, WORK_S, busiest, generate
 from simulator.plan import Plan, overload, plan
-from simulator.scenario import Scenario, load
+from simulator.scenario import Scenario
 from simulator.streams import streams
 from simulator.workload.arrivals.registry import ARRIVALS
 from simulator.workload.generated import GeneratedWorkload

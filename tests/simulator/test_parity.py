@@ -1,4 +1,4 @@
-"""A recorded run of the live router, picked again by the compiled policies: one source, one behaviour."""
+"""A recorded run of the live router, picked again by the simulator's kernel: one source, one behaviour."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -7,18 +7,16 @@ from itertools import count
 from random import Random
 from typing import Any
 
-import numba
 import numpy as np
 import pytest
 
-from simulator.kernel.calling import prepare
-from simulator.kernel.router import Routing
 from smartlb.core.view import PoolView
 from smartlb.policies.policy import Members
 from smartlb.policies.registry import POLICIES
 from smartlb.upstream.pool import Pool
 from tests.proxy.live import Live, LiveRouter, request
 from tests.proxy.origin import Link, ok
+from tests.simulator.kernel_calls import InKernel
 
 BACKENDS = 5
 REQUESTS = 240
@@ -55,37 +53,14 @@ class Recording:
         return observed
 
 
-@numba.njit
-def call_pick(pick: Any, view: Any, memory: Any, layout: Any, of: int, key: Any, now_s: float, draws: Any) -> int:
-    picked: int = pick(view, memory, layout, of, key, now_s, draws)
-    return picked
-
-
-@numba.njit
-def call_observe(
-    observe: Any, memory: Any, layout: Any, backend: int, now_s: float, latency_s: float, failed: bool
-) -> None:
-    observe(memory, layout, backend, now_s, latency_s, failed)
-
-
-def picked_again(calls: Routing, events: Sequence[tuple[str, tuple[Any, ...], int]]) -> list[int]:
-    """What the compiled policy picks at each of the recorded picks."""
-    memory = calls.memory[0]
+def picked_again(policy: InKernel, events: Sequence[tuple[str, tuple[Any, ...], int]]) -> list[int]:
+    """What the simulator's kernel picks at each of the recorded picks."""
     picks = []
     for what, arguments, _ in events:
         if what == "pick":
-            seen, request_class, key, now_s, draws = arguments
-            view = PoolView(
-                seen.eligible.astype(np.int32),
-                seen.barred.astype(np.float64),
-                seen.in_flight.astype(np.int32),
-                *(part.astype(np.float64) for part in seen[3:-1]),
-            )._replace(sight=seen.sight)
-            drawn = np.array(draws, dtype=np.float64)
-            key = np.uint64(key)
-            picks.append(call_pick(calls.pick, view, memory, calls.layout, request_class, key, now_s, drawn))
+            picks.append(policy.pick(*arguments))
         else:
-            call_observe(calls.observe, memory, calls.layout, *arguments)
+            policy.observe(*arguments)
     return picks
 
 
@@ -134,6 +109,6 @@ async def test_the_compiled_policy_picks_what_the_live_router_picked(name: str, 
 
     picks = [picked for what, _, picked in recording.events if what == "pick"]
     assert len(picks) == REQUESTS
-    calls = prepare(policy, policy.options(), Members([f"b{at}" for at in range(BACKENDS)], weight), 1)
-    assert picked_again(calls, recording.events) == picks
+    kernel = InKernel(policy, policy.options(), Members([f"b{at}" for at in range(BACKENDS)], weight))
+    assert picked_again(kernel, recording.events) == picks
     assert len(set(picks)) > 1

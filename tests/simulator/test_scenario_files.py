@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from simulator.api import OverloadWarning, run
+from simulator.catalogue import load, names, path_of
 from simulator.plan import ImpossibleScenario, Plan, overload, plan
 from simulator.result import failed
-from simulator.scenario import Scenario, load, names, path_of
+from simulator.scenario import Scenario
 from simulator.streams import streams
 from simulator.workload.replayed import ReplayedWorkload
 from simulator.workload.workload import prepare

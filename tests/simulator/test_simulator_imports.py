@@ -17,6 +17,10 @@ OF_THE_ROUTER: tuple[str, ...] = ("core", "policies", "learning", "config", "cli
 OF_THE_ROUTER += ("control.rise_fall", "control.checkpoint_file")
 """What the simulator runs is pure; it has no use for sockets, processes and the like."""
 
+DEMO = ("demo",)
+OF_THE_ROUTER_FOR_THE_DEMO = ("cli.arguments", "policies.registry")
+"""The demo runs routers as anyone would, as processes with a configuration file: it knows what policies are called."""
+
 PURE: tuple[str, ...] = ("kernel", "references", "faults", "workload", "measures")
 PURE += ("agenda.py", "checks.py", "contenders.py", "fleet.py", "plan.py", "result.py", "simulation.py", "streams.py")
 PURE += ("telemetry.py", "generator.py")
@@ -63,12 +67,13 @@ every_pure_file = pytest.mark.parametrize(
 
 
 def test_the_parts_are_there() -> None:
-    assert all((ROOT / part).exists() for part in (*PURE, *READS, *EXCEPT))
+    assert all((ROOT / part).exists() for part in (*PURE, *READS, *EXCEPT, *DEMO))
 
 
 @every_file
 def test_knows_only_the_pure_parts_of_the_router(path: Path) -> None:
-    allowed = tuple(f"smartlb.{part}" for part in OF_THE_ROUTER)
+    known = OF_THE_ROUTER_FOR_THE_DEMO if within(path, DEMO) else OF_THE_ROUTER
+    allowed = tuple(f"smartlb.{part}" for part in known)
     against = [
         f"{path}:{line}: {name}"
         for line, name in imports(path)
@@ -76,6 +81,17 @@ def test_knows_only_the_pure_parts_of_the_router(path: Path) -> None:
     ]
     assert not against, "\n".join(against)
     assert not {name.partition(".")[0] for _, name in imports(path)} & {"benchmarks", "tests"}
+
+
+@every_file
+def test_the_demo_and_what_simulates_know_nothing_of_each_other(path: Path) -> None:
+    demo = within(path, DEMO)
+    against = [
+        f"{path}:{line}: {name}"
+        for line, name in imports(path)
+        if name.startswith("simulator") and f"{name}.".startswith("simulator.demo.") != demo
+    ]
+    assert not against, "\n".join(against)
 
 
 @every_pure_file
@@ -102,7 +118,10 @@ def test_randomness_is_seeded(path: Path) -> None:
     assert not against, "\n".join(against)
 
 
-@pytest.mark.parametrize("module", ["simulator.command", "smartlb.cli.main", "simulator.agenda", "simulator.streams"])
+@pytest.mark.parametrize(
+    "module",
+    ["simulator.command", "simulator.demo.command", "smartlb.cli.main", "simulator.agenda", "simulator.streams"],
+)
 def test_commands_load_nothing_heavy_before_they_run(module: str) -> None:
     program = f"import sys, {module}; print(*sorted({HEAVY!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT.parent, check=True, capture_output=True, text=True)

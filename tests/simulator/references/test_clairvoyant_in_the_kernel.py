@@ -12,7 +12,8 @@ from simulator.workload.request import REQUEST
 from smartlb.core.view import PoolView
 from smartlb.policies.registry import POLICIES
 from tests.policies.pools import members, pool_view
-from tests.simulator.references.worlds import as_arrays, interpreted
+from tests.simulator.kernel_calls import as_arrays
+from tests.simulator.references.worlds import interpreted
 
 COUNT = 12
 SPEED = 1.5

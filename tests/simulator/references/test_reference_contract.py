@@ -13,12 +13,10 @@ from simulator.references.registry import REFERENCES
 from smartlb.core.view import PoolView
 from smartlb.policies.registry import POLICIES
 from tests.policies.pools import BELOW_ONE, members, pool_view
+from tests.simulator.kernel_calls import InKernel, listed
 from tests.simulator.references.worlds import (
-    Compiled,
-    as_arrays,
     change,
     interpreted,
-    listed,
     random_world,
     world_of,
 )
@@ -91,18 +89,18 @@ def test_compiled_and_interpreted_code_do_the_same(reference: Reference, given: 
         size, classes = int(random.choice([1, 2, 3, 20])), int(random.integers(1, 4))
         world, weight = random_world(random, size, classes), weights_of(random, size)
         memory = reference.remember(members(weight), options)
-        compiled = Compiled(reference, options, weight)
+        compiled = InKernel(reference, options, members(weight))
         for step in range(50):
             pool = pool_of(random, size, weight)
             draws = random.random(reference.draws(options)).tolist()
             now_s = step * 0.1
             request = (int(random.integers(classes)), step, now_s, draws)
             at = reference.pick(pool, interpreted(world), memory, *request)
-            assert compiled.pick(as_arrays(pool), world, *request) == at
+            assert compiled.pick(pool, *request, world=world) == at
             if reference.observe:
                 answer = (int(at), now_s, float(random.random()), bool(random.random() < 0.3))
                 reference.observe(interpreted(world), memory, *answer)
-                compiled.observe(world, *answer)
+                compiled.observe(*answer, world=world)
             if random.random() < 0.7:
                 change(random, world)
         assert compiled.memory() == listed(memory)

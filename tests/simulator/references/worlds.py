@@ -1,17 +1,12 @@
-"""Worlds for the tests of references: as the kernel keeps them, at rest or random; and picks of compiled code."""
+"""Worlds for the tests of references: as the kernel keeps them, at rest or random."""
 
-from array import array
 from collections.abc import Sequence
 from typing import Any
 
-import numba
 import numpy as np
 
-from simulator.kernel.calling import prepare
 from simulator.kernel.state import LATEST, World, empty_world
-from simulator.references.reference import Reference
 from simulator.references.registry import REFERENCES
-from smartlb.core.view import PoolView
 from smartlb.policies.policy import PolicyOptions
 from tests.policies.pools import members
 
@@ -82,55 +77,3 @@ def change(random: np.random.Generator, world: World) -> None:
     world.latest_met[:] = random.integers(0, 80, world.latest_met.shape)
     world.work_s[0] = random.random() + 0.001
     world.report[:] = random.integers(0, 9), random.random()
-
-
-def as_arrays(pool: PoolView) -> PoolView:
-    """A pool as compiled code gets it."""
-    types: list[Any] = [np.int32, np.float64, np.int32, *[np.float64] * 5]
-    parts: list[Any] = [np.array(part, kind) for part, kind in zip(pool[:-1], types, strict=True)]
-    return PoolView(*parts)._replace(sight=pool.sight)
-
-
-@numba.njit
-def _pick(call: Any, view: Any, world: Any, memory: Any, layout: Any, of: Any, key: Any, now_s: Any, draws: Any) -> Any:
-    return call(view, world, memory, layout, of, key, now_s, draws)
-
-
-@numba.njit
-def _observe(
-    call: Any, world: Any, memory: Any, layout: Any, backend: Any, now_s: Any, latency_s: Any, failed: Any
-) -> None:
-    call(world, memory, layout, backend, now_s, latency_s, failed)
-
-
-class Compiled:
-    """A reference, compiled, with the memory of one router."""
-
-    def __init__(self, reference: Reference, options: Any, weight: Sequence[float]) -> None:
-        self._like = reference.remember(members(weight), options)
-        self._calls = prepare(reference, options, members(weight), 1)
-
-    def pick(self, pool: PoolView, world: World, of: int, key: int, now_s: float, draws: Sequence[float]) -> int:
-        calls = self._calls
-        drawn = np.array(draws, np.float64)
-        return int(
-            _pick(calls.pick_knowing, pool, world, calls.memory[0], calls.layout, of, np.uint64(key), now_s, drawn)
-        )
-
-    def observe(self, world: World, backend: int, now_s: float, latency_s: float, failed: bool) -> None:
-        calls = self._calls
-        _observe(calls.observe_knowing, world, calls.memory[0], calls.layout, backend, now_s, latency_s, failed)
-
-    def memory(self) -> list[Any]:
-        """Every part of the memory, as lists and numbers."""
-        calls = self._calls
-        parts = []
-        for at, like in enumerate(self._like):
-            kind = like.typecode if isinstance(like, array) else np.array([like]).dtype
-            part = calls.memory[0][calls.layout[at] : calls.layout[at + 1]].view(kind)
-            parts.append(part if isinstance(like, array) else part[0].item())
-        return listed(parts)
-
-
-def listed(memory: Any) -> list[Any]:
-    return [part.tolist() if isinstance(part, array | np.ndarray) else part for part in memory]

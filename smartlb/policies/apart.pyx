@@ -10,31 +10,24 @@ router thus returns to the same few backends for a while, and what it sees there
 over all. Over the routers the orders even out.
 """
 
-from math import inf
-from typing import TYPE_CHECKING
+from libc.math cimport INFINITY, fmod
 
-from smartlb.core.view import PoolView
-from smartlb.policies.experience import FEW, expect, lag
+from smartlb.policies.compiled cimport View
+from smartlb.policies.experience cimport FEW, Memory, expect, lag
 
-if TYPE_CHECKING:
-    from smartlb.policies.learned import Memory
+# Multiples of it, modulo 1, spread evenly for any number of backends.
+cdef double GOLDEN = 0.6180339887498949
 
-UNDECIDED = -1.0
-"""A preference that has not been drawn."""
+# After this time a router's order has gone round.
+cdef double ROUND_S = 20.0
 
-GOLDEN = 0.6180339887498949
-"""Multiples of it, modulo 1, spread evenly for any number of backends."""
+# As how many requests in flight it counts that the latest answers took twice as long as expected.
+cdef double SLOWNESS = 2.0
 
-ROUND_S = 20.0
-"""After this time a router's order has gone round."""
-
-SLOWNESS = 2.0
-"""As how many requests in flight it counts that the latest answers took twice as long as expected."""
-
-LEAST_WEIGHT = 1e-9
+cdef double LEAST_WEIGHT = 1e-9
 
 
-def pick_apart(pool: PoolView, memory: "Memory", request_class: int, now_s: float, start: float) -> int:
+cdef int pick_apart(const View *pool, Memory *memory, int request_class, double now_s, double start) noexcept nogil:
     """The backend with the least in flight and the least signs of trouble for its weight.
 
     Args:
@@ -43,19 +36,19 @@ def pick_apart(pool: PoolView, memory: "Memory", request_class: int, now_s: floa
         now_s: time.
         start: a random draw from 0 to 1.
     """
-    eligible, draw = pool.eligible, pool.draw
-    row = request_class * len(pool.weight)
+    cdef long long nth, row = request_class * pool.size
+    cdef double before, slow, order, burden, cost, lowest = INFINITY
+    cdef int at, best = pool.eligible[0]
     if memory.preference[0] < 0.0:
         memory.preference[0] = start
-    preference = memory.preference[0] + now_s / ROUND_S
-    best, lowest = eligible[0], inf
-    for at in eligible:
-        before = draw[row + at - 1] if at > 0 else 0.0
+    cdef double preference = memory.preference[0] + now_s / ROUND_S
+    for nth in range(pool.room):
+        at = pool.eligible[nth]
+        before = pool.draw[row + at - 1] if at > 0 else 0.0
         slow = lag(memory, at, now_s, FEW)
-        order = (preference + GOLDEN * at) % 1.0
-        burden = pool.in_flight[at] + order * min(slow, 1.0)
-        burden += SLOWNESS * max(slow - 1.0, 0.0)
-        cost = burden / max(draw[row + at] - before, LEAST_WEIGHT) * (1 + memory.failures[at])
+        order = fmod(preference + GOLDEN * at, 1.0)
+        burden = pool.in_flight[at] + order * min(slow, 1.0) + SLOWNESS * max(slow - 1.0, 0.0)
+        cost = burden / max(pool.draw[row + at] - before, LEAST_WEIGHT) * (1 + memory.failures[at])
         if cost < lowest:
             best, lowest = at, cost
     expect(memory, best, pool.base_s[row + best] + pool.slope_s[row + best])

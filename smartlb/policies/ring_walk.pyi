@@ -1,0 +1,3 @@
+from smartlb.policies.compiled import Program
+
+PROGRAM: Program

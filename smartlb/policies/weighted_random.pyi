@@ -1,0 +1,3 @@
+from smartlb.policies.policy import Policy
+
+POLICY: Policy
