@@ -89,13 +89,15 @@ class Policy:
         observe = program.observe if program.measures else None
         return cls(name, program.pick, observe=observe, program=program, **fields)
 
-    @property
-    def compiled(self) -> Callable[[Members, Any, int], CompiledPolicy] | None:
-        """``compiled(members, options, seed)`` makes the policy of one pool in one worker; None for one in Python."""
-        return None if self.program is None else self._compiled
+    def made(self, members: Members, options: Any, seed: int) -> CompiledPolicy:
+        """The policy of one pool in one worker; only one that is compiled can serve there.
 
-    def _compiled(self, members: Members, options: Any, seed: int) -> CompiledPolicy:
-        assert self.program is not None
+        Args:
+            members: of the pool.
+            options: of the policy.
+            seed: of its random numbers, 64 bits.
+        """
+        assert self.program is not None, f"policy {self.name} is not compiled"
         return CompiledPolicy(
             self.program,
             self.remember(members, options),

@@ -16,7 +16,7 @@ from smartlb.config.traffic import Affinity as Settings
 from smartlb.core.view import PoolView
 from smartlb.policies import hash_ring, ring_walk
 from smartlb.policies.policy import Members
-from smartlb.upstream.chooser import members_of
+from smartlb.upstream.members import members_of
 from smartlb.wire.forwarding import Peer, hash64
 from smartlb.wire.http1 import HeaderBlock, header_value
 

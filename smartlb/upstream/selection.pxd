@@ -1,4 +1,7 @@
 cimport cython
+from cpython.array cimport array
+
+from smartlb.policies.compiled cimport CompiledPolicy
 
 
 cdef class Selection:
@@ -8,9 +11,9 @@ cdef class Selection:
     cdef object _slice
     cdef object _segment
     cdef object _affinity
-    cdef object _primary
-    cdef object _fallback
-    cdef object _chooser
+    cdef CompiledPolicy _primary
+    cdef CompiledPolicy _fallback
+    cdef CompiledPolicy _policy
     cdef bint _learned
     cdef public object _slow_start
     cdef bint _starting
@@ -35,13 +38,13 @@ cdef class Selection:
     cdef public long long affinity_kept
     cdef public long long affinity_lost
     cdef object _allowed
-    cdef object _candidates
+    cdef array _candidates
     cdef double[::1] _barred
     cdef public object view
     cdef object _unlimited
 
     cpdef int choose(self, int request_class, key, double now_s, tuple tried) except -3
-    cdef int _pick(self, view, int request_class, key, double now_s) except -3
+    cdef int _choose_among(self, int request_class, key, double now_s, tuple tried) except -3
     cdef int _pick_slowly(self, view, int request_class, key, double now_s) except -3
     cpdef observe(self, int position, double now_s, double latency_s, bint failed)
     @cython.locals(before=int)

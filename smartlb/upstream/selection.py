@@ -3,7 +3,7 @@
 
 import logging
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from random import Random
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from smartlb.core.snapshot import Snapshot
 from smartlb.core.view import PoolView, explore_sums, running_sums
 from smartlb.policies.registry import POLICIES
 from smartlb.upstream.affinity import AWAY, Affinity
-from smartlb.upstream.chooser import Chooser, members_of
+from smartlb.upstream.members import members_of
 from smartlb.upstream.slow_start import SlowStart
 
 log = logging.getLogger(__name__)
@@ -78,17 +78,17 @@ class Selection:
         weight = [member.settings.weight for member in members]
         described = members_of(members)
         policy = POLICIES[settings.policy.name]
-        self._primary = Chooser(policy, settings.policy.options, described, random.random)
+        self._primary = policy.made(described, settings.policy.options, random.getrandbits(64))
         self._learned = policy.name == "learned"
         fallback = POLICIES[FALLBACK]
         self._fallback = (
-            Chooser(fallback, fallback.options(), described, random.random) if self._learned else self._primary
+            fallback.made(described, fallback.options(), random.getrandbits(64)) if self._learned else self._primary
         )
         self._slow_start = SlowStart(settings.slow_start_s, weight)
         self._starting = False
-        self.observes = policy.observe is not None
+        self.observes = self._primary.measures
         self.on_fallback = self._learned
-        self._use(self._fallback)
+        self._policy = self._fallback
 
         self._size = size
         self._in_flight = array("i", bytes(4 * size))
@@ -126,14 +126,17 @@ class Selection:
             self._refresh(now_s)
         if self._limited and self._total() >= self._most:
             return ALL_FULL if len(self._candidates) or self._full_count else NOBODY
-        view = self.view
-        if tried:
-            view = self._without(tried)
+        if tried or self._starting or self._affinity is not None:
+            return self._choose_among(request_class, key, now_s, tried)
+        if not len(self._candidates):
+            return ALL_FULL if self._full_count else NOBODY
+        return self._policy.pick(request_class, key, now_s)
+
+    def _choose_among(self, request_class: int, key: int, now_s: float, tried: tuple[int, ...]) -> int:
+        """`choose` where not all depends on the policy alone."""
+        view = _narrowed(self.view, tried) if tried else self.view
         if not len(view.eligible):
             return ALL_FULL if self._full_count else NOBODY
-        return self._pick(view, request_class, key, now_s)
-
-    def _pick(self, view: PoolView, request_class: int, key: int, now_s: float) -> int:
         if self._affinity is not None:
             if key:
                 position, bound = self._affinity.pick(view, key, now_s)
@@ -144,29 +147,31 @@ class Selection:
                 if position != AWAY:
                     return position
             key = 0  # is the affinity's; the policy wants none
-        if self._starting:
-            return self._pick_slowly(view, request_class, key, now_s)
-        return self._chooser.pick(view, self._chooser.memory, request_class, key, now_s, self._chooser.draws())
+        try:
+            if tried:
+                self._policy.see(view)
+            if self._starting:
+                return self._pick_slowly(view, request_class, key, now_s)
+            return self._policy.pick(request_class, key, now_s)
+        finally:
+            self._policy.see(self.view)
 
     def _pick_slowly(self, view: PoolView, request_class: int, key: int, now_s: float) -> int:
         """The policy's pick while backends start: what one of them has not earned goes to the others."""
-        chooser, slow_start = self._chooser, self._slow_start
+        policy, slow_start = self._policy, self._slow_start
         slow_start.earn(self.view.eligible, now_s)
         self._starting = bool(slow_start)
-        refused: tuple[int, ...] = ()
-        position = chooser.pick(view, chooser.memory, request_class, key, now_s, chooser.draws())
+        position = policy.pick(request_class, key, now_s)
         while not slow_start.spend(position, regardless=len(view.eligible) == 1):
-            refused = (*refused, position)
-            view = _narrowed(view, refused)
-            # The same draws would favour the neighbours of the one that was refused.
-            position = chooser.pick(view, chooser.memory, request_class, key, now_s, chooser.draws())
+            view = _narrowed(view, (position,))
+            policy.see(view)
+            # With other draws: the same would favour the neighbours of the one that was refused.
+            position = policy.pick(request_class, key, now_s)
         return position
 
     def observe(self, position: int, now_s: float, latency_s: float, failed: bool) -> None:
         """Tell a policy that measures how a request went."""
-        observe = self._primary.observe
-        if observe is not None:
-            observe(self._primary.memory, position, now_s, latency_s, failed)
+        self._primary.observe(position, now_s, latency_s, failed)
 
     def response_line(self, key: int, position: int) -> bytes:
         """What affinity adds to the head of a response: a header line with its CRLF, or nothing.
@@ -260,9 +265,6 @@ class Selection:
 
     # What there is to choose from
 
-    def _without(self, positions: Iterable[int]) -> PoolView:
-        return _narrowed(self.view, tuple(positions))
-
     def _make_view(self) -> None:
         """Make what policies look at, for the present snapshot and eligibility."""
         allowed, snapshot = self._allowed, self._snapshot
@@ -322,8 +324,8 @@ class Selection:
         self._take_limits()
         described = members_of(members)
         self._slow_start.reweigh(self._weight)
-        for chooser in {self._primary, self._fallback}:
-            chooser.renew(described, same)
+        for policy in {self._primary, self._fallback}:
+            policy.renew(described, same)
 
     def _take_limits(self) -> None:
         given = [member.settings.max_in_flight for member in self._members]
@@ -352,10 +354,8 @@ class Selection:
         elif self.on_fallback and not fall_back:
             log.info("pool %s: routed by learned weights", self._name)
         self.on_fallback = fall_back
-        self._use(self._fallback if fall_back else self._primary)
-
-    def _use(self, chooser: Chooser) -> None:
-        self._chooser = chooser
+        self._policy = self._fallback if fall_back else self._primary
+        self._policy.see(self.view)
 
 
 def _row_array(rows: npt.NDArray[np.float64]) -> "array[float]":
