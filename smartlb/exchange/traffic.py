@@ -40,6 +40,8 @@ class RouteTraffic:
         route: of the configuration.
         pools: by name.
         random: for random choices.
+        buckets: the table of buckets of the route's rate limit, in memory that all workers share; empty where it has
+            none.
 
     Attributes:
         answer: what the route answers by itself, where it does.
@@ -62,7 +64,7 @@ class RouteTraffic:
         "response_edits",
     )
 
-    def __init__(self, route: Route, pools: Mapping[str, Pool], random: Random) -> None:
+    def __init__(self, route: Route, pools: Mapping[str, Pool], random: Random, buckets: memoryview) -> None:
         self._pool = pools[route.pool] if route.pool is not None else None
         self._split = Split(route.split, pools, random) if route.split is not None else None
         self._split_by_client = route.split_by == "client_ip"
@@ -79,7 +81,7 @@ class RouteTraffic:
         self._request_edits = HeaderEdits(route.set_request_headers, route.remove_request_headers)
         self.response_edits = HeaderEdits(route.set_response_headers, route.remove_response_headers)
 
-        self.limit = RateLimit(route.rate_limit) if route.rate_limit is not None else None
+        self.limit = RateLimit(route.rate_limit, buckets) if route.rate_limit is not None else None
         self.compression = Compression(route.compression) if route.compression is not None else None
         self.mirror = Mirror(route.mirror, pools, random) if route.mirror is not None else None
 

@@ -4,7 +4,7 @@ import re
 from http import HTTPStatus
 
 from smartlb.config.traffic import Redirect, Respond
-from smartlb.routing.routing import host_name
+from smartlb.routing.host import host_name
 from smartlb.wire.http1 import HeaderBlock
 
 _PLACEHOLDER = re.compile(r"\{(host|path|query)\}")

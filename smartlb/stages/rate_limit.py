@@ -1,28 +1,25 @@
 """How many requests each client of a route may send.
 
-As nginx's limit_req does it, only without a queue. A client's bucket is a worker's own.
+As nginx's limit_req does it, only without a queue. All workers count together.
 """
 
-from collections import OrderedDict
-
 from smartlb.config.traffic import RateLimit as Settings
-from smartlb.limits.token_bucket import TokenBucket
+from smartlb.limits.shared_buckets import SharedBuckets
 from smartlb.wire.forwarding import Peer, hash64
 from smartlb.wire.http1 import HeaderBlock, header_value
 
 
 class RateLimit:
-    """The buckets of one route's clients in one worker.
+    """The buckets of one route's clients.
 
     Args:
         settings: of the configuration.
+        memory: the route's table, shared by all workers: `Segment.rate_limit`.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._bucket = TokenBucket(settings.requests_per_s, settings.burst)
+    def __init__(self, settings: Settings, memory: memoryview) -> None:
+        self._buckets = SharedBuckets(memory, settings.requests_per_s, settings.burst)
         self._value = header_value(settings.header) if settings.header is not None else None
-        self._most = settings.max_clients
-        self._full_at_s: OrderedDict[int, float] = OrderedDict()
 
     def key(self, peer: Peer, target: bytes, block: HeaderBlock) -> int:
         """What tells the client of a request from others."""
@@ -35,14 +32,9 @@ class RateLimit:
 
         Args:
             key: the client's.
-            now_s: monotonic time.
+            now_s: monotonic time, of the clock that all workers read.
 
         Returns:
             0 where there was one; otherwise the seconds until there is.
         """
-        buckets = self._full_at_s
-        buckets[key], wait_s = self._bucket.take(buckets.get(key, now_s), now_s)
-        buckets.move_to_end(key)
-        if len(buckets) > self._most:
-            buckets.popitem(last=False)
-        return wait_s
+        return self._buckets.take(key, now_s)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
-from smartlb.routing.routing import canonical_path
+from smartlb.routing.path import canonical_path
 
 # Where a path is spelled so, a backend may find other segments in it than its bytes say.
 _AMBIGUOUS = re.compile(rb"(?i)/\.|//|%2e|%2f")

@@ -4,8 +4,9 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from itertools import accumulate
 from random import Random
+from typing import Generic, TypeVar
 
-from smartlb.upstream.pool import Pool
+Pool = TypeVar("Pool")
 
 _KEYS = 2**64
 _SCATTER = 0x9E37_79B9_7F4A_7C15
@@ -13,7 +14,7 @@ _SCATTER = 0x9E37_79B9_7F4A_7C15
 (D. Knuth, The Art of Computer Programming, volume 3, section 6.4)."""
 
 
-class Split:
+class Split(Generic[Pool]):
     """Chooses a pool by configured shares.
 
     Args:

@@ -176,7 +176,10 @@ class Worker:
             if route.pool is not None and not needs_control(route, config.pools)
         }
         self.route_traffic = {
-            number: RouteTraffic(route, self._pools, random) for number, route in enumerate(config.routes)
+            number: RouteTraffic(
+                route, self._pools, random, segment.rate_limit(numbering.rate_limits.get(number, slice(0)))
+            )
+            for number, route in enumerate(config.routes)
         }
         self._mirrors = [traffic.mirror for traffic in self.route_traffic.values() if traffic.mirror is not None]
         self.route_priorities = [route.priority for route in config.routes]
