@@ -1,6 +1,5 @@
 """Which class a recorded request is of."""
 
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from simulator.workload.block import Block, Mask
 from simulator.workload.cost import Cost
 from simulator.workload.traces.reading import TraceError
 from smartlb.config.model import Section
+from smartlb.config.regex import LinearRegex
 from smartlb.config.values import Name, Regex
 
 DEFAULT = "default"
@@ -122,10 +122,10 @@ class _Found(dict[str, bool]):
 
     def __init__(self, pattern: str) -> None:
         super().__init__()
-        self._pattern = re.compile(pattern)
+        self._regex = LinearRegex(pattern)
 
     def __missing__(self, text: str) -> bool:
         if len(self) >= _MOST_REMEMBERED:
             self.clear()
-        self[text] = found = self._pattern.search(text) is not None
+        self[text] = found = self._regex.found_in(text.encode())
         return found

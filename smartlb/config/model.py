@@ -189,7 +189,9 @@ class RouteMatch(Section):
     path_prefix: Path | None = Field(
         default=None, description="Whole path segments: /api matches /api and /api/x, not /apix."
     )
-    path_regex: Regex | None = Field(default=None, description="Regular expression for the whole path.")
+    path_regex: Regex | None = Field(
+        default=None, description="Regular expression, in RE2's syntax, for the whole path; each byte is a character."
+    )
     methods: list[Method] = Field(default=[], description="Any of these; empty for every method.")
     headers: Headers = Field(default={}, description="Headers with exactly these values.")
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from smartlb.config.model import Backend, Config
 from smartlb.core.record import NO_BACKEND, NO_ROUTE, Records
+from smartlb.limits.shared_buckets import bytes_for
 
 DEFAULT_CLASS = "default"
 """Request class 0: requests that belong to no configured class."""
@@ -60,6 +61,8 @@ class Numbering:
         routes: names; after those of the configuration come the tcp and udp listeners, each a route of its own.
         route_pools: the pool of each route; empty for a listener that chooses among several.
         listeners: for each listener the number of its route; `NO_ROUTE` for http.
+        rate_limits: for each route with a rate limit where its table of buckets lies among those of all, in bytes.
+        rate_limit_bytes: of all those tables.
     """
 
     def __init__(self, config: Config) -> None:
@@ -86,6 +89,14 @@ class Numbering:
             self.listeners.append(len(self.routes))
             self.routes.append(listener.label)
             self.route_pools.append(listener.pools[0] if len(set(listener.pools)) == 1 else "")
+
+        self.rate_limits: dict[int, slice] = {}
+        self.rate_limit_bytes = 0
+        for number, route in enumerate(config.routes):
+            if route.rate_limit is not None:
+                first = self.rate_limit_bytes
+                self.rate_limit_bytes += bytes_for(route.rate_limit.max_clients)
+                self.rate_limits[number] = slice(first, self.rate_limit_bytes)
 
     def seat(self, members: Iterable[Member]) -> list[Member]:
         """Put backends that discovery found in their positions; returns those that were not there just so before."""

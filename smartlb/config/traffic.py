@@ -163,7 +163,9 @@ class RateLimit(Section):
     """How many requests one client may send to a route; more get 429."""
 
     requests_per_s: float = Field(
-        gt=0, le=1_000_000, description="Requests a second in the long run; 0.5 is one every two seconds. Per worker."
+        gt=0,
+        le=1_000_000,
+        description="Requests a second in the long run, over all workers; 0.5 is one every two seconds.",
     )
     burst: int = Field(
         default=1, ge=1, le=1_000_000, description="Requests that a client may send at once after a rest."
@@ -178,7 +180,7 @@ class RateLimit(Section):
         default=10_000,
         ge=1,
         le=10_000_000,
-        description="Clients that are remembered, per worker; beyond that, the one seen longest ago is forgotten.",
+        description="Clients that are remembered; beyond that, the one that has its burst back soonest is forgotten.",
     )
 
     @model_validator(mode="after")

@@ -2,7 +2,6 @@
 
 import re
 import ssl
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
@@ -13,6 +12,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from smartlb.config.problems import unknown_name
+from smartlb.config.regex import LinearRegex
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +107,15 @@ def _network(value: str) -> str:
 
 
 def _regex(value: str) -> str:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            # Paths are matched as bytes, for which fewer escapes exist than for text.
-            re.compile(value.encode())
-    except (re.error, ValueError, OverflowError, RecursionError, Warning) as error:
-        raise ValueError(f"expected a regular expression ({error})") from None
+    LinearRegex(value)
+    return value
+
+
+def _as_routes_see_it(value: str) -> str:
+    if "\\" in value or ";" in value or any(segment in (".", "..") for segment in value.split("/")) or "//" in value:
+        raise ValueError(
+            "expected a path as routes see it, which has no \\, no parameters after ;, and no empty, . and .. segments"
+        )
     return value
 
 
@@ -176,7 +178,7 @@ HostName = Annotated[
 ]
 """What a request's Host header is compared with."""
 
-Path = Annotated[str, Form(r"/[^\r\n]*", "a path that begins with /")]
+Path = Annotated[str, Form(r"/[^\r\n]*", "a path that begins with /"), AfterValidator(_as_routes_see_it)]
 """The path of a URL as routes see it, unescaped."""
 
 RequestTarget = Annotated[str, Form(r"/[!-~]*", "a path that begins with / and has no spaces")]
@@ -186,7 +188,7 @@ Authority = Annotated[str, Form(r"[!-~]+", "a host, such as example.com or examp
 """The value of a Host header that is sent."""
 
 Regex = Annotated[str, AfterValidator(_regex)]
-"""A regular expression that Python's `re` takes for bytes."""
+"""A regular expression that RE2 takes, see `smartlb.config.regex`."""
 
 Method = Annotated[str, Form(r"[A-Z][A-Z-]*", "a method in capitals, such as GET")]
 """An HTTP method."""

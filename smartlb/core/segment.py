@@ -1,6 +1,7 @@
 """The memory that all processes of one router share, as named arrays over one buffer.
 
-One writer each: a worker writes its own row and ring, the supervisor the eligibility, the learner the snapshot.
+One writer each: a worker writes its own row and ring, the supervisor the eligibility, the learner the snapshot. Only
+the buckets of rate limits have several, by compare-and-swap.
 Backends are numbered over all pools in the order of the configuration, request classes and routes likewise.
 """
 
@@ -49,12 +50,21 @@ class Gauge(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The sizes that fix where everything lies in the segment."""
+    """The sizes that fix where everything lies in the segment.
+
+    Attributes:
+        workers: how many there are.
+        backends: likewise, over all pools.
+        classes: request classes.
+        ring_capacity: records in each worker's telemetry ring.
+        rate_limit_bytes: of the tables of buckets of all routes with a rate limit.
+    """
 
     workers: int
     backends: int
     classes: int
     ring_capacity: int = 65_536
+    rate_limit_bytes: int = 0
 
     def _parts(self) -> dict[str, int]:
         return {
@@ -67,6 +77,7 @@ class Layout:
             "waiting": 4 * self.workers * self.backends,
             "snapshot": SnapshotCell.size(self.classes, self.backends),
             **{f"ring{worker}": ring_bytes(self.ring_capacity) for worker in range(self.workers)},
+            "rate_limits": self.rate_limit_bytes,
         }
 
     @property
@@ -131,6 +142,10 @@ class Segment:
     def ring_reader(self, worker: int) -> RingReader:
         """A reading end of a worker's telemetry ring."""
         return RingReader(self._buffer[self._slices[f"ring{worker}"]], self.layout.ring_capacity)
+
+    def rate_limit(self, table: slice) -> memoryview:
+        """A route's table of buckets, which all workers share; `Numbering.rate_limits` says where it lies."""
+        return self._buffer[self._slices["rate_limits"]][table]
 
     def in_flight_row(self, worker: int) -> memoryview:
         """A worker's own counts, for single reads and writes without numpy's overhead."""

@@ -1,10 +1,11 @@
 from smartlb.ports.services cimport Services
+from smartlb.routing.routing cimport Routing
 
 
 cdef class Front:
     cdef public Services services
     cdef public object admission
-    cdef public object routing
+    cdef public Routing routing
     cdef public list plans
     cdef public long long tls_handshakes
     cdef public long long tls_handshakes_failed

@@ -7,13 +7,11 @@ BURST_S = 10.0
 
 
 class Allowance:
-    """The bucket of one peer.
+    """The bucket of one peer; compiled with the types of ``allowance.pxd``.
 
     Args:
         per_s: what may come each second in the long run.
     """
-
-    __slots__ = ("_bucket", "_full_at_s")
 
     def __init__(self, per_s: float) -> None:
         self._bucket = TokenBucket(per_s, per_s * BURST_S)
@@ -21,5 +19,7 @@ class Allowance:
 
     def take(self, now_s: float) -> bool:
         """Whether one more is allowed; monotonic time."""
-        self._full_at_s, wait_s = self._bucket.take(self._full_at_s, now_s)
-        return wait_s == 0.0
+        if self._bucket.wait_s(self._full_at_s, now_s) > 0.0:
+            return False
+        self._full_at_s = self._bucket.taken(self._full_at_s, now_s)
+        return True

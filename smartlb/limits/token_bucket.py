@@ -8,31 +8,30 @@ _ROUNDING_S = 1e-9
 
 
 class TokenBucket:
-    """The rate and the size of any number of buckets.
+    """The rate and the size of any number of buckets; compiled with the types of ``token_bucket.pxd``.
+
+    Whoever has buckets keeps for each the time at which it is full, or was, and asks `wait_s` first: only where that
+    is 0 is there a token to take.
 
     Args:
         per_s: tokens that each gets a second.
         burst: tokens that it holds.
     """
 
-    __slots__ = ("_interval_s", "_tolerance_s")
-
     def __init__(self, per_s: float, burst: float) -> None:
         self._interval_s = 1.0 / per_s
-        self._tolerance_s = (burst - 1) * self._interval_s
+        self._tolerance_s = (burst - 1.0) * self._interval_s
 
-    def take(self, full_at_s: float, now_s: float) -> tuple[float, float]:
-        """Take a token from one of them.
+    def wait_s(self, full_at_s: float, now_s: float) -> float:
+        """The seconds until a bucket has a token; 0 where it has one.
 
         Args:
             full_at_s: when it is full, or was; monotonic, as `now_s`.
             now_s: the time.
-
-        Returns:
-            When it is full again; and 0 where there was a token, otherwise the seconds until there is.
         """
-        full_at_s = max(full_at_s, now_s)
         wait_s = full_at_s - now_s - self._tolerance_s
-        if wait_s > _ROUNDING_S:  # for whoever comes exactly in time
-            return full_at_s, wait_s
-        return full_at_s + self._interval_s, 0.0
+        return wait_s if wait_s > _ROUNDING_S else 0.0  # for whoever comes exactly in time
+
+    def taken(self, full_at_s: float, now_s: float) -> float:
+        """When a bucket is full again once a token is taken from it; arguments as for `wait_s`."""
+        return (full_at_s if full_at_s > now_s else now_s) + self._interval_s

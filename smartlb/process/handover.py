@@ -84,4 +84,10 @@ class Handover:
 
 def layout_of(config: Config, numbering: Numbering, ring_capacity: int) -> Layout:
     """The segment's layout for a configuration."""
-    return Layout(config.workers, len(numbering.backends), len(numbering.classes), ring_capacity)
+    return Layout(
+        config.workers,
+        len(numbering.backends),
+        len(numbering.classes),
+        ring_capacity,
+        rate_limit_bytes=numbering.rate_limit_bytes,
+    )

@@ -5,7 +5,7 @@ from http import HTTPStatus
 
 from smartlb.config.traffic import Redirect, Respond
 from smartlb.core.outcome import Outcome
-from smartlb.routing.routing import host_name
+from smartlb.routing.host import host_name
 from smartlb.stages.context import Context
 from smartlb.stages.stage import Stage
 from smartlb.wire.answers import Answer

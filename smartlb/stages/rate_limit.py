@@ -1,14 +1,13 @@
 """How many requests each client of a route may send.
 
-As nginx's limit_req does it, only without a queue. A client's bucket is a worker's own.
+As nginx's limit_req does it, only without a queue. All workers count together.
 """
 
-from collections import OrderedDict
 from math import ceil
 
 from smartlb.config.traffic import RateLimit as Settings
 from smartlb.core.outcome import Outcome
-from smartlb.limits.token_bucket import TokenBucket
+from smartlb.limits.shared_buckets import SharedBuckets
 from smartlb.stages.context import Context
 from smartlb.stages.stage import Stage
 from smartlb.wire.answers import Answer, error_answer
@@ -17,17 +16,16 @@ from smartlb.wire.http1 import HeaderBlock, header_value
 
 
 class RateLimit(Stage):
-    """The buckets of one route's clients in one worker.
+    """The buckets of one route's clients.
 
     Args:
         settings: of the configuration.
+        memory: the route's table, shared by all workers: `Segment.rate_limit`.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._bucket = TokenBucket(settings.requests_per_s, settings.burst)
+    def __init__(self, settings: Settings, memory: memoryview) -> None:
+        self._buckets = SharedBuckets(memory, settings.requests_per_s, settings.burst)
         self._value = header_value(settings.header) if settings.header is not None else None
-        self._most = settings.max_clients
-        self._full_at_s: OrderedDict[int, float] = OrderedDict()
 
     def request(self, context: Context) -> Answer | None:
         """Refuse a request that comes too soon."""
@@ -49,14 +47,9 @@ class RateLimit(Stage):
 
         Args:
             key: the client's.
-            now_s: monotonic time.
+            now_s: monotonic time, of the clock that all workers read.
 
         Returns:
             0 where there was one; otherwise the seconds until there is.
         """
-        buckets = self._full_at_s
-        buckets[key], wait_s = self._bucket.take(buckets.get(key, now_s), now_s)
-        buckets.move_to_end(key)
-        if len(buckets) > self._most:
-            buckets.popitem(last=False)
-        return wait_s
+        return self._buckets.take(key, now_s)

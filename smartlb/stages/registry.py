@@ -19,23 +19,28 @@ SendCopies = Callable[[int], Callable[[Copy], None]]
 """Makes what sends copies, of which so many may be under way."""
 
 
-def plan_of(route: Route, pools: Mapping[str, Any], send_copies: SendCopies, random: Random) -> RoutePlan:
+def plan_of(
+    route: Route, pools: Mapping[str, Any], buckets: memoryview, send_copies: SendCopies, random: Random
+) -> RoutePlan:
     """What a route does.
 
     Args:
         route: of the configuration.
         pools: by name.
+        buckets: of its rate limit, in shared memory.
         send_copies: for mirrors.
         random: for random choices.
     """
     pool = pools[route.pool] if route.pool is not None else None
-    return RoutePlan(pool, _stages(route, pools, send_copies, random))
+    return RoutePlan(pool, _stages(route, pools, buckets, send_copies, random))
 
 
-def _stages(route: Route, pools: Mapping[str, Any], send_copies: SendCopies, random: Random) -> Sequence[Stage]:
+def _stages(
+    route: Route, pools: Mapping[str, Any], buckets: memoryview, send_copies: SendCopies, random: Random
+) -> Sequence[Stage]:
     stages: list[Stage] = []
     if route.rate_limit is not None:
-        stages.append(RateLimit(route.rate_limit))
+        stages.append(RateLimit(route.rate_limit, buckets))
     if route.redirect is not None:
         stages.append(Redirection(route.redirect))
     if route.respond is not None:

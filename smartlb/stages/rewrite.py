@@ -3,7 +3,7 @@
 import re
 from urllib.parse import quote
 
-from smartlb.routing.routing import canonical_path
+from smartlb.routing.path import canonical_path
 from smartlb.stages.context import Context
 from smartlb.stages.stage import Stage
 

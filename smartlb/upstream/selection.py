@@ -147,6 +147,7 @@ class Selection:
                 if position != AWAY:
                     return position
             key = 0  # is the affinity's; the policy wants none
+        other_views = bool(tried) or self._starting
         try:
             if tried:
                 self._policy.see(view)
@@ -154,7 +155,8 @@ class Selection:
                 return self._pick_slowly(view, request_class, key, now_s)
             return self._policy.pick(request_class, key, now_s)
         finally:
-            self._policy.see(self.view)
+            if other_views:
+                self._policy.see(self.view)
 
     def _pick_slowly(self, view: PoolView, request_class: int, key: int, now_s: float) -> int:
         """The policy's pick while backends start: what one of them has not earned goes to the others."""

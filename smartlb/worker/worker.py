@@ -79,7 +79,16 @@ class Worker:
             for name, settings in config.pools.items()
         }
         self._shadows = Shadows(services)
-        plans = [plan_of(route, self.pools, self._shadows.sender, random) for route in config.routes]
+        plans = [
+            plan_of(
+                route,
+                self.pools,
+                segment.rate_limit(numbering.rate_limits.get(at, slice(0))),
+                self._shadows.sender,
+                random,
+            )
+            for at, route in enumerate(config.routes)
+        ]
         limits = config.limits
         self.admission = Admission(limits.connections, limits.udp_sessions, limits.connections_per_client)
         self.front = Front(services, self.admission, Routing(config), plans)

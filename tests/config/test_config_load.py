@@ -180,8 +180,14 @@ def test_problem_elsewhere(text: str, expected: str) -> None:
     [
         ("{host: 'a:80'}", "host: expected a host without port"),
         ("{path_prefix: api}", "path_prefix: expected a path that begins with /"),
-        ("{path_regex: '['}", "path_regex: expected a regular expression (unterminated character set"),
-        ("{path_regex: '[[a]'}", "path_regex: expected a regular expression (Possible nested set"),
+        ("{path_regex: '['}", "path_regex: expected a regular expression (missing ]"),
+        (
+            "{path_regex: '/(?!a)'}",
+            "path_regex: expected a regular expression (invalid perl operator: (?!; there is no look",
+        ),
+        ("{path_prefix: /a;b}", "path_prefix: expected a path as routes see it"),
+        ("{path_prefix: /a//b}", "path_prefix: expected a path as routes see it"),
+        ("{path_prefix: /../b}", "path_prefix: expected a path as routes see it"),
         ("{path_regex: 'a{99999999999999999999}'}", "path_regex: expected a regular expression ("),
         ("{methods: [get]}", "methods[0]: expected a method in capitals, such as GET; found 'get'"),
         ("{methods: GET}", "methods: expected a list, each item after a dash; found 'GET'"),

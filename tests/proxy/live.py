@@ -18,9 +18,10 @@ from smartlb.config.model import Config
 from smartlb.config.numbering import Numbering
 from smartlb.core.outcome import Outcome
 from smartlb.core.record import RECORD
-from smartlb.core.segment import Gauge, Layout, Segment
+from smartlb.core.segment import Gauge, Segment
 from smartlb.core.snapshot import Snapshot
 from smartlb.downstream.http2 import Http2ClientConnection
+from smartlb.process.handover import layout_of
 from smartlb.worker.listening import Listening, listen
 from smartlb.worker.worker import Worker
 from tests.eventually import eventually
@@ -95,7 +96,7 @@ class LiveRouter:
 
     def __init__(self, config: Config, access_log: socket.socket | None) -> None:
         numbering = Numbering(config)
-        layout = Layout(config.workers, len(numbering.backends), len(numbering.classes), 8_192)
+        layout = layout_of(config, numbering, 8_192)
         self.segment = Segment(memoryview(bytearray(layout.size)), layout)
         self.segment.eligible[:] = 1
         self.segment.eligibility_version[0] = 1

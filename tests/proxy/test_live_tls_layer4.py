@@ -6,12 +6,12 @@ import ssl
 from typing import Any
 
 import pytest
-from smartlb.worker.listening import listen
 
 from smartlb.config.model import Listener
 from smartlb.core.outcome import Outcome
 from smartlb.core.segment import Gauge
 from smartlb.wire.proxy_protocol import Endpoints, Version, encode
+from smartlb.worker.listening import listen
 from tests.authority import Authority
 from tests.eventually import eventually
 from tests.guarded import guarded

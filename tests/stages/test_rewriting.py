@@ -3,12 +3,30 @@
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from smartlb.routing.routing import canonical_path
+from smartlb.routing.path import canonical_path
 from smartlb.stages.headers import HeaderEdits
 from smartlb.stages.rewrite import PrefixRewrite
 from smartlb.wire.http1 import parse_request
 
-_SEGMENTS = ["api", "%61pi", "a", "a%20b", "", ".", "%2e", "%2f", ".%2f", "%252e%252e", "%zz"]
+_SEGMENTS = [
+    "api",
+    "%61pi",
+    "a",
+    "a%20b",
+    "",
+    ".",
+    "%2e",
+    "%2f",
+    ".%2f",
+    "%252e%252e",
+    "%zz",
+    "a;b=c",
+    ";a",
+    "%3Ba",
+    ".;a",
+    "a\\b",
+    "%5c",
+]
 _PATHS = st.lists(st.sampled_from(_SEGMENTS), min_size=1, max_size=8).map(lambda parts: "/" + "/".join(parts))
 
 

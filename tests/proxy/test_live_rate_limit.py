@@ -1,38 +1,9 @@
-"""Token buckets, in a time of the test's own, and over real connections."""
+"""Rate limits over real connections."""
 
 import pytest
 
-from smartlb.config.traffic import RateLimit as Settings
 from smartlb.core.outcome import Outcome
-from smartlb.stages.rate_limit import RateLimit
-from smartlb.wire.forwarding import Peer, TrustedNetworks
-from smartlb.wire.http1 import parse_request
 from tests.proxy.live import Live, request
-
-
-def test_a_bucket_gives_its_burst_and_then_its_rate() -> None:
-    limit = RateLimit(Settings(requests_per_s=2.0, burst=3))
-    assert [limit.take(1, 100.0) for _ in range(4)] == [0.0, 0.0, 0.0, 0.5]
-    assert limit.take(1, 100.25) == 0.25
-    assert limit.take(1, 100.5) == 0.0
-    assert limit.take(1, 100.5) == 0.5
-    assert limit.take(2, 100.5) == 0.0, "another client has its own"
-    assert [limit.take(1, 200.0) for _ in range(4)] == [0.0, 0.0, 0.0, 0.5], "a rest fills it, but not beyond"
-
-
-def test_in_the_long_run_the_rate_is_kept() -> None:
-    limit = RateLimit(Settings(requests_per_s=7.0, burst=5))
-    passed = sum(limit.take(1, tick / 100) == 0.0 for tick in range(10_000))
-    assert 700 <= passed <= 706
-
-
-def test_no_more_clients_are_remembered_than_allowed() -> None:
-    limit = RateLimit(Settings(requests_per_s=0.001, max_clients=2))
-    assert limit.take(1, 0.0) == limit.take(2, 0.0) == 0.0
-    assert limit.take(1, 0.0) > 0.0
-    assert limit.take(3, 0.0) == 0.0, "2 is forgotten: 1 was seen since"
-    assert limit.take(1, 0.0) > 0.0
-    assert limit.take(2, 0.0) == 0.0
 
 
 async def test_what_is_too_much_gets_429(live: Live) -> None:
@@ -67,12 +38,3 @@ async def test_clients_are_told_apart(live: Live, key: str) -> None:
         for number in range(3):
             assert (await client.ask(request("GET", "/", f"{name}: 192.0.2.{number}"))).status == expected
     assert (await client.ask(request("GET", "/"))).status == 204, "without it, by the connection's address"
-
-
-def test_a_headers_value_is_never_taken_for_an_address() -> None:
-    limit = RateLimit(Settings(requests_per_s=1, burst=1, key="header", header="x-api-key"))
-    nobody = TrustedNetworks([])
-    _, target, plain = parse_request(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
-    _, _, forged = parse_request(b"GET / HTTP/1.1\r\nhost: a\r\nx-api-key: 192.0.2.1\r\n\r\n")
-    assert limit.take(limit.key(Peer(("203.0.113.9", 1), nobody), target, forged), 0.0) == 0.0
-    assert limit.take(limit.key(Peer(("192.0.2.1", 1), nobody), target, plain), 0.0) == 0.0

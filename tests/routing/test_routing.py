@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from smartlb.config.model import Config
 from smartlb.core.record import NO_ROUTE
-from smartlb.routing.routing import Routing, canonical_path
+from smartlb.routing.path import canonical_path
+from smartlb.routing.routing import Routing
 from smartlb.wire.http1 import RequestRefused, parse_request
 
 steady = settings(deadline=None, derandomize=True, max_examples=300)
@@ -102,7 +103,6 @@ def test_the_host_of_an_absolute_target_counts() -> None:
         (b"/api?x=/", True),
         (b"/api/?x", True),
         (b"/apix", False),
-        (b"/api;x", False),
         (b"/ap", False),
         (b"/API", False),
         (b"/", False),
@@ -118,6 +118,15 @@ def test_the_host_of_an_absolute_target_counts() -> None:
         (b"/api%2Fx", True),
         (b"/api/.", True),
         (b"/api/..x", True),
+        (b"/api;x", True),
+        (b"/api;a=b/x", True),
+        (b"/api%3bx", True),
+        (b"/;a/api", True),
+        (b"/.;a=b/api", True),
+        (b"/\\api", True),
+        (b"/api\\x", True),
+        (b"/api%5Cx", True),
+        (b"/.\\api", True),
         (b"/api%3Fx", False),
         (b"/%2561pi", False),  # what is escaped twice is, to a backend, another path
         (b"/%zz/api", False),
@@ -251,9 +260,11 @@ def test_request_classes() -> None:
 
 
 SEGMENTS = st.lists(
-    st.binary(min_size=1, max_size=6).filter(lambda name: b"/" not in name and name not in (b".", b"..")), max_size=5
+    st.binary(min_size=1, max_size=6).filter(lambda name: not set(name) & set(b"/\\;") and name not in (b".", b"..")),
+    max_size=5,
 )
-DETOURS = st.sampled_from([[], [b""], [b"."], [b"%2e"], [b".", b"", b"%2E"]])
+DETOURS = st.sampled_from([[], [b""], [b"."], [b"%2e"], [b".", b"", b"%2E"], [b";a"], [b".;", b"%2e%3ba"]])
+PARAMETERS = st.sampled_from([b"", b"", b";", b";a=b", b"%3bc;..", b";%5e"])
 
 
 @steady
@@ -266,13 +277,14 @@ def test_every_spelling_of_a_path_is_the_same_path(segments: list[bytes], slash:
             b"%%%02x" % byte if data.draw(st.booleans()) else quote_from_bytes(bytes([byte])).encode()
             for byte in segment
         )
-        spelled += b"".join(b"/" + part for part in [*detour, named])
+        slashes = st.sampled_from([b"/", b"/", b"/", b"\\", b"%5c", b"%2F"]) if spelled else st.just(b"/")
+        spelled += b"".join(data.draw(slashes) + part for part in [*detour, named + data.draw(PARAMETERS)])
     path = b"/" + b"/".join(segments)
     ended = slash and bool(segments)
     assert canonical_path((spelled + b"/" * slash or b"/") + b"?a/../b") == path + b"/" * ended
 
 
-@pytest.mark.parametrize("target", [b"/", b"/a", b"/a/", b"/a/b.c", b"*", b"/a;b=c", b"/a\\..\\b"])
+@pytest.mark.parametrize("target", [b"/", b"/a", b"/a/", b"/a/b.c", b"*", b"/a..b/c..", b"/a:b,c=d"])
 def test_plain_paths_are_themselves(target: bytes) -> None:
     assert canonical_path(target) == target
 
@@ -283,6 +295,11 @@ def test_plain_paths_are_themselves(target: bytes) -> None:
         (b"/a/.", b"/a/"),
         (b"//", b"/"),
         (b"/.a/..b", b"/.a/..b"),
+        (b"/a/;b", b"/a/"),
+        (b"/a/.;b?c", b"/a/"),
+        (b"/;a", b"/"),
+        (b"/a\\", b"/a/"),
+        (b"/a;b=c/d;e/", b"/a/d/"),
     ],
 )
 def test_paths_that_end_in_dots(target: bytes, path: bytes) -> None:
@@ -298,6 +315,13 @@ CLIMBING = [
     b"/api/..%2fx",
     b"/x%2F..%2fapi?q",
     b"/%zz/../a",
+    b"/x/..;/api",
+    b"/x/..;a=b/api",
+    b"/x/..%3Ba/api",
+    b"/x\\..\\api",
+    b"/x/..\\api",
+    b"/x%5c..%5Capi",
+    b"/a/..;",
 ]
 
 
