@@ -19,7 +19,7 @@ from smartlb.stages.answer import FixedResponse, Redirection
 from smartlb.wire.answers import ROUTER_FAILED, error_response, status_of
 from smartlb.wire.chunked import BadChunk, ChunkedBody
 from smartlb.wire.forwarding import PLAIN, Channel, Peer, TrustedNetworks
-from smartlb.wire.http1 import CHUNKED, HeaderBlock, RequestRefused, parse_request
+from smartlb.wire.http1 import CHUNKED, HeaderBlock, Request, RequestRefused, read_request
 from smartlb.wire.proxy_protocol import Endpoints
 from smartlb.wire.upgrade import offer_of
 
@@ -70,8 +70,7 @@ class ClientConnection(asyncio.Protocol):
         "_chunked",
         "_claimed",
         "_closing",
-        "_last_block",
-        "_last_method",
+        "_last",
         "_left",
         "_peer",
         "_trusted",
@@ -101,8 +100,7 @@ class ClientConnection(asyncio.Protocol):
         self.deadline_s = 0.0
         self.write_paused = False
         self._buffer = b""
-        self._last_method = b""
-        self._last_block: HeaderBlock | None = None
+        self._last: Request | None = None
         self._left = 0  # bytes of the request's body that have not come yet
         self._chunked: ChunkedBody | None = None
         self._beginning = False
@@ -194,7 +192,7 @@ class ClientConnection(asyncio.Protocol):
             else:
                 self._continue(exchange, data)
         except RequestRefused as refusal:
-            if self._begin_http2 is not None and self._last_block is None and data.startswith(_PREFACE):
+            if self._begin_http2 is not None and self._last is None and data.startswith(_PREFACE):
                 self._switch_to_http2(data)
             else:
                 self._refuse(refusal.outcome, refusal.reason, body=data[:5] != b"HEAD ")
@@ -255,11 +253,8 @@ class ClientConnection(asyncio.Protocol):
     def _begin(self, data: bytes, end: int) -> int:
         """Start the exchange for the head at ``data[:end]``; returns how much of `data` belongs to the request."""
         worker = self.worker
-        raw = data if end == len(data) else data[:end]
-        # Before they are read, which takes longer the more there are; a header has four bytes at the least.
-        if end > 4 * worker.header_count and raw.count(b"\r\n") - 2 > worker.header_count:
-            raise RequestRefused(Outcome.HEADER_TOO_LARGE, f"there are more than {worker.header_count} headers")
-        method, target, block = parse_request(raw, self._last_method, self._last_block)
+        request = read_request(data, end, self._last, worker.header_count)
+        method, target, block = request.method, request.target, request.block
         length = block.length
         if length > worker.body_bytes:
             raise RequestRefused(Outcome.BODY_TOO_LARGE, f"the body is longer than {worker.body_bytes} bytes")
@@ -272,11 +267,11 @@ class ClientConnection(asyncio.Protocol):
             return end
         pool = worker.route_pools.get(route)
         if pool is None or block.upgrade:
-            return self._begin_controlled(worker.route_traffic[route], data, end, method, target, block, route, now_s)
+            return self._begin_controlled(worker.route_traffic[route], data, end, request, route, now_s)
         if not block.outgoing:
             self._peer.complete(block, pool.name)
         if end <= _LONGEST_REMEMBERED:
-            self._last_method, self._last_block = method, block
+            self._last = request
         request_id = block.request_id or worker.next_request_id()
         start = b"%s %s HTTP/1.1%s%s\r\n\r\n" % (method, target, block.outgoing, request_id)
         key = 0 if pool.key == "none" else self._peer.key(pool.key, target, block)
@@ -303,14 +298,13 @@ class ClientConnection(asyncio.Protocol):
         traffic: RouteTraffic,
         data: bytes,
         end: int,
-        method: bytes,
-        target: bytes,
-        block: HeaderBlock,
+        request: Request,
         route: int,
         now_s: float,
     ) -> int:
         """`_begin` for a route that does more than hand its requests to its pool, and for one that asks for more."""
         worker, peer = self.worker, self._peer
+        method, target, block = request.method, request.target, request.block
         if traffic.limit is not None:
             wait_s = traffic.limit.take(traffic.limit.key(peer, target, block), now_s)
             if wait_s > 0.0:
@@ -323,7 +317,7 @@ class ClientConnection(asyncio.Protocol):
         if not block.outgoing:
             peer.complete(block, pool.name)
         if end <= _LONGEST_REMEMBERED:
-            self._last_method, self._last_block = method, block
+            self._last = request
         request_id = block.request_id or worker.next_request_id()
         start = traffic.head(method, target, block.outgoing, request_id)
         begin: Callable[..., Exchange] = ControlledExchange

@@ -454,7 +454,7 @@ class Exchange:
         raise MalformedResponse("it is a 101, which was not asked for")
 
     def start_response(self, raw: bytes, status: int, length: int) -> bytes:
-        """The head to send to the client, for a response as `parse_response` gives it."""
+        """The head to send to the client, for a response as `read_response` gives it."""
         if self._rival is not None:
             self._win(self._rival)
         self.response_started = True

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from smartlb.core.outcome import COMPLETE, Outcome
 from smartlb.wire.answers import ROUTER_FAILED
 from smartlb.wire.chunked import BadChunk, ChunkedBody, chunk
-from smartlb.wire.http1 import CHUNKED, UNTIL_CLOSE, MalformedResponse, SwitchedProtocols, parse_response
+from smartlb.wire.http1 import CHUNKED, UNTIL_CLOSE, MalformedResponse, SwitchedProtocols, read_response
 
 if TYPE_CHECKING:
     from smartlb.exchange.exchange import Exchange
@@ -127,12 +127,12 @@ class BackendConnection(asyncio.Protocol):
                     raise MalformedResponse(f"its head is longer than {_LONGEST_HEAD} bytes")
                 self._buffer = data
                 return
-            raw = data if end == len(data) else data[:end]
             try:
-                head, status, length, keep_alive = parse_response(raw, exchange.method)
+                response = read_response(data, end, exchange.method)
             except SwitchedProtocols:
-                exchange.switch(self, raw, data[end:])
+                exchange.switch(self, data[:end], data[end:])
                 return
+            head, status, length, keep_alive = response.head, response.status, response.length, response.keep_alive
             if status >= 200:
                 break
             exchange.interim(head)

@@ -6,7 +6,7 @@ from smartlb.config.traffic import RateLimit as Settings
 from smartlb.core.outcome import Outcome
 from smartlb.stages.rate_limit import RateLimit
 from smartlb.wire.forwarding import Peer, TrustedNetworks
-from smartlb.wire.http1 import parse_request
+from smartlb.wire.http1 import read_request
 from tests.proxy.live import Live, request
 
 
@@ -72,7 +72,7 @@ async def test_clients_are_told_apart(live: Live, key: str) -> None:
 def test_a_headers_value_is_never_taken_for_an_address() -> None:
     limit = RateLimit(Settings(requests_per_s=1, burst=1, key="header", header="x-api-key"))
     nobody = TrustedNetworks([])
-    _, target, plain = parse_request(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
-    _, _, forged = parse_request(b"GET / HTTP/1.1\r\nhost: a\r\nx-api-key: 192.0.2.1\r\n\r\n")
-    assert limit.take(limit.key(Peer(("203.0.113.9", 1), nobody), target, forged), 0.0) == 0.0
-    assert limit.take(limit.key(Peer(("192.0.2.1", 1), nobody), target, plain), 0.0) == 0.0
+    heads = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n", b"GET / HTTP/1.1\r\nhost: a\r\nx-api-key: 192.0.2.1\r\n\r\n"
+    plain, forged = (read_request(head, len(head), None).block for head in heads)
+    assert limit.take(limit.key(Peer(("203.0.113.9", 1), nobody), b"/", forged), 0.0) == 0.0
+    assert limit.take(limit.key(Peer(("192.0.2.1", 1), nobody), b"/", plain), 0.0) == 0.0
