@@ -13,130 +13,26 @@ from libc.stdint cimport INT64_MAX, uint64_t
 from libc.string cimport memchr, memcmp, memcpy
 
 from smartlb.wire.characters cimport FIELD, HEX, HOST, KINDS, ODD, TARGET, TOKEN
+from smartlb.wire.names cimport (
+    CLAIM,
+    CONNECTION,
+    CONTENT_LENGTH,
+    EXPECT,
+    HOST_NAME,
+    OF_A_HOP,
+    ORDINARY,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    Bytes,
+    Name,
+    is_word,
+    name_as_folded,
+    name_of,
+)
 
 from smartlb.core.outcome import Outcome
 
 IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"))
-
-ctypedef const unsigned char* Bytes
-
-
-# The names that matter to a proxy.
-
-cdef enum Name:
-    ORDINARY
-    HOST_NAME
-    CONTENT_LENGTH
-    TRANSFER_ENCODING
-    EXPECT
-    CONNECTION
-    UPGRADE
-    OF_A_HOP
-    CLAIM
-
-cdef object _NAMES = {
-    b"host": HOST_NAME,
-    b"content-length": CONTENT_LENGTH,
-    b"transfer-encoding": TRANSFER_ENCODING,
-    b"expect": EXPECT,
-    b"connection": CONNECTION,
-    b"upgrade": UPGRADE,
-    **dict.fromkeys((b"keep-alive", b"proxy-connection", b"te"), OF_A_HOP),
-    # What proxies say of a client and of what it asked for: its id, its address, its URL. Backends and their libraries
-    # read the address from any of these: nginx and Envoy set x-real-ip, x-envoy-external-address; the CDNs and clouds
-    # cf-*, true-client-ip, fastly-client-ip, fly-client-ip, x-azure-*, x-appengine-user-ip, do-connecting-ip; the
-    # others are in the lists of django-ipware, Rails, the request-ip of npm and WebLogic. Some frameworks take the URL
-    # from x-original-url or x-rewrite-url, as IIS sets them: past every route.
-    **dict.fromkeys(
-        (
-            b"cf-connecting-ip",
-            b"cf-connecting-ipv6",
-            b"cf-pseudo-ipv4",
-            b"client-ip",
-            b"do-connecting-ip",
-            b"fastly-client-ip",
-            b"fly-client-ip",
-            b"forwarded",
-            b"forwarded-for",
-            b"proxy-client-ip",
-            b"true-client-ip",
-            b"wl-proxy-client-ip",
-            b"x-appengine-user-ip",
-            b"x-azure-clientip",
-            b"x-azure-socketip",
-            b"x-client-ip",
-            b"x-cluster-client-ip",
-            b"x-envoy-external-address",
-            b"x-forwarded",
-            b"x-original-forwarded-for",
-            b"x-original-host",
-            b"x-original-url",
-            b"x-real-ip",
-            b"x-remote-addr",
-            b"x-remote-ip",
-            b"x-request-id",
-            b"x-rewrite-url",
-        ),
-        CLAIM,
-    ),
-}
-cdef enum:
-    _LONGEST_NAME = 24
-    _MOST_NAMES = 64
-
-cdef const char* _names[_MOST_NAMES]
-cdef Name _kinds[_MOST_NAMES]
-cdef int _first[_LONGEST_NAME + 2]
-"""Where in `_names` those of each length begin."""
-
-cdef list _ORDER = sorted(_NAMES, key=len)
-
-
-cdef _fill_tables():
-    cdef int at, size
-    for at, name in enumerate(_ORDER):
-        _names[at] = PyBytes_AS_STRING(name)
-        _kinds[at] = _NAMES[name]
-    for size in range(_LONGEST_NAME + 2):
-        _first[size] = sum([len(name) < size for name in _ORDER])
-
-
-_fill_tables()
-
-
-cdef inline bint _is(Bytes text, const char* lower, Py_ssize_t size) noexcept nogil:
-    """Whether a token or a value is this one in any case; `lower` has small letters, digits and dashes."""
-    cdef Py_ssize_t at
-    for at in range(size):
-        if (text[at] | 32) != <unsigned char>lower[at]:
-            return False
-    return True
-
-
-cdef inline Name _name(Bytes text, Py_ssize_t size) noexcept nogil:
-    """Which of the names a token is."""
-    cdef int at
-    if size <= _LONGEST_NAME:
-        for at in range(_first[size], _first[size + 1]):
-            if _is(text, _names[at], size):
-                return _kinds[at]
-    if size >= 12 and text[1] == c"-" and (_is(text, b"x-forwarded-", 12) or (size >= 14 and _is(text, b"x-client-cert-", 14))):
-        return CLAIM
-    return ORDINARY
-
-
-cdef Name _name_as_folded(Bytes text, Py_ssize_t size) noexcept nogil:
-    """Which of the names some backends read in a token.
-
-    CGI, WSGI and Rack make variables of names, in which ``-`` and ``_`` are the same, and for some servers so is every
-    other character that is neither a letter nor a digit.
-    """
-    cdef unsigned char folded[_LONGEST_NAME]
-    cdef Py_ssize_t at
-    for at in range(min(size, _LONGEST_NAME)):
-        folded[at] = c"-" if KINDS[text[at]] & ODD else text[at]
-    return _name(folded, size)
-
 
 # Methods that may be forwarded: those of the IANA registry that llhttp knows, whose refusals this module keeps.
 cdef dict _METHODS = {
@@ -274,7 +170,7 @@ cdef inline bytes _value(Bytes text, Field* field):
 
 
 cdef inline bint _value_is(Bytes text, Field* field, const char* lower, Py_ssize_t size) noexcept nogil:
-    return field.value_end - field.value == size and _is(text + field.value, lower, size)
+    return field.value_end - field.value == size and is_word(text + field.value, lower, size)
 
 
 cdef inline bytes _joined(bytes before, Bytes text, Field* field):
@@ -472,9 +368,9 @@ cdef HeaderBlock _read_block(
             raise RequestRefused(Outcome.HEADER_TOO_LARGE, f"there are more than {most_headers} headers")
         respelled = b""
         if field.odd:
-            name = ORDINARY if _name_as_folded(text + field.name, field.name_end - field.name) == ORDINARY else OF_A_HOP
+            name = ORDINARY if name_as_folded(text + field.name, field.name_end - field.name) == ORDINARY else OF_A_HOP
         else:
-            name = _name(text + field.name, field.name_end - field.name)
+            name = name_of(text + field.name, field.name_end - field.name)
         if name == ORDINARY:
             line = field.end
             continue
@@ -583,9 +479,9 @@ cdef tuple _connection(bytes head, bytes value, bint keep_alive):
     """Apply a Connection header: the headers it takes away, and whether the connection stays open."""
     cdef Py_ssize_t size = PyBytes_GET_SIZE(value)
     cdef Bytes text = <Bytes>PyBytes_AS_STRING(value)
-    if size == 10 and _is(text, b"keep-alive", 10):
+    if size == 10 and is_word(text, b"keep-alive", 10):
         return head, True
-    if size == 5 and _is(text, b"close", 5):
+    if size == 5 and is_word(text, b"close", 5):
         return head, False
     options = {option.strip(b" \t") for option in value.lower().split(b",")}
     nominated = options - _NOT_NOMINATED
@@ -632,7 +528,7 @@ cdef class _Values:
         cdef Field field
         cdef bytes found = None
         while at < end:
-            if end - at > size and text[at + size] == c":" and _is(text + at, name, size):
+            if end - at > size and text[at + size] == c":" and is_word(text + at, name, size):
                 _read_field(text, at, end, &field)
                 if not self._all:
                     return _value(text, &field)
@@ -783,7 +679,7 @@ cdef Response _read_response(bytes data, Py_ssize_t end, bint to_head, bint swit
     while text[line + 2] != c"\r":
         if not _read_field(text, line + 2, end, &field):
             raise MalformedResponse(_complaint(data, &field))
-        name = _name(text + field.name, field.name_end - field.name)
+        name = name_of(text + field.name, field.name_end - field.name)
         if name == CONTENT_LENGTH or name == TRANSFER_ENCODING:
             if length != UNTIL_CLOSE:
                 raise MalformedResponse("the body's length is given more than once, by Content-Length or Transfer-Encoding")
