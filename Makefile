@@ -18,7 +18,7 @@ test: $(VENV)/dev  ## Run the tests (four minutes; ARGS="-k tls" for some).
 	@$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 fuzz: $(VENV)/dev  ## Fuzz the message framing for a few minutes, with other examples each time (FUZZ_EXAMPLES=20000).
-	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-20000} $(BIN)/pytest tests/proxy/test_smuggling_fuzz.py $(ARGS)
+	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-20000} $(BIN)/pytest tests/proxy/test_smuggling_fuzz.py tests/wire/test_llhttp.py $(ARGS)
 
 check: $(VENV)/dev lint test  ## Lint, type-check and test.
 

@@ -229,11 +229,7 @@ class ClientConnection(Requester):
     def _begin(self, data: bytes, end: int) -> int:
         """Start the exchange for the head at ``data[:end]``; returns how much of `data` belongs to the request."""
         front, services = self._front, self._services
-        # Before they are read, which takes longer the more there are; a header has four bytes at the least.
-        if end > 4 * services.header_count and data.count(b"\r\n", 0, end) - 2 > services.header_count:
-            reason = f"there are more than {services.header_count} headers"
-            raise RequestRefused(Outcome.HEADER_TOO_LARGE, reason)
-        request = read_request(data, end, self._last)
+        request = read_request(data, end, self._last, services.header_count)
         block = request.block
         length = block.length
         if length > services.body_bytes:

@@ -1,9 +1,12 @@
+# cython: annotation_typing=False
 """The chunked transfer coding (RFC 9112 section 7.1), read strictly and without I/O."""
 
 import re
 
-_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t -~\x80-\xff]*)?")
+from smartlb.wire.names import is_claim
+
 _TRAILER_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[\t -~\x80-\xff]*")
+_MOST_DIGITS = 15
 _LONGEST_SIZE_LINE = 1_024
 _LONGEST_TRAILERS = 8_192
 _MOST_EXCESS = 16_384  # bytes by which chunk extensions may outweigh their chunks (RFC 9112 section 7.1.1)
@@ -21,7 +24,6 @@ _NOT_IN_TRAILERS = frozenset(
         b"content-type",
         b"cookie",
         b"expect",
-        b"forwarded",
         b"host",
         b"keep-alive",
         b"max-forwards",
@@ -35,10 +37,9 @@ _NOT_IN_TRAILERS = frozenset(
         b"transfer-encoding",
         b"upgrade",
         b"www-authenticate",
-        b"x-request-id",
     )
 )
-_CLAIMS = (b"x-client-cert-", b"x-forwarded-")
+_ODD = re.compile(rb"[^0-9a-z-]")
 
 
 def chunk(content: bytes) -> bytes:
@@ -64,18 +65,6 @@ class ChunkedBody:
         trailers: the lines after an unframed body, without their CRLF.
     """
 
-    __slots__ = (
-        "_excess",
-        "_in_trailers",
-        "_kept",
-        "_left",
-        "_trailer_bytes",
-        "_unframed",
-        "complete",
-        "received",
-        "trailers",
-    )
-
     def __init__(self, unframed: bool = False) -> None:
         self.complete = False
         self.received = 0
@@ -91,92 +80,135 @@ class ChunkedBody:
         """Take in `data` from `start`.
 
         Returns:
-            What to forward, and the position after the last byte that belongs to the body.
+            What to forward, `data` itself where that is all of it; and the position after the last byte that belongs to
+            the body.
 
         Raises:
             BadChunk: the coding is broken.
         """
+        skipped = 0
         if self._kept:
             data, start, skipped = self._kept + data[start:], 0, start - len(self._kept)
             self._kept = b""
-        else:
-            skipped = 0
-        out: list[bytes] = []
         at, end = start, len(data)
+        out: list[bytes] = []  # what goes out before the run
+        run = start  # bytes that go out as they came, up to `at`
+        text = data
         while at < end and not self.complete:
             if self._left:
-                at = self._content(data, at, out)
+                at = self._content(data, at, end, out)
                 continue
-            line_end = data.find(b"\r\n", at)
-            if line_end < 0:
+            line_end = at
+            while line_end + 1 < end and not (text[line_end] == 13 and text[line_end + 1] == 10):
+                line_end += 1
+            if line_end + 1 >= end:
+                if not self._unframed and at > run:
+                    out.append(data[run:at])
                 self._keep(data[at:])
-                at = end
+                run = at = end
                 break
-            line = data[at:line_end]
-            at = line_end + 2
             if self._in_trailers:
-                self._trailer(line, out)
+                run = self._trailer(data, at, line_end, run, out)
             else:
-                self._size(line, out)
+                run = self._size(data, at, line_end, run, out)
+            at = line_end + 2
+        if not self._unframed and at > run:
+            if not out:
+                return data if run == 0 and at == end else data[run:at], at + skipped
+            out.append(data[run:at])
+        if len(out) == 1:
+            return out[0], at + skipped
         return b"".join(out), at + skipped
 
-    def _content(self, data: bytes, at: int, out: list[bytes]) -> int:
-        left = self._left
-        stop = min(at + left, len(data))
-        content = min(left - 2, stop - at)
-        if content > 0:
-            self.received += content
-        else:
+    def _content(self, data: bytes, at: int, end: int, out: list[bytes]) -> int:
+        """Pass some of a chunk, and of the CRLF after it; returns where it ends."""
+        text = data
+        here = min(self._left, end - at)
+        content = min(self._left - 2, here)
+        if content < 0:
             content = 0
-        if stop - at > content:
-            # Some of the chunk's CRLF is here.
-            expected = b"\r\n"[2 - (left - content) :][: stop - at - content]
-            if data[at + content : stop] != expected:
+        self.received += content
+        for position in range(at + content, at + here):
+            if text[position] != (13 if self._left - (position - at) == 2 else 10):
                 raise BadChunk("a chunk does not end in CRLF")
-        out.append(data[at : at + content] if self._unframed else data[at:stop])
-        self._left = left - (stop - at)
-        return stop
+        self._left -= here
+        if self._unframed and content:
+            out.append(data if content == len(data) else data[at : at + content])
+        return at + here
 
-    def _size(self, line: bytes, out: list[bytes]) -> None:
-        found = _SIZE_LINE.fullmatch(line)
-        if found is None or len(line) > _LONGEST_SIZE_LINE:
-            raise BadChunk(f"not a chunk size: {line[:32]!r}")
-        digits = found[1]
-        size = int(digits, 16)
-        excess = len(line) - len(digits) - size
-        if excess > 0:
-            self._excess += excess
-            if self._excess > _MOST_EXCESS:
-                raise BadChunk("there are more chunk extensions than content")
+    def _size(self, data: bytes, at: int, line_end: int, run: int, out: list[bytes]) -> int:
+        """Read the line before a chunk; returns where the run begins that it leaves."""
+        text = data
+        size = 0
+        digits_end = at
+        while digits_end < line_end and digits_end - at <= _MOST_DIGITS:
+            digit = _hexadecimal(text[digits_end])
+            if digit < 0:
+                break
+            size = size * 16 + digit
+            digits_end += 1
+        if not 0 < digits_end - at <= _MOST_DIGITS or line_end - at > _LONGEST_SIZE_LINE:
+            raise _bad_size(data[at:line_end])
+        if digits_end < line_end:
+            after = digits_end
+            while text[after] == 32 or text[after] == 9:
+                after += 1
+            if text[after] != 59:  # ;
+                raise _bad_size(data[at:line_end])
+            while after < line_end:
+                character = text[after]
+                if (character < 32 and character != 9) or character == 127:
+                    raise _bad_size(data[at:line_end])
+                after += 1
+            excess = line_end - digits_end - size
+            if excess > 0:
+                self._excess += excess
+                if self._excess > _MOST_EXCESS:
+                    raise BadChunk("there are more chunk extensions than content")
         if size == 0:
             self._in_trailers = True
-            if not self._unframed:
-                out.append(b"0\r\n")
-            return
-        self._left = size + 2
-        if not self._unframed:
-            out.append(digits + b"\r\n")
+            digits_end = min(digits_end, at + 1)
+        else:
+            self._left = size + 2
+        if digits_end == line_end or self._unframed:
+            return run
+        out.append(data[run:digits_end])
+        return line_end
 
-    def _trailer(self, line: bytes, out: list[bytes]) -> None:
+    def _trailer(self, data: bytes, at: int, line_end: int, run: int, out: list[bytes]) -> int:
+        """Read a line after the last chunk; returns where the run begins that it leaves."""
+        line = data[at:line_end]
         if not line:
             self.complete = True
-            if not self._unframed:
-                out.append(b"\r\n")
-            return
+            return run
         self._trailer_bytes += len(line)
         found = _TRAILER_LINE.fullmatch(line)
         if found is None or self._trailer_bytes > _LONGEST_TRAILERS:
             raise BadChunk(f"not a trailer: {line[:32]!r}")
-        name = found[1].lower().replace(b"_", b"-")  # as many backends read it
-        if name in _NOT_IN_TRAILERS or name.startswith(_CLAIMS):
-            return
-        if self._unframed:
-            self.trailers.append(line)
-        else:
-            out.append(line + b"\r\n")
+        # As many backends read it.
+        if _ODD.sub(b"-", found[1].lower()) not in _NOT_IN_TRAILERS and not is_claim(found[1]):
+            if self._unframed:
+                self.trailers.append(line)
+            return run
+        if not self._unframed:
+            out.append(data[run:at])
+        return line_end + 2
 
-    def _keep(self, piece: bytes) -> None:
+    def _keep(self, piece: bytes) -> int:
         longest = _LONGEST_TRAILERS if self._in_trailers else _LONGEST_SIZE_LINE
         if len(piece) > longest or b"\n" in piece:
             raise BadChunk("a line of the chunked coding is too long or does not end in CRLF")
         self._kept = piece
+        return 0
+
+
+def _bad_size(line: bytes) -> BadChunk:
+    return BadChunk(f"not a chunk size: {line[:32]!r}")
+
+
+def _hexadecimal(character: int) -> int:
+    """What a hexadecimal digit says; -1 for others."""
+    if 48 <= character <= 57:
+        return character - 48
+    digit = (character | 32) - 97
+    return digit + 10 if 0 <= digit < 6 else -1

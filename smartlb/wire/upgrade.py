@@ -11,20 +11,13 @@ from collections.abc import Set
 from hashlib import sha1
 from typing import Final
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
-
-from smartlb.wire.http1 import HeaderBlock, MalformedResponse, without_headers
+from smartlb.wire.http1 import HeaderBlock, MalformedResponse, nominates_upgrade, read_switch
 
 WEBSOCKET: Final = b"websocket"
 
-_RESPONSE_LINE = re.compile(rb"HTTP/1\.1 101(?: [\t -~\x80-\xff]*)?\r\n")
-_KEY = re.compile(rb"\r\n(?i:sec-websocket-key):[ \t]*+([^\r\n]*+)")
-_HOP_BY_HOP = (b"connection", b"upgrade", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding")
+_KEY: Final = re.compile(rb"\r\n(?i:sec-websocket-key):[ \t]*+([^\r\n]*+)")
+_ACCEPT: Final = re.compile(rb"\r\n(?i:sec-websocket-accept):[ \t]*+([^\r\n]*+)")
 _ACCEPT_SUFFIX = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
-
-
-class _NoCallbacks:
-    """llhttp only checks."""
 
 
 class Offer:
@@ -54,22 +47,16 @@ class Offer:
         Raises:
             MalformedResponse: it is not the answer to this offer.
         """
-        if not _RESPONSE_LINE.match(raw):
+        if not raw.startswith(b"HTTP/1.1 "):
             raise MalformedResponse("a 101 is a response of HTTP/1.1")
-        try:
-            HttpResponseParser(_NoCallbacks()).feed_data(raw)
-        except HttpParserUpgrade:
-            pass
-        except HttpParserError as error:
-            raise MalformedResponse(f"the 101 does not switch protocols: {error}") from None
-        else:
-            raise MalformedResponse("the 101 does not switch protocols")
-        if [value.lower() for value in _values(raw, b"upgrade")] != [self.protocol.lower()]:
+        response = read_switch(raw, len(raw))
+        if not nominates_upgrade(response.connection):
+            raise MalformedResponse("the 101 does not switch protocols: its Connection header does not have Upgrade")
+        if response.upgrade.lower() != self.protocol.lower():
             raise MalformedResponse(f"the 101 does not switch to {self.protocol.decode()} alone")
-        if self._key and _values(raw, b"sec-websocket-accept") != [_accept_of(self._key)]:
+        if self._key and _values(_ACCEPT, raw) != [_accept_of(self._key)]:
             raise MalformedResponse("the 101's Sec-WebSocket-Accept does not fit the Sec-WebSocket-Key")
-        head = without_headers(raw[:-4], {*_HOP_BY_HOP, b"content-length"})
-        return head + self.lines + b"\r\n"
+        return response.head[:-2] + self.lines + b"\r\n"
 
 
 def offer_of(method: bytes, block: HeaderBlock, allowed: Set[bytes]) -> Offer | None:
@@ -85,16 +72,15 @@ def offer_of(method: bytes, block: HeaderBlock, allowed: Set[bytes]) -> Offer | 
         return None
     if protocol != WEBSOCKET:
         return Offer(block.upgrade, b"")
-    keys = [key.rstrip(b" \t") for key in _KEY.findall(block.kept)]
+    keys = _values(_KEY, block.kept)
     if method != b"GET" or len(keys) != 1 or not keys[0]:
         return None
     return Offer(block.upgrade, keys[0])
 
 
-def _values(head: bytes, name: bytes) -> list[bytes]:
+def _values(lines: re.Pattern[bytes], head: bytes) -> list[bytes]:
     """The values of a header, one for each line."""
-    lines = (line.partition(b":") for line in head.split(b"\r\n"))
-    return [value.strip(b" \t") for key, _, value in lines if key.lower() == name]
+    return [value.rstrip(b" \t") for value in lines.findall(head)]
 
 
 def _accept_of(key: bytes) -> bytes:

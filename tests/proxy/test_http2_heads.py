@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smartlb.wire.http1 import CHUNKED, UNTIL_CLOSE, RequestRefused, parse_request, parse_response
+from smartlb.wire.http1 import CHUNKED, UNTIL_CLOSE, RequestRefused, read_request, read_response
 from smartlb.wire.http2_heads import (
     Headers,
     Malformed,
@@ -101,11 +101,11 @@ def test_whatever_comes_is_one_request_or_malformed(
     lines = head.raw[:-4].split(b"\r\n")
     assert len(lines) <= 2 + len(headers) + head.chunked
     try:
-        found, target, block = parse_request(head.raw)
+        found = read_request(head.raw, len(head.raw), None)
     except RequestRefused:
         return
-    assert (found, target) == (method, b"/" + path)
-    assert (block.length == CHUNKED) == head.chunked
+    assert (found.method, found.target) == (method, b"/" + path)
+    assert (found.block.length == CHUNKED) == head.chunked
 
 
 def test_responses_there_and_back() -> None:
@@ -114,7 +114,9 @@ def test_responses_there_and_back() -> None:
     assert (status, length) == (200, 5)
     assert headers == [(b":status", b"200"), (b"x-a", b"1"), (b"content-length", b"5")]
     again = response_from_http2(headers, b"GET", complete=False).raw
-    assert parse_response(again, b"GET") == (again[: again.index(b"connection")], 200, 5, False)
+    read = read_response(again, len(again), b"GET")
+    assert (read.head, read.status) == (again[: again.index(b"connection")], 200)
+    assert (read.length, read.keep_alive) == (5, False)
     assert response_to_http2(b"HTTP/1.1 200 OK\r\n\r\n", b"GET")[1].length == UNTIL_CLOSE
     assert response_to_http2(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"GET")[1].length == CHUNKED
     assert response_to_http2(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n", b"HEAD")[1].length == 0

@@ -4,7 +4,7 @@ import pytest
 
 from smartlb.core.outcome import Blame, Outcome
 from smartlb.wire.answers import error_response, status_of
-from tests.proxy.oracle import assert_sound, read_response
+from tests.wire.oracle import assert_sound, read_response
 
 # A client that has gone or has a response, or part of one, or is to get another, gets no answer from the router.
 UNANSWERED = [Outcome.COMPLETE, Outcome.CLIENT_GONE, Outcome.HEDGE_LOST, Outcome.TRUNCATED]

@@ -11,7 +11,7 @@ from smartlb.core.record import NO_ROUTE
 from smartlb.routing.host import host_name
 from smartlb.routing.path import canonical_path
 from smartlb.routing.routing import Routing
-from smartlb.wire.http1 import parse_request
+from smartlb.wire.http1 import read_request
 
 Match = dict[str, Any]
 
@@ -102,5 +102,6 @@ def test_the_same_route_as_a_walk_finds(matches: list[Match], asked: list[tuple[
         if target == b"*":
             method = b"OPTIONS"
         head = b"%s %s HTTP/1.1\r\nHost: %s\r\n%s\r\n" % (method, target, host.encode(), headers)
-        method, target, block = parse_request(head)
+        request = read_request(head, len(head), None)
+        method, target, block = request.method, request.target, request.block
         assert routing.route(method, target, block) == walk(matches, method, target, host_name(block.host), headers)

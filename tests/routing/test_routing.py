@@ -9,7 +9,7 @@ from smartlb.config.model import Config
 from smartlb.core.record import NO_ROUTE
 from smartlb.routing.path import canonical_path
 from smartlb.routing.routing import Routing
-from smartlb.wire.http1 import RequestRefused, parse_request
+from smartlb.wire.http1 import RequestRefused, read_request
 
 steady = settings(deadline=None, derandomize=True, max_examples=300)
 
@@ -36,7 +36,9 @@ def taken(
 ) -> int:
     """The number of the route that a request takes."""
     lines = [b"%s %s HTTP/1.1" % (method, target), b"Host: " + host, *headers, b"", b""]
-    return router.route(*parse_request(b"\r\n".join(lines)))
+    head = b"\r\n".join(lines)
+    request = read_request(head, len(head), None)
+    return router.route(request.method, request.target, request.block)
 
 
 def takes(
@@ -249,8 +251,8 @@ def test_request_classes() -> None:
 
     def class_of(route: int, method: bytes = b"GET", *headers: bytes) -> int:
         lines = [method + b" / HTTP/1.1", b"Host: a", *headers, b"", b""]
-        _, _, block = parse_request(b"\r\n".join(lines))
-        return router.request_class(method, block, route)
+        head = b"\r\n".join(lines)
+        return router.request_class(method, read_request(head, len(head), None).block, route)
 
     assert class_of(1, b"POST", b"X-Cost: high") == 1
     assert class_of(0, b"POST", b"X-Cost: high") == 2

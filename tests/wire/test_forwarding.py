@@ -1,8 +1,9 @@
 import pytest
 
 from smartlb.wire.forwarding import Peer, TrustedNetworks
-from smartlb.wire.http1 import HeaderBlock, parse_request
-from tests.proxy.oracle import Headers, assert_sound, read_request
+from smartlb.wire.http1 import HeaderBlock, read_request
+from tests.wire import oracle
+from tests.wire.oracle import Headers, assert_sound
 
 NOBODY = TrustedNetworks([])
 PROXIES = TrustedNetworks(["10.0.0.0/8", "192.0.2.7", "2001:db8::/32"])
@@ -12,7 +13,8 @@ PROXY = ("10.1.2.3", 4711)
 
 def read(*lines: bytes, start: bytes = b"GET /a HTTP/1.1", host: bytes | None = b"Host: A.example:80") -> HeaderBlock:
     named = [] if host is None else [host]
-    return parse_request(b"\r\n".join([start, *named, *lines, b"", b""]))[2]
+    raw = b"\r\n".join([start, *named, *lines, b"", b""])
+    return read_request(raw, len(raw), None).block
 
 
 def sent(peer: Peer, block: HeaderBlock, request_id: bytes = b"made-here") -> Headers:
@@ -20,7 +22,7 @@ def sent(peer: Peer, block: HeaderBlock, request_id: bytes = b"made-here") -> He
     peer.complete(block, "web")
     head = b"GET /a HTTP/1.1" + block.outgoing + (block.request_id or request_id) + b"\r\n\r\n"
     assert_sound(head)
-    return read_request(head).headers
+    return oracle.read_request(head).headers
 
 
 CLAIMS = (
@@ -111,9 +113,9 @@ def test_an_old_client_without_host_asks_for_the_pool() -> None:
 
 def test_a_block_that_names_the_pool_is_not_used_for_another_request() -> None:
     raw = b"GET / HTTP/1.0\r\nA: b\r\n\r\n"
-    method, _, block = parse_request(raw)
-    Peer(CLIENT, NOBODY).complete(block, "web")
-    assert parse_request(raw, method, block)[2] is not block
+    last = read_request(raw, len(raw), None)
+    Peer(CLIENT, NOBODY).complete(last.block, "web")
+    assert read_request(raw, len(raw), last).block is not last.block
 
 
 def test_an_empty_host_is_left_as_it_is() -> None:

@@ -11,14 +11,16 @@ from smartlb.wire.forwarding import Peer, TrustedNetworks
 from smartlb.wire.http1 import (
     CHUNKED,
     UNTIL_CLOSE,
-    HeaderBlock,
     MalformedResponse,
+    Request,
     RequestRefused,
-    parse_request,
-    parse_response,
+    Response,
+    read_request,
+    read_response,
     without_header,
 )
-from tests.proxy.oracle import NEVER_FORWARDED, Read, assert_sound, read_request, read_response
+from tests.wire import oracle
+from tests.wire.oracle import NEVER_FORWARDED, Read, assert_sound
 
 steady = settings(
     deadline=None, derandomize=True, max_examples=500, suppress_health_check=[HealthCheck.filter_too_much]
@@ -32,6 +34,14 @@ def request(*lines: bytes, start: bytes = b"GET / HTTP/1.1", host: bytes | None 
 
 def response(*lines: bytes, start: bytes = b"HTTP/1.1 200 OK") -> bytes:
     return b"\r\n".join([start, *lines, b"", b""])
+
+
+def read(raw: bytes, last: Request | None = None) -> Request:
+    return read_request(raw, len(raw), last)
+
+
+def answered(raw: bytes, method: bytes = b"GET") -> Response:
+    return read_response(raw, len(raw), method)
 
 
 REFUSED: dict[str, bytes] = {
@@ -154,7 +164,7 @@ METHODS_REFUSED: dict[str, bytes] = {
 @pytest.mark.parametrize("raw", REFUSED.values(), ids=REFUSED.keys())
 def test_refused_as_a_bad_request(raw: bytes) -> None:
     with pytest.raises(RequestRefused) as refusal:
-        parse_request(raw)
+        read(raw)
     assert refusal.value.outcome is Outcome.BAD_REQUEST
     assert refusal.value.reason
 
@@ -162,7 +172,7 @@ def test_refused_as_a_bad_request(raw: bytes) -> None:
 @pytest.mark.parametrize("raw", METHODS_REFUSED.values(), ids=METHODS_REFUSED.keys())
 def test_refused_for_its_method(raw: bytes) -> None:
     with pytest.raises(RequestRefused) as refusal:
-        parse_request(raw)
+        read(raw)
     assert refusal.value.outcome is Outcome.METHOD_REFUSED
 
 
@@ -348,8 +358,9 @@ ACCEPTED: dict[str, tuple[bytes, Facts]] = {
 ADDED = {b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"via", b"x-request-id"}
 
 
-def forward(method: bytes, target: bytes, block: HeaderBlock) -> bytes:
+def forward(request: Request) -> bytes:
     """The head that a client connection sends to a backend."""
+    method, target, block = request.method, request.target, request.block
     Peer(("192.0.2.9", 1), TrustedNetworks([])).complete(block, "web")
     return b"%s %s HTTP/1.1%s%s\r\n\r\n" % (method, target, block.outgoing, b"id")
 
@@ -358,9 +369,10 @@ def body_of(length: int) -> bytes:
     return b"3\r\nabc\r\n0\r\n\r\n" if length == CHUNKED else b"x" * length
 
 
-def assert_read_alike(read: Read, method: bytes, target: bytes, block: HeaderBlock, rest: bytes) -> None:
+def assert_read_alike(read: Read, request: Request, rest: bytes) -> None:
     """The next hop ends the request where the router does, and finds one Host and no header of this hop."""
-    assert read.start == (method, target)
+    block = request.block
+    assert read.start == (request.method, request.target)
     assert read.complete
     assert read.rest == rest
     assert len(read.content) == (3 if block.length == CHUNKED else block.length)
@@ -374,8 +386,9 @@ def assert_read_alike(read: Read, method: bytes, target: bytes, block: HeaderBlo
 
 @pytest.mark.parametrize(("raw", "facts"), ACCEPTED.values(), ids=ACCEPTED.keys())
 def test_accepted(raw: bytes, facts: Facts) -> None:
-    method, target, block = parse_request(raw)
-    assert (method, target) == (facts.method, facts.target)
+    accepted = read(raw)
+    block = accepted.block
+    assert (accepted.method, accepted.target) == (facts.method, facts.target)
     assert block.host == facts.host
     assert block.length == facts.length
     assert block.keep_alive is facts.keep_alive
@@ -383,12 +396,12 @@ def test_accepted(raw: bytes, facts: Facts) -> None:
     assert block.claims == facts.claims
     assert raw.endswith(block.headers)
 
-    head = forward(method, target, block)
+    head = forward(accepted)
     assert_sound(head)
     following = request(start=b"GET /next HTTP/1.1")
-    read = read_request(head + body_of(block.length) + following)
-    assert_read_alike(read, method, target, block, following)
-    passed_on = [(name, value) for name, value in read.headers if name not in ADDED]
+    received = oracle.read_request(head + body_of(block.length) + following)
+    assert_read_alike(received, accepted, following)
+    passed_on = [(name, value) for name, value in received.headers if name not in ADDED]
     assert sorted(passed_on) == sorted(facts.forwarded)
 
 
@@ -459,16 +472,16 @@ def heads(draw: st.DrawFn, starts: st.SearchStrategy[bytes], headers: st.SearchS
 @example(request(b"Connection: close\r\nTransfer-Encoding: chunked"))
 def test_whatever_is_accepted_is_framed_alike_by_the_next_hop(raw: bytes) -> None:
     try:
-        method, target, block = parse_request(raw)
+        accepted = read(raw)
     except RequestRefused:
         return
-    head = forward(method, target, block)
+    head = forward(accepted)
     assert_sound(head)
-    body, following = body_of(block.length), request(start=b"GET /next HTTP/1.1")
-    assert_read_alike(read_request(head + body + following), method, target, block, following)
+    body, following = body_of(accepted.block.length), request(start=b"GET /next HTTP/1.1")
+    assert_read_alike(oracle.read_request(head + body + following), accepted, following)
     # And the parser that reads what came ends it in the same place: nothing was smuggled in.
     try:
-        came = read_request(raw + body + following)
+        came = oracle.read_request(raw + body + following)
     except h11.RemoteProtocolError:
         return
     assert (came.complete, came.rest) == (True, following)
@@ -477,14 +490,16 @@ def test_whatever_is_accepted_is_framed_alike_by_the_next_hop(raw: bytes) -> Non
 # The block of the request before.
 
 
-def outcome_of(raw: bytes, last_method: bytes = b"", last_block: HeaderBlock | None = None) -> Any:
-    """All that parsing a request gives, in a form that can be compared."""
+FACTS = ("headers", "raw", "kept", "host", "http10", "keep_alive", "length", "claims", "upgrade", "expects")
+
+
+def outcome_of(raw: bytes, last: Request | None = None) -> Any:
+    """All that reading a request gives, in a form that can be compared."""
     try:
-        method, target, block = parse_request(raw, last_method, last_block)
+        found = read(raw, last)
     except RequestRefused as refusal:
         return refusal.outcome, refusal.reason
-    facts = {name: getattr(block, name) for name in block.__slots__ if name not in ("outgoing", "request_id")}
-    return method, target, facts
+    return found.method, found.target, {name: getattr(found.block, name) for name in FACTS}
 
 
 FEW_STARTS = st.sampled_from(
@@ -515,16 +530,19 @@ def test_the_last_block_never_changes_the_result(
     start: bytes, lines: tuple[bytes, ...], next_start: bytes, next_lines: tuple[bytes, ...], same: bool
 ) -> None:
     try:
-        method, _, block = parse_request(request(*lines, start=start, host=None))
+        last = read(request(*lines, start=start, host=None))
     except RequestRefused:
         return
     following = request(*(lines if same else next_lines), start=next_start, host=None)
-    assert outcome_of(following, method, block) == outcome_of(following)
+    assert outcome_of(following, last) == outcome_of(following)
 
 
 def test_the_same_headers_are_read_once() -> None:
-    method, _, block = parse_request(request(b"A: b"))
-    assert parse_request(request(b"A: b", start=b"GET /c HTTP/1.1"), method, block) == (b"GET", b"/c", block)
+    last = read(request(b"A: b"))
+    following = request(b"A: b", start=b"GET /c HTTP/1.1")
+    again = read_request(following + b"the body", len(following), last)
+    assert (again.method, again.target) == (b"GET", b"/c")
+    assert again.block is last.block
 
 
 @pytest.mark.parametrize(
@@ -538,14 +556,13 @@ def test_the_same_headers_are_read_once() -> None:
     ],
 )
 def test_other_requests_are_read_anew(following: bytes) -> None:
-    method, _, block = parse_request(request(b"A: b"))
-    assert parse_request(following, method, block)[2] is not block
+    last = read(request(b"A: b"))
+    assert read(following, last).block is not last.block
 
 
 def test_the_block_of_an_absolute_target_is_not_used_again() -> None:
-    method, _, block = parse_request(request(start=b"GET http://b/ HTTP/1.1"))
-    again = parse_request(request(), method, block)[2]
-    assert again.host == b"a.example"
+    last = read(request(start=b"GET http://b/ HTTP/1.1"))
+    assert read(request(), last).block.host == b"a.example"
 
 
 def test_one_header_is_taken_out() -> None:
@@ -602,7 +619,7 @@ MALFORMED: dict[str, bytes] = {
 @pytest.mark.parametrize("raw", MALFORMED.values(), ids=MALFORMED.keys())
 def test_malformed_responses(raw: bytes) -> None:
     with pytest.raises(MalformedResponse) as error:
-        parse_response(raw, b"GET")
+        answered(raw)
     assert str(error.value)
 
 
@@ -717,19 +734,20 @@ WELL_FORMED: dict[str, tuple[bytes, Answer]] = {
 
 @pytest.mark.parametrize(("raw", "answer"), WELL_FORMED.values(), ids=WELL_FORMED.keys())
 def test_well_formed_responses(raw: bytes, answer: Answer) -> None:
-    head, status, length, keep_alive = parse_response(raw, answer.method)
-    assert (status, length, keep_alive) == (answer.status, answer.length, answer.keep_alive)
-    assert head.startswith(b"HTTP/1.1 ")
+    response = answered(raw, answer.method)
+    status, length = response.status, response.length
+    assert (status, length, response.keep_alive) == (answer.status, answer.length, answer.keep_alive)
+    assert response.head.startswith(b"HTTP/1.1 ")
 
-    head += b"\r\n"
+    head = response.head + b"\r\n"
     assert_sound(head)
     body = b"until the end" if length == UNTIL_CLOSE else body_of(length)
-    read = read_response(head + body, answer.method, closed=length == UNTIL_CLOSE)
-    assert read.start == status
-    assert read.headers == answer.forwarded
-    assert read.complete
-    assert not read.rest
-    assert len(read.content) == {UNTIL_CLOSE: len(body), CHUNKED: 3}.get(length, length)
+    received = oracle.read_response(head + body, answer.method, closed=length == UNTIL_CLOSE)
+    assert received.start == status
+    assert received.headers == answer.forwarded
+    assert received.complete
+    assert not received.rest
+    assert len(received.content) == {UNTIL_CLOSE: len(body), CHUNKED: 3}.get(length, length)
 
 
 RESPONSE_LINES = st.sampled_from(
@@ -766,14 +784,14 @@ STATUS_LINES = st.sampled_from(
 @given(heads(STATUS_LINES, RESPONSE_LINES, b"Server: x"), st.sampled_from((b"GET", b"HEAD")))
 def test_whatever_response_is_forwarded_ends_in_the_same_place_for_the_client(raw: bytes, method: bytes) -> None:
     try:
-        head, status, length, _ = parse_response(raw, method)
+        response = answered(raw, method)
     except MalformedResponse:
         return
-    head += b"\r\n"
+    head, length = response.head + b"\r\n", response.length
     assert_sound(head)
     body = b"until the end" if length == UNTIL_CLOSE else body_of(length)
-    read = read_response(head + body, method, closed=length == UNTIL_CLOSE)
-    assert read.start == status
-    assert read.complete
-    assert not read.rest
-    assert not NEVER_FORWARDED & {name for name, _ in read.headers}
+    received = oracle.read_response(head + body, method, closed=length == UNTIL_CLOSE)
+    assert received.start == response.status
+    assert received.complete
+    assert not received.rest
+    assert not NEVER_FORWARDED & {name for name, _ in received.headers}

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smartlb.wire.chunked import BadChunk, ChunkedBody
-from tests.proxy.oracle import read_response
+from tests.wire.oracle import read_response
 
 steady = settings(deadline=None, derandomize=True, max_examples=300)
 

@@ -6,11 +6,12 @@ import sys
 import pytest
 
 WEBSOCKET = """
-from smartlb.wire.http1 import parse_request
+from smartlb.wire.http1 import read_request
 from smartlb.wire.upgrade import offer_of
 head = b"GET / HTTP/1.1\\r\\nhost: a\\r\\nconnection: upgrade\\r\\nupgrade: websocket\\r\\n"
-method, _, block = parse_request(head + b"sec-websocket-key: a%sb\\r\\n\\r\\n" % blanks)
-offer_of(method, block, {b"websocket"})
+head += b"sec-websocket-key: a%sb\\r\\n\\r\\n" % blanks
+request = read_request(head, len(head), None)
+offer_of(request.method, request.block, {b"websocket"})
 """
 ACCEPT_ENCODING = """
 from smartlb.stages.compression import chosen
