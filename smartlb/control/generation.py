@@ -24,7 +24,7 @@ from smartlb.config.numbering import Member, Numbering, Renumbering
 from smartlb.control import memory
 from smartlb.control.child import Child
 from smartlb.control.ejection import Ejector
-from smartlb.control.eligibility import Bar, Eligibility
+from smartlb.control.eligibility import Bar, Eligibility, tell
 from smartlb.control.health import HealthChecker
 from smartlb.control.membership import Found, Membership
 from smartlb.control.rise_fall import Health
@@ -333,4 +333,4 @@ class Generation:
         for its_index, index in Renumbering(other.numbering, self.numbering).servers:
             eligible[index] = other.segment.eligible[its_index]
         if (eligible != before).any():
-            self.segment.eligibility_version += 1
+            tell(self.segment)

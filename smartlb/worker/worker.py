@@ -19,6 +19,7 @@ import uvloop
 from smartlb.config.membership import MembershipReader
 from smartlb.config.model import Config
 from smartlb.config.numbering import Numbering
+from smartlb.core import fence
 from smartlb.core.outcome import Outcome
 from smartlb.core.record import NO_BACKEND, NO_ROUTE
 from smartlb.core.segment import Gauge, Segment
@@ -368,6 +369,7 @@ class Worker:
         if snapshot is not None and now_s - snapshot.published_s > self._stale_after_s:
             snapshot = None
         version = int(segment.eligibility_version[0])
+        fence.observe()
         members = self._membership.news()
         if members:
             for name in {member.pool for member in members}:
