@@ -2,12 +2,12 @@
 
 import asyncio
 import contextlib
-from time import monotonic, time
 
 from smartlb.admin.access_log import AccessLog
 from smartlb.control.generation import Generation
 
-_LARGEST_BATCH = 4 * 1024 * 1024
+_LARGEST_BATCH = 1024 * 1024
+"""Of one datagram; workers send at most 32 KiB, or one line that is longer."""
 
 
 class AccessLogs:
@@ -29,7 +29,7 @@ class AccessLogs:
         if present is not None and settings == present.config.access_log:
             self._logs[generation] = self._logs[present]
         else:
-            self._logs[generation] = AccessLog(settings.path, generation.numbering, lambda: time() - monotonic())
+            self._logs[generation] = AccessLog(settings.path)
 
     def of(self, generation: Generation) -> AccessLog | None:
         """A generation's log; None where it keeps none."""
@@ -62,4 +62,4 @@ class AccessLogs:
         with contextlib.suppress(BlockingIOError):
             while True:
                 size = generation.log_socket.recv_into(self._batch)
-                access_log.write_batch(bytes(self._batch[:size]), generation.numbering)
+                access_log.write_batch(bytes(self._batch[:size]))

@@ -1,5 +1,5 @@
 def publish() -> None:
-    """Whoever sees a store made after this call also sees all stores made before it, if it calls `observe` in between."""
+    """Keep the stores before this call ahead of those after it, for whoever calls `observe` between its loads."""
 
 def observe() -> None:
-    """Loads after this call see all that was stored before what a load ahead of this call has seen."""
+    """Have the loads after this call see all that was stored before what a load ahead of it has seen."""

@@ -19,11 +19,10 @@ cdef extern from *:
 
 
 cpdef void publish() noexcept nogil:
-    """Whoever sees a store made after this call also sees all stores made before it, if it calls `observe` in between.
-    """
+    """Keep the stores before this call ahead of those after it, for whoever calls `observe` between its loads."""
     smartlb_release()
 
 
 cpdef void observe() noexcept nogil:
-    """Loads after this call see all that was stored before what a load ahead of this call has seen."""
+    """Have the loads after this call see all that was stored before what a load ahead of it has seen."""
     smartlb_acquire()

@@ -1,16 +1,14 @@
 """A worker: the process that moves the traffic."""
 
 import asyncio
-import errno
 import logging
-import marshal
 import os
 import signal
 import socket
 import sys
 from collections.abc import Mapping
 from random import Random
-from time import monotonic
+from time import monotonic, time
 from types import MappingProxyType
 from typing import Any
 
@@ -40,6 +38,7 @@ from smartlb.process.logs import set_up_logging
 from smartlb.routing.routing import Routing
 from smartlb.upstream.affinity import AffinePool
 from smartlb.upstream.pool import Pool
+from smartlb.worker.access_log import AccessLog
 
 log = logging.getLogger(__name__)
 
@@ -53,9 +52,22 @@ _WHOLE_SNAPSHOT_WITHIN_S = 1.0
 _LAST_REQUEST_S = 1.0
 """How long an idle connection may stay after SIGTERM: time for a request that its client has sent already."""
 
-_LOG_BATCH = 64
-_LONGEST_LOGGED_TARGET = 2_048
-_LONGEST_LOGGED_ID = 128
+_LOGGED = (
+    "arrived_s",
+    "waited_s",
+    "first_byte_s",
+    "total_s",
+    "in_flight",
+    "request_bytes",
+    "response_bytes",
+    "backend",
+    "route",
+    "request_class",
+    "status",
+    "outcome",
+    "attempt",
+)
+"""What `AccessLog.write` calls the fields of `smartlb.core.record.RECORD`."""
 
 
 class Worker:
@@ -87,8 +99,6 @@ class Worker:
         "_client_limit",
         "_eligibility_version",
         "_handshake_limit",
-        "_log_entries",
-        "_log_lines_dropped",
         "_loop",
         "_membership",
         "_mirrors",
@@ -191,10 +201,8 @@ class Worker:
         self._refused = 0
         self._request_prefix = b"%08x-" % random.getrandbits(32)
         self._request_number = 0
-        self._access_log = access_log
+        self._access_log = AccessLog(access_log, numbering, lambda: time() - monotonic()) if access_log else None
         self.logs = access_log is not None
-        self._log_entries: list[tuple[Any, ...]] = []
-        self._log_lines_dropped = 0
 
     def _has_room(self, limit: ClientLimit, address: str | None, besides: int = 0) -> bool:
         """Whether one more connection may come from an address; counts where not."""
@@ -279,9 +287,7 @@ class Worker:
 
     def log(self, exchange: Exchange, fields: tuple[Any, ...]) -> None:
         """Add a request to the access log; the fields are those of `smartlb.core.record.RECORD`."""
-        target = exchange.target[:_LONGEST_LOGGED_TARGET]
-        request_id = exchange.request_id[:_LONGEST_LOGGED_ID]
-        self._log((exchange.method, target, exchange.client.address, request_id), fields)
+        self._log((exchange.method, exchange.target, exchange.client.address, exchange.request_id), fields)
 
     def log_session(self, session: Session, fields: tuple[Any, ...]) -> None:
         """Add a TCP connection or a UDP session to the access log, likewise."""
@@ -314,29 +320,18 @@ class Worker:
         )
         self.write_record(fields)
         if self.logs:
-            self._log((method, target[:_LONGEST_LOGGED_TARGET], client, b""), fields)
+            self._log((method, target, client, b""), fields)
 
     def _log(self, request: tuple[bytes, bytes, str, bytes], fields: tuple[Any, ...]) -> None:
-        self._log_entries.append((*request, *fields[:-2], int(fields[-2]), fields[-1]))
-        if len(self._log_entries) >= _LOG_BATCH:
-            self._flush_log()
-
-    def _flush_log(self) -> None:
-        entries, self._log_entries = self._log_entries, []
-        self._send_log(entries)
-
-    def _send_log(self, entries: list[tuple[Any, ...]]) -> None:
-        assert self._access_log is not None
-        try:
-            self._access_log.send(marshal.dumps(entries))
-        except OSError as error:
-            if error.errno == errno.EMSGSIZE and len(entries) > 1:
-                middle = len(entries) // 2
-                self._send_log(entries[:middle])
-                self._send_log(entries[middle:])
-            else:
-                # The log's writer is behind or gone; traffic does not wait for it.
-                self._log_lines_dropped += len(entries)
+        method, target, client, request_id = request
+        if self._access_log is not None:
+            self._access_log.write(
+                **dict(zip(_LOGGED, fields, strict=True)),
+                method=method,
+                target=target,
+                client=client,
+                request_id=request_id,
+            )
 
     # The clock
 
@@ -372,6 +367,8 @@ class Worker:
         fence.observe()
         members = self._membership.news()
         if members:
+            if self._access_log is not None:
+                self._access_log.seat(members)
             for name in {member.pool for member in members}:
                 self._pools[name].seat([member for member in members if member.pool == name])
         if snapshot is not self._snapshot or version != self._eligibility_version or members:
@@ -379,8 +376,8 @@ class Worker:
             self._eligibility_version = version
             for pool in self._pools.values():
                 pool.update(snapshot, now_s)
-        if self._log_entries:
-            self._flush_log()
+        if self._access_log is not None:
+            self._access_log.flush()
 
     def sweep(self, now_s: float) -> None:
         """Act on what has taken too long, and report the gauges."""
@@ -404,7 +401,7 @@ class Worker:
         gauges[Gauge.WAITING] = waiting
         gauges[Gauge.SNAPSHOT_VERSION] = self._snapshot.version if self._snapshot else 0
         gauges[Gauge.FALLBACK] = any(pool.on_fallback for pool in self._pools.values())
-        gauges[Gauge.LOG_LINES_DROPPED] = self._log_lines_dropped
+        gauges[Gauge.LOG_LINES_DROPPED] = self._access_log.dropped if self._access_log else 0
         gauges[Gauge.CONNECTS] = sum(pool.connects for pool in self._pools.values())
         gauges[Gauge.STALE_RETRIES] = self.stale_retries
         gauges[Gauge.RETRIES] = sum(pool.retries.begun for pool in self._pools.values())
