@@ -33,6 +33,7 @@ from smartlb.control.discovery.discovery import Discovery
 from smartlb.control.generation import Generation, NotReady
 from smartlb.control.sockets import CannotListen, Place, adopt, bind, close_all, given_name, listen, name_of
 from smartlb.process.logs import set_up_logging
+from smartlb.process.open_files import raise_limit
 from smartlb.supervisor.estate import ADMIN, Estate
 from smartlb.supervisor.privileges import CannotDrop, drop
 from smartlb.supervisor.successor import NotSucceeded, Successor
@@ -508,6 +509,7 @@ def serve(config: Config, file: Path, ready_file: Path | None = None, for_s: flo
         for_s: likewise.
     """
     set_up_logging("smartlb")
+    raise_limit()
     try:
         supervisor = Supervisor(config, file, take_inherited())
     except (CannotListen, CannotDrop, NoSecret, OSError) as error:

@@ -17,6 +17,7 @@ import uvloop
 from smartlb.config.membership import MembershipReader
 from smartlb.config.model import Config
 from smartlb.config.numbering import Numbering
+from smartlb.config.open_files import room_of, shortage
 from smartlb.core import fence
 from smartlb.core.outcome import Outcome
 from smartlb.core.record import NO_BACKEND, NO_ROUTE
@@ -32,6 +33,7 @@ from smartlb.layer4.session import Session
 from smartlb.layer4.tcp import TcpSession
 from smartlb.layer4.udp import UdpSession
 from smartlb.limits.client_limit import ClientLimit
+from smartlb.process import open_files
 from smartlb.process.handover import Handover
 from smartlb.process.lifetime import orphaned, seldom_collect, tie_to
 from smartlb.process.logs import set_up_logging
@@ -159,8 +161,7 @@ class Worker:
         self.idle_s = self.keep_alive_s = config.timeouts.idle_s
         self.tcp_idle_s = config.timeouts.tcp_idle_s
         self.udp_idle_s = config.timeouts.udp_idle_s
-        self._most_connections = config.limits.connections
-        self._most_sessions = config.limits.udp_sessions
+        self._most_connections, self._most_sessions = room_of(config, open_files.limit())
         per_client = config.limits.connections_per_client
         self._client_limit = ClientLimit(per_client)
         self._handshake_limit = ClientLimit(per_client)
@@ -463,6 +464,8 @@ async def _run(handover: Handover) -> None:
     access_log = socket.socket(fileno=handover.access_log_fd) if handover.access_log_fd >= 0 else None
     if access_log is not None:
         access_log.setblocking(False)
+    if words := shortage(config, open_files.limit()):
+        log.warning("%s", words)
     segment = handover.segment(config, numbering)
     random = Random(os.urandom(16))
     worker = Worker(
@@ -508,6 +511,7 @@ def main() -> None:
     handover = Handover.from_command_line("A worker of the router.")
     tie_to(handover.supervisor)
     set_up_logging("worker")
+    open_files.raise_limit()
     uvloop.run(_run(handover))
 
 
