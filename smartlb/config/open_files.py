@@ -23,11 +23,12 @@ def shortage(config: Config, open_files: int) -> str:
         open_files: that a worker may have at most.
     """
     wanted, room = wanted_by(config), room_of(config, open_files)
+    enough = needed(wanted, len(config.listeners))
     if room == wanted:
         return ""
     udp = f" and {room.udp_sessions} UDP sessions instead of {wanted.udp_sessions}" if wanted.udp_sessions else ""
     return (
-        f"the system allows a worker {open_files} open files, of which it needs {needed(wanted, len(config.listeners))}: "
+        f"the system allows a worker {open_files} open files, of which it needs {enough}: "
         f"it admits {room.connections} connections of clients instead of {wanted.connections}{udp}; raise the hard "
         "limit (ulimit -Hn, or LimitNOFILE= of systemd), or lower the configured limits"
     )
