@@ -15,8 +15,8 @@ from prometheus_client.registry import Collector
 
 from smartlb import __version__
 from smartlb.admin.histogram import BOUNDS_S, Histogram
+from smartlb.admin.request_counts import STATUS_CLASSES
 from smartlb.admin.state import RouterState
-from smartlb.admin.traffic import STATUS_CLASSES
 from smartlb.config.numbering import Member
 from smartlb.control.rise_fall import Health
 from smartlb.core.outcome import Outcome
@@ -145,15 +145,12 @@ class RouterCollector(Collector):
         requests = CounterMetricFamily(
             "smartlb_requests", "Requests, one count an attempt.", labels=("route", *_BACKEND, "status_class")
         )
-        for at, backend, status_class in zip(*traffic.requests.nonzero(), strict=True):
-            if backend not in labels:
+        for each in traffic.requests:
+            if each.backend not in labels:
                 continue  # it is gone
-            route, route_pool = routes[at]
-            pool, name = labels[backend]
-            requests.add_metric(
-                [route, pool or route_pool, name, STATUS_CLASSES[status_class]],
-                int(traffic.requests[at, backend, status_class]),
-            )
+            route, route_pool = routes[each.route]
+            pool, name = labels[each.backend]
+            requests.add_metric([route, pool or route_pool, name, STATUS_CLASSES[each.status_class]], each.count)
         yield requests
 
         failures = CounterMetricFamily("smartlb_failures", "Requests that did not complete.", labels=("cause", "blame"))
@@ -330,6 +327,11 @@ class RouterCollector(Collector):
             "smartlb_telemetry_lost",
             "Records overwritten before they were read.",
             value=self._state.telemetry_lost(),
+        )
+        yield CounterMetricFamily(
+            "smartlb_telemetry_invalid",
+            "Records that no worker can have meant; they are counted nowhere else.",
+            value=self._state.traffic.invalid,
         )
         access_log = self._state.access_log
         if access_log is not None:
