@@ -9,6 +9,8 @@ from io import FileIO
 from queue import SimpleQueue
 from time import monotonic
 
+from smartlb.process.guard import Guard
+
 log = logging.getLogger(__name__)
 
 _MOST_WAITING = 1024
@@ -44,6 +46,7 @@ class AccessLog:
         self._lost = 0  # lines that could not be written
         self._complain_at_s = -math.inf
         self._torn = False
+        self._guard = Guard(clock)
         self._file = self._open()
         self._batches: SimpleQueue[bytes | Callable[[], None] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="access log", daemon=True)
@@ -74,10 +77,11 @@ class AccessLog:
 
     def _run(self) -> None:
         while (item := self._batches.get()) is not None:
-            if callable(item):
-                item()
-            else:
-                self._write(item)
+            with self._guard("the access log"):
+                if callable(item):
+                    item()
+                else:
+                    self._write(item)
         self._file.close()
 
     def _open(self) -> FileIO:

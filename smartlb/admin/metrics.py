@@ -80,6 +80,7 @@ _WORKER_GAUGES: dict[Gauge, tuple[type[CounterMetricFamily | GaugeMetricFamily],
         "hedges_refused",
         "Hedges not sent because the budget of their pool was used up.",
     ),
+    Gauge.INTERNAL_ERRORS: (CounterMetricFamily, "internal_errors", "Errors that nobody foresaw, beside requests."),
     Gauge.MIRRORED: (CounterMetricFamily, "mirrored", "Copies of requests made for mirrors."),
     Gauge.MIRROR_DROPPED: (
         CounterMetricFamily,
@@ -150,7 +151,7 @@ class RouterCollector(Collector):
                 continue  # it is gone
             route, route_pool = routes[each.route]
             pool, name = labels[each.backend]
-            requests.add_metric([route, pool or route_pool, name, STATUS_CLASSES[each.status_class]], each.count)
+            requests.add_metric([route, pool or route_pool, name, STATUS_CLASSES[each.status_class]], each.requests)
         yield requests
 
         failures = CounterMetricFamily("smartlb_failures", "Requests that did not complete.", labels=("cause", "blame"))
@@ -268,6 +269,11 @@ class RouterCollector(Collector):
             return
         yield GaugeMetricFamily("smartlb_learner_up", "1 while it runs and shows life.", value=learner.alive)
         yield CounterMetricFamily("smartlb_learner_restarts", "Times it ended unasked.", value=learner.restarts)
+        yield CounterMetricFamily(
+            "smartlb_learner_internal_errors",
+            "Errors that nobody foresaw.",
+            value=int(self._state.segment.learner_errors[0]),
+        )
         dropped = CounterMetricFamily(
             "smartlb_learner_dropped", "Records that teach nothing because they cannot be true.", labels=["reason"]
         )
@@ -328,6 +334,12 @@ class RouterCollector(Collector):
             "Records overwritten before they were read.",
             value=self._state.telemetry_lost(),
         )
+        errors = CounterMetricFamily(
+            "smartlb_internal_errors", "Errors of the supervisor that nobody foresaw.", labels=["duty"]
+        )
+        for duty, count in sorted(self._state.errors.items()):
+            errors.add_metric([duty], count)
+        yield errors
         yield CounterMetricFamily(
             "smartlb_telemetry_invalid",
             "Records that no worker can have meant; they are counted nowhere else.",

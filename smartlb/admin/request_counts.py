@@ -21,13 +21,13 @@ class RequestCount(NamedTuple):
         route: its number; one more than the last stands for none.
         backend: likewise.
         status_class: index into `STATUS_CLASSES`.
-        count: never 0.
+        requests: how many; never 0.
     """
 
     route: int
     backend: int
     status_class: int
-    count: int
+    requests: int
 
 
 class RequestCounts:

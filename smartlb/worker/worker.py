@@ -34,6 +34,7 @@ from smartlb.layer4.tcp import TcpSession
 from smartlb.layer4.udp import UdpSession
 from smartlb.limits.client_limit import ClientLimit
 from smartlb.process import open_files
+from smartlb.process.guard import Guard
 from smartlb.process.handover import Handover
 from smartlb.process.lifetime import orphaned, seldom_collect, tie_to
 from smartlb.process.logs import set_up_logging
@@ -100,6 +101,7 @@ class Worker:
         "_access_log",
         "_client_limit",
         "_eligibility_version",
+        "_guard",
         "_handshake_limit",
         "_loop",
         "_membership",
@@ -199,6 +201,7 @@ class Worker:
         self._stale_after_s = config.learner.stale_after_s
         self._snapshot: Snapshot | None = None
         self._eligibility_version = -1
+        self._guard = Guard()
         self._refused = 0
         self._request_prefix = b"%08x-" % random.getrandbits(32)
         self._request_number = 0
@@ -384,10 +387,12 @@ class Worker:
         """Act on what has taken too long, and report the gauges."""
         for client in [client for client in self.clients if client.deadline_s < now_s]:
             if client.deadline_s < now_s:  # still: the end of one before may have let it have a backend
-                client.timed_out(now_s)
+                with self._guard("a client's timeout"):
+                    client.timed_out(now_s)
         for session in [session for session in (*self.tcp_sessions, *self.udp_sessions) if session.deadline_s < now_s]:
             if session.deadline_s < now_s:
-                session.timed_out(now_s)
+                with self._guard("a session's timeout"):
+                    session.timed_out(now_s)
         for mirror in self._mirrors:
             mirror.sweep(now_s)
         waiting = 0
@@ -411,6 +416,7 @@ class Worker:
         gauges[Gauge.TLS_HANDSHAKES_FAILED] = self.tls_handshakes_failed
         gauges[Gauge.HTTP2_CONNECTIONS] = sum(isinstance(each, Http2ClientConnection) for each in self.clients)
         gauges[Gauge.HTTP2_CALMED] = self.http2_calmed
+        gauges[Gauge.INTERNAL_ERRORS] = self._guard.errors.total()
         gauges[Gauge.UDP_SESSIONS] = len(self.udp_sessions)
         gauges[Gauge.AFFINITY_KEPT] = sum(pool.affinity_kept for pool in self._pools.values())
         gauges[Gauge.AFFINITY_LOST] = sum(pool.affinity_lost for pool in self._pools.values())

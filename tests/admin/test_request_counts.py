@@ -22,8 +22,8 @@ def add(counts: RequestCounts, requests: list[tuple[int, int, int]]) -> None:
 def dense(counts: RequestCounts, routes: int, backends: int) -> np.ndarray[tuple[int, int, int], np.dtype[np.int64]]:
     found = np.zeros((routes + 1, backends + 1, len(STATUS_CLASSES)), dtype=np.int64)
     for each in counts:
-        assert each.count > 0
-        found[each.route, each.backend, each.status_class] = each.count
+        assert each.requests > 0
+        found[each.route, each.backend, each.status_class] = each.requests
     return found
 
 
@@ -58,10 +58,10 @@ def test_they_go_on_under_other_numbers(
     for each in earlier:
         route, backend = [*routes, 2][each.route], [*backends, 3][each.backend]
         if route >= 0 and backend >= 0:
-            expected[route, backend, each.status_class] += each.count
+            expected[route, backend, each.status_class] += each.requests
     assert (dense(later, 2, 3) == expected).all()
     add(later, after)
-    assert sum(each.count for each in later) == expected.sum() + len(after)
+    assert sum(each.requests for each in later) == expected.sum() + len(after)
 
 
 def test_five_thousand_routes_and_a_thousand_backends_take_little_room() -> None:
@@ -70,5 +70,5 @@ def test_five_thousand_routes_and_a_thousand_backends_take_little_room() -> None
     route = np.arange(routes, dtype=np.uint16)
     for member in range(3):  # each route has a pool of three
         counts.add(route, (route.astype(np.uint32) + member) % backends, np.full(routes, 200, dtype=np.uint16))
-    assert sum(each.count for each in counts) == 3 * routes
+    assert sum(each.requests for each in counts) == 3 * routes
     assert counts.nbytes <= 2 * 3 * routes * len(STATUS_CLASSES) * 8 < 2e6, "a dense array has 280 MB"

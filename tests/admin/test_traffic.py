@@ -39,7 +39,7 @@ def test_requests_are_counted_by_route_backend_and_status_class(traffic: Traffic
         ),
         now_s=1.0,
     )
-    found = {(each.route, each.backend, STATUS_CLASSES[each.status_class]): each.count for each in traffic.requests}
+    found = {(each.route, each.backend, STATUS_CLASSES[each.status_class]): each.requests for each in traffic.requests}
     assert found == {
         (0, 1, "2xx"): 2,
         (1, 2, "5xx"): 1,
@@ -166,7 +166,7 @@ def test_adding_nothing_changes_nothing(traffic: Traffic, make_records: MakeReco
 
 
 def total(traffic: Traffic) -> int:
-    return sum(each.count for each in traffic.requests)
+    return sum(each.requests for each in traffic.requests)
 
 
 @pytest.mark.parametrize("wrong", [{"outcome": len(Outcome)}, {"outcome": 255}, {"request_class": 2}])
@@ -264,8 +264,8 @@ def test_counting_goes_on_under_other_numbers(config: Config, numbering: Numberi
     # The backends of api, of which there is one, now come first, and the routes have changed places.
     assert later.by_backend().tolist() == [0, 2, 1]
     assert total(later) == len(rows)
-    found = [(each.route, each.backend, each.count) for each in later.requests]
-    assert found == [(1, 1, 2), (1, 2, 1), (2, 3, 1)]
+    found = [(each.route, each.backend, each.requests) for each in later.requests]
+    assert found == [(0, 2, 1), (1, 1, 2), (2, 3, 1)]
     assert later.failures.tolist() == [0, 0, 1]
     assert later.request_bytes.tolist() == [0, 3, 0, 0]
     assert later.outcomes.tolist() == earlier.outcomes.tolist()
