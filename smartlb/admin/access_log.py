@@ -30,6 +30,7 @@ class AccessLog:
     Args:
         path: file to append to; ``-`` is standard output.
         clock: monotonic; for the complaints only.
+        guard: around each batch.
 
     Raises:
         OSError: the file cannot be opened.
@@ -38,7 +39,7 @@ class AccessLog:
         written: lines written so far.
     """
 
-    def __init__(self, path: str, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, path: str, clock: Callable[[], float] = monotonic, guard: Guard | None = None) -> None:
         self.written = 0
         self._path = path
         self._clock = clock
@@ -46,7 +47,7 @@ class AccessLog:
         self._lost = 0  # lines that could not be written
         self._complain_at_s = -math.inf
         self._torn = False
-        self._guard = Guard(clock)
+        self._guard = guard or Guard(clock)
         self._file = self._open()
         self._batches: SimpleQueue[bytes | Callable[[], None] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="access log", daemon=True)
@@ -77,7 +78,7 @@ class AccessLog:
 
     def _run(self) -> None:
         while (item := self._batches.get()) is not None:
-            with self._guard("the access log"):
+            with self._guard("writing the access log"):
                 if callable(item):
                     item()
                 else:

@@ -5,15 +5,21 @@ import contextlib
 
 from smartlb.admin.access_log import AccessLog
 from smartlb.control.generation import Generation
+from smartlb.process.guard import Guard
 
 _LARGEST_BATCH = 1024 * 1024
 """Of one datagram; workers send at most 32 KiB, or one line that is longer."""
 
 
 class AccessLogs:
-    """Takes the batches of each generation's workers to its log, where it has one."""
+    """Takes the batches of each generation's workers to its log, where it has one.
 
-    def __init__(self) -> None:
+    Args:
+        guard: around each batch.
+    """
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
         self._logs: dict[Generation, AccessLog] = {}
         self._batch = memoryview(bytearray(_LARGEST_BATCH))  # once: a new one each time would tear the heap
 
@@ -29,7 +35,7 @@ class AccessLogs:
         if present is not None and settings == present.config.access_log:
             self._logs[generation] = self._logs[present]
         else:
-            self._logs[generation] = AccessLog(settings.path)
+            self._logs[generation] = AccessLog(settings.path, guard=self._guard)
 
     def of(self, generation: Generation) -> AccessLog | None:
         """A generation's log; None where it keeps none."""

@@ -136,7 +136,7 @@ class Pump:
     def let_go(self, generation: Generation) -> None:
         """Read what a generation has left, once its processes have ended."""
         self._count(generation, monotonic())
-        with self._guard("the access log"):
+        with self._guard("letting go of the access log"):
             self._access_logs.let_go(generation)
         self._lost += generation.lost
         self._generations.forget(generation)

@@ -163,7 +163,8 @@ def _listen(config: Config, inherited: list[tuple[str, int]]) -> tuple[list[List
 
 def _assembled(config: Config, file: Path, listening: list[Listening], admin: AdminSite, estate: Estate) -> Running:
     """The parts of a router, which know each other and do nothing yet."""
-    guard, access_logs = Guard(), AccessLogs()
+    guard = Guard()
+    access_logs = AccessLogs(guard)
     present = Generation(config, listening, recall_fd=estate.memory_fd, found=estate.found, guard=guard)
     present.backends.drain(estate.drained)
     access_logs.open(present)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from smartlb.admin.access_log import AccessLog
+from smartlb.process.guard import Guard
 
 
 def line(target: str = "/x") -> bytes:
@@ -83,6 +84,18 @@ def test_a_full_disk_is_counted_and_told_once_a_minute(caplog: pytest.LogCapture
     assert len(messages) == 2
     assert "No space left on device; 2 lines are lost so far" in messages[0]
     assert "6 lines are lost so far" in messages[1]
+
+
+def test_an_error_that_nobody_foresaw_ends_no_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "log"
+    guard = Guard()
+    log = AccessLog(str(path), guard=guard)
+    log._batches.put("text")  # type: ignore[arg-type]
+    log.write_batch(line())
+    log.close()
+    assert len(lines(path)) == 1
+    assert guard.errors == {"writing the access log": 1}
+    assert "Traceback" in caplog.text
 
 
 class _Pipe:

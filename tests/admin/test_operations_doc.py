@@ -47,6 +47,7 @@ def families(
     state.traffic.add(make_records({}), 100.0)
     state.access_log = AccessLog(str(tmp_path / "log"))
     state.access_log.close()
+    state.errors = {"ejection": 1}
     return list(RouterCollector(state).collect())
 
 

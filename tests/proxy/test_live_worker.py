@@ -306,3 +306,35 @@ async def test_long_ids_of_requests_blind_no_log(live: Live) -> None:
     router.worker.logs = False
     reader.close()
     writer.close()
+
+
+# Faults of its own
+
+
+class _Faulty:
+    """A client whose timeout is dealt with once."""
+
+    def __init__(self, *, fails: bool) -> None:
+        self.deadline_s = 0.0
+        self.fails = fails
+        self.timeouts = 0
+
+    def timed_out(self, _now_s: float) -> None:
+        self.timeouts += 1
+        if self.fails:
+            raise ZeroDivisionError("that nobody foresaw")
+
+
+async def test_a_timeout_that_fails_ends_no_worker_and_no_other_is_forgotten(
+    live: Live, caplog: pytest.LogCaptureFixture
+) -> None:
+    router = await live.router(await live.origin())
+    clients = [_Faulty(fails=number % 2 == 0) for number in range(6)]
+    router.worker.clients.update(clients)  # type: ignore[arg-type]
+    router.sweep()
+    router.worker.clients.clear()
+    assert [client.timeouts for client in clients] == [1] * 6
+    assert router.gauge(Gauge.INTERNAL_ERRORS) == 3
+    assert caplog.text.count("Traceback") == 1
+    caplog.clear()
+    assert (await (await live.client(router)).ask(GET)).status == 200
