@@ -65,7 +65,7 @@ class AccessLogs:
     def _take(self, generation: Generation) -> None:
         assert generation.log_socket is not None
         access_log = self._logs[generation]
-        with contextlib.suppress(BlockingIOError):
+        with self._guard("reading lines of the access log"), contextlib.suppress(BlockingIOError):
             while True:
                 size = generation.log_socket.recv_into(self._batch)
                 access_log.write_batch(bytes(self._batch[:size]))

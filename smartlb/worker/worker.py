@@ -356,7 +356,8 @@ class Worker:
 
     def tick(self, now_s: float) -> None:
         """Take in what supervisor and learner have published, and show life."""
-        self.take_in(now_s)
+        with self._guard("taking in what was published"):
+            self.take_in(now_s)
         self._segment.heartbeat_s[self._number] = now_s
 
     def take_in(self, now_s: float) -> None:
@@ -394,13 +395,15 @@ class Worker:
                 with self._guard("a session's timeout"):
                     session.timed_out(now_s)
         for mirror in self._mirrors:
-            mirror.sweep(now_s)
+            with self._guard("a mirror's timeouts"):
+                mirror.sweep(now_s)
         waiting = 0
         for pool in self._pools.values():
-            pool.close_idle(now_s)
-            if pool.waiting:
-                pool.waiting.serve()
-                waiting += len(pool.waiting)
+            with self._guard("a pool's connections and queue"):
+                pool.close_idle(now_s)
+                if pool.waiting:
+                    pool.waiting.serve()
+                    waiting += len(pool.waiting)
         gauges = self._segment.gauges[self._number]
         gauges[Gauge.CONNECTIONS] = len(self.clients) + len(self.tcp_sessions)
         gauges[Gauge.CONNECTIONS_REFUSED] = self._refused

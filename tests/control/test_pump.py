@@ -10,6 +10,7 @@ import pytest
 
 from smartlb.admin.state import ProcessStatus
 from smartlb.config.model import Backend, Config
+from smartlb.config.numbering import Member
 from smartlb.control.generation import Generation
 from smartlb.control.sockets import close_all
 from smartlb.core.outcome import Outcome
@@ -114,8 +115,13 @@ def test_one_generation_that_fails_keeps_nothing_from_the_others(
     other = Generation(present.config, running.listening)
     running.generations.starting.append(other)
     told: list[Generation] = []
+
+    def find(_found: Any) -> list[Member]:
+        told.append(other)
+        return []
+
     monkeypatch.setattr(present, "find", failing)
-    monkeypatch.setattr(other, "find", lambda _found: told.append(other) or [])
+    monkeypatch.setattr(other, "find", find)
     running.pump.take_found({"web": [Backend(address="127.0.0.1:3")]})
     assert told == [other]
     assert running.state.errors == {"discovery": 1}
@@ -153,4 +159,4 @@ async def test_an_upgrade_that_fails_changes_nothing(
 
 def test_reports_are_made_by_name() -> None:
     with pytest.raises(TypeError):
-        ProcessStatus(1, True)  # type: ignore[misc]
+        ProcessStatus(1, True)  # type: ignore[call-arg]

@@ -1,6 +1,6 @@
 """Where the fences stand. What they do to a processor no test shows on x86, which keeps the order by itself."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -53,16 +53,14 @@ def segment(config: Config) -> Segment:
     return Segment(memoryview(bytearray(layout.size)), layout)
 
 
-def matrices() -> Iterator[np.ndarray[Any, Any]]:
-    return (np.full((1, 1), 5.0) for _ in range(5))
-
-
 def test_a_snapshot_lies_between_two_fences(monkeypatch: pytest.MonkeyPatch) -> None:
     buffer = memoryview(bytearray(SnapshotCell.size(1, 1)))
     cell, sequence, last = SnapshotCell(buffer, 1, 1), buffer[:8].cast("Q"), buffer[-8:].cast("d")
     fences = Fences(lambda: sequence[0], lambda: last[0])
     monkeypatch.setattr(snapshot, "fence", fences)
-    cell.publish(Snapshot(1, 0.0, *matrices(), samples=0, drifts=0))
+    five = np.full((1, 1), 5.0)
+    matrices = dict.fromkeys(("weight", "explore", "base_s", "slope_s", "error_rate"), five)
+    cell.publish(Snapshot(version=1, published_s=0.0, **matrices, samples=0, drifts=0))
     assert fences.seen == [("publish", 1, 0.0), ("publish", 1, 5.0)]
     assert sequence[0] == 2
     fences.seen.clear()

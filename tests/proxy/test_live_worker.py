@@ -338,3 +338,23 @@ async def test_a_timeout_that_fails_ends_no_worker_and_no_other_is_forgotten(
     assert caplog.text.count("Traceback") == 1
     caplog.clear()
     assert (await (await live.client(router)).ask(GET)).status == 200
+
+
+async def test_a_pool_that_cannot_take_in_news_leaves_the_worker_alive(
+    live: Live, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    router = await live.router(await live.origin())
+
+    def fails(_now_s: float) -> None:
+        raise ZeroDivisionError("that nobody foresaw")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(router.worker), "take_in", lambda _self, now_s: fails(now_s))
+        router.segment.heartbeat_s[0] = 0.0
+        router.tick()
+        assert router.segment.heartbeat_s[0] > 0.0
+    router.sweep()
+    assert router.gauge(Gauge.INTERNAL_ERRORS) == 1
+    caplog.clear()
+    router.tick()
+    assert (await (await live.client(router)).ask(GET)).status == 200
