@@ -94,20 +94,29 @@ class Served:
         return await asyncio.wait_for(self.process.wait(), within_s)
 
 
-async def spawn(*arguments: str | Path, log: Path) -> asyncio.subprocess.Process:
-    """Start `smartlb` with arguments; standard output and error go to `log`."""
+_WITH_OPEN_FILES = """
+import os, resource, sys
+limit = int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_NOFILE, (limit // 2, limit))
+os.execv(sys.executable, [sys.executable, "-m", "smartlb", *sys.argv[2:]])
+"""
+
+
+async def spawn(*arguments: str | Path, log: Path, open_files: int | None = None) -> asyncio.subprocess.Process:
+    """Start `smartlb` with arguments; standard output and error go to `log`, and it may have so many files open."""
+    started = ["-m", "smartlb"] if open_files is None else ["-c", _WITH_OPEN_FILES, str(open_files)]
     with log.open("ab") as out:
         return await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "smartlb", *map(str, arguments), stdout=out, stderr=out, process_group=0
+            sys.executable, *started, *map(str, arguments), stdout=out, stderr=out, process_group=0
         )
 
 
 @asynccontextmanager
-async def serving(config: Mapping[str, Any], directory: Path) -> AsyncIterator[Served]:
+async def serving(config: Mapping[str, Any], directory: Path, open_files: int | None = None) -> AsyncIterator[Served]:
     """Run `smartlb serve` on a configuration until the block ends."""
     file, ready_file, log = directory / "smartlb.yaml", directory / "ready.json", directory / "log"
     file.write_text(yaml.safe_dump(dict(config)))
-    process = await spawn("serve", file, "--ready-file", ready_file, "--for-s", "120", log=log)
+    process = await spawn("serve", file, "--ready-file", ready_file, "--for-s", "120", log=log, open_files=open_files)
     try:
         give_up_s = monotonic() + 30
         while not ready_file.exists():

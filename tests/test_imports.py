@@ -36,6 +36,9 @@ ORDER = (
 )
 """The folders of smartlb: each may import only what stands before it."""
 
+WITHOUT_CIRCLES = {"core", "limits", "wire", "learning", "config", "process", "control", "admin", "supervisor", "cli"}
+"""Folders no file of which imports itself by way of others, imports for types only included."""
+
 PURE = {"core", "limits", "wire", "policies", "learning"}
 IMPURE = {"asyncio", "datetime", "os", "random", "secrets", "socket", "subprocess", "threading", "time"}
 HEAVY = {"numba", "pandas", "sklearn", "matplotlib", "river"}
@@ -83,6 +86,32 @@ def test_imports_point_one_way(path: Path) -> None:
         assert others - {"numpy"} <= sys.stdlib_module_names
     if part in PURE:
         assert not others & IMPURE, "time, randomness and I/O are arguments here"
+
+
+def module_of(path: Path) -> str:
+    """The dotted name under which a file is imported."""
+    return ".".join(("smartlb", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
+
+
+def test_no_circle_between_files() -> None:
+    modules = {module_of(path) for path in FILES}
+    found: dict[str, set[str]] = {}
+    for path in FILES:
+        names = [name.split(".") for _, name in imports(path)]
+        longest = [
+            next((".".join(name[:end]) for end in range(len(name), 0, -1) if ".".join(name[:end]) in modules), "")
+            for name in names
+        ]
+        found[module_of(path)] = set(longest) - {"", "smartlb"}
+    for module in modules:
+        if module.split(".")[1:2] and module.split(".")[1] in WITHOUT_CIRCLES:
+            reached: set[str] = set()
+            ahead = list(found[module])
+            while ahead:
+                if (other := ahead.pop()) not in reached:
+                    reached.add(other)
+                    ahead += found[other]
+            assert module not in reached, f"{module} imports itself by way of others"
 
 
 @pytest.mark.parametrize("module", ["smartlb", "smartlb.worker.process", "smartlb.supervisor.supervisor"])

@@ -2,18 +2,24 @@
 
 import asyncio
 import contextlib
-from time import monotonic, time
 
 from smartlb.admin.access_log import AccessLog
 from smartlb.control.generation import Generation
+from smartlb.process.guard import Guard
 
-_LARGEST_BATCH = 4 * 1024 * 1024
+_LARGEST_BATCH = 1024 * 1024
+"""Of one datagram; workers send at most 32 KiB, or one line that is longer."""
 
 
 class AccessLogs:
-    """Takes the batches of each generation's workers to its log, where it has one."""
+    """Takes the batches of each generation's workers to its log, where it has one.
 
-    def __init__(self) -> None:
+    Args:
+        guard: around each batch.
+    """
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
         self._logs: dict[Generation, AccessLog] = {}
         self._batch = memoryview(bytearray(_LARGEST_BATCH))  # once: a new one each time would tear the heap
 
@@ -29,7 +35,7 @@ class AccessLogs:
         if present is not None and settings == present.config.access_log:
             self._logs[generation] = self._logs[present]
         else:
-            self._logs[generation] = AccessLog(settings.path, generation.numbering, lambda: time() - monotonic())
+            self._logs[generation] = AccessLog(settings.path, guard=self._guard)
 
     def of(self, generation: Generation) -> AccessLog | None:
         """A generation's log; None where it keeps none."""
@@ -59,7 +65,7 @@ class AccessLogs:
     def _take(self, generation: Generation) -> None:
         assert generation.log_socket is not None
         access_log = self._logs[generation]
-        with contextlib.suppress(BlockingIOError):
+        with self._guard("reading lines of the access log"), contextlib.suppress(BlockingIOError):
             while True:
                 size = generation.log_socket.recv_into(self._batch)
-                access_log.write_batch(bytes(self._batch[:size]), generation.numbering)
+                access_log.write_batch(bytes(self._batch[:size]))

@@ -15,8 +15,8 @@ from prometheus_client.registry import Collector
 
 from smartlb import __version__
 from smartlb.admin.histogram import BOUNDS_S, Histogram
+from smartlb.admin.request_counts import STATUS_CLASSES
 from smartlb.admin.state import RouterState
-from smartlb.admin.traffic import STATUS_CLASSES
 from smartlb.config.numbering import Member
 from smartlb.control.rise_fall import Health
 from smartlb.core.outcome import Outcome
@@ -80,6 +80,7 @@ _WORKER_GAUGES: dict[Gauge, tuple[type[CounterMetricFamily | GaugeMetricFamily],
         "hedges_refused",
         "Hedges not sent because the budget of their pool was used up.",
     ),
+    Gauge.INTERNAL_ERRORS: (CounterMetricFamily, "internal_errors", "Errors that nobody foresaw, beside requests."),
     Gauge.MIRRORED: (CounterMetricFamily, "mirrored", "Copies of requests made for mirrors."),
     Gauge.MIRROR_DROPPED: (
         CounterMetricFamily,
@@ -145,15 +146,12 @@ class RouterCollector(Collector):
         requests = CounterMetricFamily(
             "smartlb_requests", "Requests, one count an attempt.", labels=("route", *_BACKEND, "status_class")
         )
-        for at, backend, status_class in zip(*traffic.requests.nonzero(), strict=True):
-            if backend not in labels:
+        for each in traffic.requests:
+            if each.backend not in labels:
                 continue  # it is gone
-            route, route_pool = routes[at]
-            pool, name = labels[backend]
-            requests.add_metric(
-                [route, pool or route_pool, name, STATUS_CLASSES[status_class]],
-                int(traffic.requests[at, backend, status_class]),
-            )
+            route, route_pool = routes[each.route]
+            pool, name = labels[each.backend]
+            requests.add_metric([route, pool or route_pool, name, STATUS_CLASSES[each.status_class]], each.requests)
         yield requests
 
         failures = CounterMetricFamily("smartlb_failures", "Requests that did not complete.", labels=("cause", "blame"))
@@ -271,6 +269,11 @@ class RouterCollector(Collector):
             return
         yield GaugeMetricFamily("smartlb_learner_up", "1 while it runs and shows life.", value=learner.alive)
         yield CounterMetricFamily("smartlb_learner_restarts", "Times it ended unasked.", value=learner.restarts)
+        yield CounterMetricFamily(
+            "smartlb_learner_internal_errors",
+            "Errors that nobody foresaw.",
+            value=int(self._state.segment.learner_errors[0]),
+        )
         dropped = CounterMetricFamily(
             "smartlb_learner_dropped", "Records that teach nothing because they cannot be true.", labels=["reason"]
         )
@@ -330,6 +333,17 @@ class RouterCollector(Collector):
             "smartlb_telemetry_lost",
             "Records overwritten before they were read.",
             value=self._state.telemetry_lost(),
+        )
+        errors = CounterMetricFamily(
+            "smartlb_internal_errors", "Errors of the supervisor that nobody foresaw.", labels=["duty"]
+        )
+        for duty, count in sorted(self._state.errors.items()):
+            errors.add_metric([duty], count)
+        yield errors
+        yield CounterMetricFamily(
+            "smartlb_telemetry_invalid",
+            "Records that no worker can have meant; they are counted nowhere else.",
+            value=self._state.traffic.invalid,
         )
         access_log = self._state.access_log
         if access_log is not None:

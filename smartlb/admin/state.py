@@ -1,6 +1,6 @@
 """What the admin API reads: the parts of a running router, as the supervisor holds them."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from smartlb.admin.access_log import AccessLog
@@ -29,7 +29,7 @@ class NotReloaded(Exception):
         self.problems = list(problems)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class ProcessStatus:
     """One process that the supervisor keeps running.
 
@@ -44,7 +44,7 @@ class ProcessStatus:
     restarts: int = 0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class RouterState:
     """A running router; the supervisor fills it and may replace any part at any time.
 
@@ -61,6 +61,7 @@ class RouterState:
         reload_failed: whether the last reload was refused.
         discovery: finds the backends of pools that have `discovery`.
         handing_over: whether another process is taking over, to which changes made here would be unknown.
+        errors: of the supervisor that nobody foresaw, so far, by duty.
     """
 
     config: Config
@@ -82,6 +83,7 @@ class RouterState:
     reload_failed: bool = False
     discovery: Discovery | None = None
     handing_over: bool = False
+    errors: Mapping[str, int] = field(default_factory=dict)
     _snapshot: tuple[Segment, Snapshot] | None = field(default=None, init=False, repr=False)
 
     def snapshot(self) -> Snapshot | None:

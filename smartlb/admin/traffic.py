@@ -8,14 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from smartlb.admin.histogram import Counts, Histogram
+from smartlb.admin.request_counts import RequestCounts
 from smartlb.admin.window import SlidingWindow
 from smartlb.config.numbering import GONE, Numbering, Renumbering
 from smartlb.core.outcome import Outcome
 from smartlb.core.record import Records, failures
 from smartlb.learning.cells import DropReason, Latency, sift
-
-STATUS_CLASSES = ("none", "1xx", "2xx", "3xx", "4xx", "5xx", "other")
-"""``none`` is for attempts without an answer: the client went away, or no connection could be made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,25 +45,24 @@ class Traffic:
         latency: which one the learner learns.
 
     Attributes:
-        requests: int64 ``[routes + 1, backends + 1, STATUS_CLASSES]``; the last route stands for none, the
-            last backend likewise.
+        requests: by route, backend and class of status.
         outcomes: int64 ``[Outcome]``.
         failures: int64 ``[backends]``; see `smartlb.core.outcome.failed`.
-        request_bytes: int64 ``[backends + 1]``; as in `requests`.
+        request_bytes: int64 ``[backends + 1]``; the last stands for none.
         response_bytes: likewise.
         first_byte_s: latency from dispatch to the first byte of the response, by backend and request class.
         total_s: latency from dispatch to the end, likewise.
         dropped: records that the learner leaves out, by reason.
+        invalid: records that no worker can have meant, with an outcome or a class that there is not; they are in no
+            other sum.
     """
 
     def __init__(self, numbering: Numbering, latency: Latency = "first_byte") -> None:
         self._pools = list(numbering.pools.values())
         self._backends = backends = len(numbering.backends)
-        self._routes = len(numbering.routes)
         self._classes = classes = len(numbering.classes)
         self._latency: Latency = latency
-        shape = (self._routes + 1, backends + 1, len(STATUS_CLASSES))
-        self.requests: Counts = np.zeros(shape, dtype=np.int64)
+        self.requests = RequestCounts(len(numbering.routes), backends)
         self.outcomes: Counts = np.zeros(len(Outcome), dtype=np.int64)
         self.failures: Counts = np.zeros(backends, dtype=np.int64)
         self.request_bytes: Counts = np.zeros(backends + 1, dtype=np.int64)
@@ -73,14 +70,14 @@ class Traffic:
         self.first_byte_s = Histogram(backends, classes)
         self.total_s = Histogram(backends, classes)
         self.dropped: Counter[DropReason] = Counter()
+        self.invalid = 0
         self._window = SlidingWindow(backends)
 
     def add(self, records: Records, now_s: float) -> None:
         """Add `records`, which are known of since `now_s` (monotonic)."""
-        route = np.minimum(records["route"], self._routes)
+        records = self._valid(records)
         backend = np.minimum(records["backend"], self._backends)
-        status_class = np.minimum(records["status"] // 100, len(STATUS_CLASSES) - 1)
-        np.add.at(self.requests, (route, backend, status_class), 1)
+        self.requests.add(records["route"], backend, records["status"])
         np.add.at(self.outcomes, records["outcome"], 1)
         np.add.at(self.request_bytes, backend, records["request_bytes"].astype(np.int64))
         np.add.at(self.response_bytes, backend, records["response_bytes"].astype(np.int64))
@@ -90,7 +87,12 @@ class Traffic:
 
     def add_outcomes(self, records: Records) -> None:
         """Add what is counted of requests at backends that are gone: how they ended."""
-        np.add.at(self.outcomes, records["outcome"], 1)
+        np.add.at(self.outcomes, self._valid(records)["outcome"], 1)
+
+    def _valid(self, records: Records) -> Records:
+        valid = (records["outcome"] < len(Outcome)) & (records["request_class"] < self._classes)
+        self.invalid += len(records) - int(valid.sum())
+        return records[valid]
 
     def _add_reached(self, records: Records, now_s: float) -> None:
         backend: npt.NDArray[np.intp] = records["backend"].astype(np.intp)
@@ -105,8 +107,7 @@ class Traffic:
         """Go on counting from what was counted under other numbers; what is gone, by name, is left out."""
         backends, classes = _pairs(renumbering.backends), _pairs(renumbering.classes)
         backends_and_none = _with_none(backends, earlier._backends, self._backends)
-        routes_and_none = _with_none(_pairs(renumbering.routes), earlier._routes, self._routes)
-        _copy(earlier.requests, self.requests, routes_and_none, backends_and_none)
+        self.requests.take_over(earlier.requests, renumbering.routes, renumbering.backends)
         _copy(earlier.failures, self.failures, backends)
         _copy(earlier.request_bytes, self.request_bytes, backends_and_none)
         _copy(earlier.response_bytes, self.response_bytes, backends_and_none)
@@ -115,11 +116,12 @@ class Traffic:
             _copy(old.sums, new.sums, backends, classes)
         self.outcomes[:] = earlier.outcomes
         self.dropped = earlier.dropped.copy()
+        self.invalid = earlier.invalid
         self._window.take_over(earlier._window, *backends)
 
     def forget(self, backend: int) -> None:
         """Another backend has this number now, and begins at zero."""
-        self.requests[:, backend] = 0
+        self.requests.forget(backend)
         self.failures[backend] = self.request_bytes[backend] = self.response_bytes[backend] = 0
         for histogram in (self.first_byte_s, self.total_s):
             histogram.counts[backend] = 0
@@ -128,7 +130,7 @@ class Traffic:
 
     def by_backend(self) -> Counts:
         """Requests that reached each backend, int64 ``[backends]``."""
-        return np.asarray(self.requests.sum(axis=(0, 2))[:-1])
+        return self.requests.by_backend()
 
     def window(self, now_s: float) -> list[BackendWindow]:
         """The last five seconds of every backend."""

@@ -105,8 +105,9 @@ def _serve(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     from smartlb.config.commands import check
+    from smartlb.process.open_files import hard_limit
 
-    return check(options.file)
+    return check(options.file, hard_limit())
 
 
 def _schema(_options: argparse.Namespace) -> int:

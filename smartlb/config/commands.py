@@ -10,12 +10,17 @@ from smartlb.config.certificates import findings
 from smartlb.config.document import Document
 from smartlb.config.load import load, read
 from smartlb.config.model import Config
+from smartlb.config.open_files import shortage
 from smartlb.config.problems import ConfigError, Problem, spell
 from smartlb.config.schema import json_schema
 
 
-def check(path: str) -> int:
+def check(path: str, open_files: int) -> int:
     """Say on standard output what a file configures, or on standard error everything that is wrong with it.
+
+    Args:
+        path: of the file.
+        open_files: that the system allows a process at most.
 
     Returns:
         The exit status: 0 for a valid file, 2 for any other.
@@ -25,7 +30,7 @@ def check(path: str) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
-    remarks = list(about_files(path, config))
+    remarks = [*about_files(path, config), *_about_open_files(path, config, open_files)]
     for remark in remarks:
         print(remark.text, file=sys.stderr)
     if any(remark.level >= logging.ERROR for remark in remarks):
@@ -46,7 +51,7 @@ def check(path: str) -> int:
 
 
 class Remark(NamedTuple):
-    """Something to say about a file that a configuration names.
+    """Something to say about what a configuration needs of the system.
 
     Attributes:
         level: CRITICAL where the router cannot be run with it, ERROR where it can but should not.
@@ -70,6 +75,13 @@ def about_files(path: str, config: Config) -> Iterator[Remark]:
         message = message if level >= logging.ERROR else f"warning: {message}"
         problem = Problem(spell(location), message, *document.position(location))
         yield Remark(level, str(ConfigError(path, [problem])))
+
+
+def _about_open_files(path: str, config: Config, open_files: int) -> Iterator[Remark]:
+    if words := shortage(config, open_files):
+        location = ("limits", "connections")
+        problem = Problem(spell(location), f"warning: {words}", *Document(read(path), path).position(location))
+        yield Remark(logging.WARNING, str(ConfigError(path, [problem])))
 
 
 def schema() -> int:

@@ -9,9 +9,11 @@ import json
 import os
 from collections.abc import Iterable
 from time import sleep
+from typing import Any
 
 from smartlb.config.model import Backend
 from smartlb.config.numbering import VACANT, Member
+from smartlb.core import fence
 from smartlb.core.segment import Segment
 
 _TRIES = 1000
@@ -21,22 +23,24 @@ _PAUSE_S = 0.001
 def publish(fd: int, segment: Segment, members: Iterable[Member]) -> None:
     """Replace what is said of all positions for discovery; by the supervisor only."""
     rows = [
-        (
-            member.index,
-            member.pool,
-            member.position,
-            None if member.vacant else member.settings.model_dump(),
-            member.tenancy,
-            member.leaving,
-        )
+        {
+            "index": member.index,
+            "pool": member.pool,
+            "position": member.position,
+            "settings": None if member.vacant else member.settings.model_dump(),
+            "tenancy": member.tenancy,
+            "leaving": member.leaving,
+        }
         for member in members
     ]
     text = json.dumps(rows).encode()
     segment.membership_version += 1
+    fence.publish()
     os.ftruncate(fd, 0)
     written = 0
     while written < len(text):
         written += os.pwrite(fd, text[written:], written)
+    fence.publish()
     segment.membership_version += 1
 
 
@@ -66,11 +70,14 @@ class MembershipReader:
         version = int(self._segment.membership_version[0])
         if version == self._version or version & 1 or self._fd < 0:
             return []
+        fence.observe()
         text = os.pread(self._fd, os.fstat(self._fd).st_size, 0)
+        fence.observe()
         if int(self._segment.membership_version[0]) != version:
             return []
         self._version = version
-        return [
-            Member(index, pool, position, Backend(**backend) if backend else VACANT, tenancy, leaving)
-            for index, pool, position, backend, tenancy, leaving in json.loads(text)
-        ]
+        return [Member(**{**row, "settings": _backend(row["settings"])}) for row in json.loads(text)]
+
+
+def _backend(settings: dict[str, Any] | None) -> Backend:
+    return VACANT if settings is None else Backend(**settings)

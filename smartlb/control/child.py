@@ -54,16 +54,16 @@ class Child:
         """Keep the process running until `stop` is called.
 
         Raises:
-            OSError: it cannot be started, not even once.
+            Exception: it cannot be started, not even once; an `OSError` where the system refuses.
         """
         pause_s = _FIRST_PAUSE_S
         while not self._stopping.is_set():
             try:
                 process = await self._start()
-            except OSError as error:
+            except Exception as error:
                 if not self.restarts:
                     raise
-                trouble = f"cannot be started ({error.strerror})"
+                trouble = f"cannot be started ({error})"
             else:
                 self.pid, self.since_s = process.pid, monotonic()
                 if self._stopping.is_set():

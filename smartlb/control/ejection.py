@@ -122,8 +122,9 @@ class Ejector:
         failure for which there is room. Requests dispatched before the end of a backend's last ejection do
         not count.
         """
-        telling = (records["outcome"] == Outcome.COMPLETE) | (records["outcome"] >= FIRST_BACKEND_FAULT)
-        records = records[telling]
+        outcome = records["outcome"]
+        telling = (outcome == Outcome.COMPLETE) | (outcome >= FIRST_BACKEND_FAULT)
+        records = records[telling & (outcome < len(Outcome))]  # of one that there is not, a backend is not to blame
         failed = (records["outcome"] >= FIRST_BACKEND_FAULT) | (records["status"] >= 500)
         dispatched_s = records["arrived_s"] + records["queued_s"]
         ejections = self._compare(records, failed, dispatched_s, now_s) if self._compared else []

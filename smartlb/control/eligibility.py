@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from smartlb.config.numbering import Numbering
+from smartlb.core import fence
 from smartlb.core.segment import Segment
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ class Eligibility:
             {} if member.present else {Bar.GONE: "not discovered"} for member in numbering.backends
         ]
         segment.eligible[:] = 1
-        segment.eligibility_version += 1
+        tell(segment)
 
     def set_health(self, index: int, healthy: bool, reason: str = "") -> None:
         """Say what the active checks found."""
@@ -77,7 +78,7 @@ class Eligibility:
         for pool in self._numbering.pools:
             self._look_for_panic(pool)
         self._segment.eligible[:] = [self._works(index) for index in range(len(self._bars))]
-        self._segment.eligibility_version += 1
+        tell(self._segment)
 
     def bars(self, index: int) -> Mapping[Bar, str]:
         """Why a backend may not be picked, each with its reason."""
@@ -121,7 +122,7 @@ class Eligibility:
         own = self._segment.eligible[members.start : members.stop]
         if states != own.tolist():
             own[:] = states
-            self._segment.eligibility_version += 1
+            tell(self._segment)
 
     def _works(self, index: int) -> int:
         """What `Segment.eligible` says of a backend."""
@@ -155,3 +156,9 @@ class Eligibility:
 def _wanted(bars: Mapping[Bar, str]) -> bool:
     """Whether a backend would be used if it worked."""
     return Bar.DRAINED not in bars and Bar.GONE not in bars
+
+
+def tell(segment: Segment) -> None:
+    """Have the workers look at what was written to `Segment.eligible`."""
+    fence.publish()
+    segment.eligibility_version += 1

@@ -5,44 +5,36 @@ accept from the same sockets, takes over what is known of backends, and the old 
 """
 
 import asyncio
-import json
 import logging
 import os
 import signal
-import socket
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from functools import partial
-from random import Random
 from time import monotonic
 
 import numpy as np
 
-from smartlb.config.affinity_secret import secrets_of
 from smartlb.config.model import Config
-from smartlb.config.numbering import Member, Numbering, Renumbering
+from smartlb.config.numbering import Member, Numbering
 from smartlb.control import memory
+from smartlb.control.backends import Backends
 from smartlb.control.child import Child
-from smartlb.control.ejection import Ejector
-from smartlb.control.eligibility import Bar, Eligibility
-from smartlb.control.health import HealthChecker
-from smartlb.control.membership import Found, Membership
-from smartlb.control.rise_fall import Health
+from smartlb.control.membership import Found
+from smartlb.control.provision import Provision
 from smartlb.control.sockets import Listening
 from smartlb.core.record import Records
 from smartlb.core.segment import Gauge
-from smartlb.process.handover import Handover, layout_of
-from smartlb.process.nameless_file import unlinked_file
+from smartlb.process.guard import Guard
 
 log = logging.getLogger(__name__)
-
-_RING_CAPACITY = 65_536
-_LOG_BUFFER_BYTES = 4 * 1024 * 1024
 
 _READY_WITHIN_S = 30.0
 _FIRST_SNAPSHOT_WITHIN_S = 10.0
 _RETIRED_WITHIN_S = 2.0
 _CHILDREN_GRACE_S = 2.0
+
+_CHECKED_AGAIN_AFTER_S = 1.0
+"""Until health checks that ended by an internal error begin again."""
 
 _TRIES = 3
 """A generation with a worker that ends as often as this before all serve is given up."""
@@ -61,6 +53,7 @@ class Generation:
         recall_fd: what an earlier learner knew, as `smartlb.control.memory` has it; -1 for nothing. It is closed with
             the generation.
         found: the backends that discovery has found so far.
+        guard: around what may go wrong without ending the router.
 
     Raises:
         NoSecret: a pool's secret for affinity is not to be had.
@@ -68,69 +61,40 @@ class Generation:
     Attributes:
         config, numbering: what it runs.
         segment: the memory that its processes share.
-        eligibility, health, ejector: of its backends.
-        membership: of its pools with discovery.
+        backends: what is known of them.
         workers, learner: its processes; no learner where no pool uses the learned policy.
-        log_socket: where batches of access log entries come from; None without an access log.
+        log_socket: where the lines of the access log come from; None without one.
     """
 
     def __init__(
-        self, config: Config, listening: Sequence[Listening], recall_fd: int = -1, found: Found | None = None
+        self,
+        config: Config,
+        listening: Sequence[Listening],
+        recall_fd: int = -1,
+        found: Found | None = None,
+        guard: Guard | None = None,
     ) -> None:
-        secrets = secrets_of(config)
         self.config = config
         self.numbering = numbering = Numbering(config)
-        layout = layout_of(config, numbering, _RING_CAPACITY)
-        handover = Handover(unlinked_file(config.model_dump_json().encode()), unlinked_file(), _RING_CAPACITY)
-        os.ftruncate(handover.segment_fd, layout.size)
-        self.segment = segment = handover.segment(config, numbering)
-        if any(pool.discovery is not None for pool in config.pools.values()):
-            handover = replace(handover, membership_fd=unlinked_file())
-        if secrets:
-            text = json.dumps({pool: secret.hex() for pool, secret in secrets.items()})
-            handover = replace(handover, secrets_fd=unlinked_file(text.encode()))
-        self.membership = Membership(config, numbering, segment, handover.membership_fd)
-        if self.membership.want(found or {}):
-            self.membership.publish()
+        self._guard = guard or Guard()
+        self._provision = given = Provision(config, numbering, recall_fd)
+        self.segment = segment = given.segment
+        self.log_socket = given.log_socket
+        self.backends = Backends(config, numbering, segment, given.membership_fd, found or {}, self._guard)
         self._readers = [segment.ring_reader(worker) for worker in range(config.workers)]
-
-        self.log_socket: socket.socket | None = None
-        workers_end: socket.socket | None = None
-        if config.access_log is not None:
-            self.log_socket, workers_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-            self.log_socket.setblocking(False)
-            workers_end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _LOG_BUFFER_BYTES)
-            handover = replace(handover, access_log_fd=workers_end.detach())
-
         self.workers = [
             Child(
                 f"worker {number}",
                 "smartlb.worker.process",
-                replace(
-                    handover,
-                    worker=number,
-                    listen_fds=tuple(each.share(number, config.workers) for each in listening),
-                ),
+                given.of_worker(number, listening),
                 on_exit=partial(self._clear_worker, number),
             )
             for number in range(config.workers)
         ]
         self.learner: Child | None = None
-        if any(pool.policy.name == "learned" for pool in config.pools.values()):
-            handover = replace(handover, memory_fd=unlinked_file(), recall_fd=recall_fd)
-            no_secrets = replace(handover, secrets_fd=-1)
-            self.learner = Child("learner", "smartlb.control.learner_process", no_secrets, on_exit=lambda: None)
-        elif recall_fd >= 0:
-            os.close(recall_fd)
-        self._handover = handover
-
-        self._tenancy = {member.index: member.tenancy for member in numbering.backends if not member.vacant}
-        panic = {name: pool.panic_share for name, pool in config.pools.items()}
-        self.eligibility = Eligibility(segment, numbering, panic)
-        self.health = HealthChecker(config, numbering, self.eligibility.set_health, Random())
-        self.ejector = Ejector((numbering.pools[name], pool.ejection) for name, pool in config.pools.items())
-        for name in numbering.pools:
-            self._resize(name)
+        if given.learns:
+            module = "smartlb.control.learner_process"
+            self.learner = Child("learner", module, given.of_learner(), on_exit=lambda: None)
         self._present = asyncio.Event()
         self._over = asyncio.Event()
 
@@ -153,7 +117,7 @@ class Generation:
             children = []
             if self.learner is not None:
                 children.append(group.create_task(self.learner.run()))
-                if self._handover.recall_fd >= 0:
+                if self._provision.recalls:
                     await self._until(lambda: self.segment.snapshot.version > 0, _FIRST_SNAPSHOT_WITHIN_S)
             if not self._over.is_set():
                 children += [group.create_task(worker.run()) for worker in self.workers]
@@ -171,7 +135,7 @@ class Generation:
             NotReady: they do not in time, or keep dying.
         """
         heartbeats = self.segment.heartbeat_s
-        snapshot_s = _FIRST_SNAPSHOT_WITHIN_S if self._handover.recall_fd >= 0 else 0.0
+        snapshot_s = _FIRST_SNAPSHOT_WITHIN_S if self._provision.recalls else 0.0
 
         def dying() -> list[Child]:
             return [worker for worker in self.workers if worker.restarts >= _TRIES]
@@ -189,7 +153,11 @@ class Generation:
 
     async def _check_backends(self) -> None:
         await self._present.wait()
-        await self.health.run()
+        while True:
+            with self._guard("health checks"):
+                await self.backends.health.run()
+                return
+            await asyncio.sleep(_CHECKED_AGAIN_AFTER_S)
 
     def present(self) -> None:
         """From now on this is the generation that decides about backends: check them."""
@@ -225,11 +193,7 @@ class Generation:
 
     def close(self) -> None:
         """Let go of what the processes were given; to be called once they have ended."""
-        given = self._handover
-        for fd in replace(given, listen_fds=()).fds:
-            os.close(fd)
-        if self.log_socket is not None:
-            self.log_socket.close()
+        self._provision.close()
 
     @property
     def _children(self) -> list[Child]:
@@ -237,9 +201,10 @@ class Generation:
 
     def _clear_worker(self, number: int) -> None:
         """What a dead worker had in flight is in flight no more."""
-        self.segment.in_flight[number] = self.segment.waiting[number] = 0
-        self.segment.gauges[number] = 0
-        self.segment.heartbeat_s[number] = 0
+        with self._guard("clearing up after a worker"):
+            self.segment.in_flight[number] = self.segment.waiting[number] = 0
+            self.segment.gauges[number] = 0
+            self.segment.heartbeat_s[number] = 0
 
     # What it knows
 
@@ -254,7 +219,7 @@ class Generation:
 
     async def memory(self) -> int:
         """What the learner knows now, as a descriptor that the next generation closes; -1 where there is nothing."""
-        learner, fd = self.learner, self._handover.memory_fd
+        learner, fd = self.learner, self._provision.memory_fd
         # One that has not published yet has nothing to say, and might not know the signal yet.
         if learner is None or learner.pid is None or self.segment.snapshot.published_s < learner.since_s:
             return -1
@@ -265,72 +230,8 @@ class Generation:
 
     def find(self, found: Found) -> list[Member]:
         """Take in what discovery has found; returns the members whose positions were given to them anew."""
-        return self._seated(self.membership.want(found))
+        return self.backends.find(found, silent=self._over.is_set())
 
     def rest(self) -> list[Member]:
         """Free the positions of backends that are gone, likewise."""
-        return self._seated(self.membership.rest()) if self.membership else []
-
-    def _seated(self, changed: Sequence[Member]) -> list[Member]:
-        if not changed:
-            return []
-        new = [each for each in changed if each.present and self._tenancy.get(each.index) != each.tenancy]
-        fresh = {member.index for member in new}
-        for member in new:
-            self._tenancy[member.index] = member.tenancy
-            self.ejector.forget(member.index)
-            self.eligibility.forget(member.index)
-        # Workers use newcomers from here on, and nothing must be said of them that is of those before.
-        self.membership.publish()
-        # Those that are there first: with the others gone, the pool is not empty in between.
-        for member in sorted(changed, key=lambda each: not each.present):
-            anew = member.index in fresh
-            self.health.seat(member, anew=anew)
-            self.eligibility.set_gone(member.index, not member.present)
-            if not member.vacant and not self._over.is_set():  # those that drain beside the present one say nothing
-                what = "joins" if anew else "leaves" if member.leaving else "stays"
-                log.info(
-                    "pool %s: backend %s at %s %s", member.pool, member.settings.label, member.settings.address, what
-                )
-        for name in {member.pool for member in changed}:
-            self._resize(name)
-        return new
-
-    def _resize(self, pool: str) -> None:
-        self.ejector.resize(self.numbering.pools[pool], len(self.numbering.present(pool)))
-
-    def take_over(self, earlier: "Generation") -> None:
-        """Go on from what an earlier generation knows of backends that are still there at the same address.
-
-        Drained is what an operator has drained, whatever its address.
-        """
-        renumbering = Renumbering(earlier.numbering, self.numbering)
-        bars: dict[int, dict[Bar, str]] = {index: {} for index in range(len(self.numbering.backends))}
-        for its_index, index in enumerate(renumbering.backends.tolist()):
-            if index >= 0 and earlier.eligibility.drained(its_index):
-                bars[index][Bar.DRAINED] = earlier.eligibility.bars(its_index)[Bar.DRAINED]
-        for its_index, index in renumbering.servers:
-            self.health.take_over(index, earlier.health, its_index)
-            self.ejector.take_over(index, earlier.ejector, its_index)
-            known = earlier.eligibility.bars(its_index)
-            if self.health.health(index) is Health.UNHEALTHY:
-                bars[index][Bar.UNHEALTHY] = known.get(Bar.UNHEALTHY, "")
-            if self.ejector.ejected(index):
-                bars[index][Bar.EJECTED] = known.get(Bar.EJECTED, "")
-        self.eligibility.take_over(bars)
-
-    def drain(self, backends: Iterable[tuple[str, str]]) -> None:
-        """Take out the backends of these pools and names, where there are such."""
-        wanted = {(pool, name) for pool, name in backends}
-        for member in self.numbering.backends:
-            if (member.pool, member.settings.label) in wanted:
-                self.eligibility.set_drained(member.index, True)
-
-    def follow(self, other: "Generation") -> None:
-        """Pick no backend that the present generation would not: for one that starts or drains beside it."""
-        eligible = self.segment.eligible
-        before = eligible.copy()
-        for its_index, index in Renumbering(other.numbering, self.numbering).servers:
-            eligible[index] = other.segment.eligible[its_index]
-        if (eligible != before).any():
-            self.segment.eligibility_version += 1
+        return self.backends.rest(silent=self._over.is_set())

@@ -16,6 +16,7 @@ from smartlb.config.model import Config, HealthCheck
 from smartlb.config.numbering import Member, Numbering
 from smartlb.control import grpc_check, raw_check
 from smartlb.control.rise_fall import Health, RiseFall
+from smartlb.process.guard import Guard
 
 log = logging.getLogger(__name__)
 
@@ -34,9 +35,14 @@ class HealthChecker:
         numbering: of the same configuration.
         on_change: called in the event loop after each change of a backend's state.
         rng: spreads the checks over their interval.
+        guard: around each check, so that one that fails in an unforeseen way says nothing of its backend, and the
+            others go on.
     """
 
-    def __init__(self, config: Config, numbering: Numbering, on_change: OnChange, rng: Random) -> None:
+    def __init__(
+        self, config: Config, numbering: Numbering, on_change: OnChange, rng: Random, guard: Guard | None = None
+    ) -> None:
+        self._guard = guard or Guard()
         self._on_change = on_change
         self._rng = rng
         self._checks: dict[int, tuple[Member, HealthCheck]] = {}
@@ -124,8 +130,9 @@ class HealthChecker:
         pause_s = self._rng.random() * check.interval_s
         while True:
             started_s = clock()
-            passed, words = await self._check(session, member, check)
-            self._take_in(member, passed, words)
+            with self._guard("a health check"):
+                passed, words = await self._check(session, member, check)
+                self._take_in(member, passed, words)
             await asyncio.sleep(max(0.0, started_s + pause_s - clock()))
             pause_s = check.interval_s
 

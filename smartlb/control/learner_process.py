@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import socket
+import sys
 from collections import Counter
 from time import monotonic, time
 
@@ -20,6 +21,7 @@ from smartlb.core.segment import Segment
 from smartlb.learning.cells import DropReason
 from smartlb.learning.checkpoint import Names
 from smartlb.learning.learner import Learner, LearnerSettings
+from smartlb.process.guard import Guard
 from smartlb.process.handover import Handover
 from smartlb.process.lifetime import orphaned, seldom_collect, tie_to
 from smartlb.process.logs import set_up_logging
@@ -27,6 +29,13 @@ from smartlb.process.logs import set_up_logging
 log = logging.getLogger(__name__)
 
 _NICE = 10
+
+_MOST_FAILURES = 10
+"""Turns in a row that may fail; what fails longer than that may do so for ever, and a new process may not."""
+
+
+class GaveUp(Exception):
+    """The learner cannot go on; says why."""
 
 
 def make_learner(config: Config, numbering: Numbering, version: int) -> Learner:
@@ -84,51 +93,101 @@ class _Signals:
                 self._awake.recv(64)
 
 
+class LearnerDuty:
+    """What the process does at each interval: reads telemetry, learns, publishes.
+
+    Args:
+        config: of the router.
+        numbering: of the same configuration.
+        segment: the shared memory.
+        handover: what the process was given.
+    """
+
+    def __init__(self, config: Config, numbering: Numbering, segment: Segment, handover: Handover) -> None:
+        self._config = config
+        self._numbering = numbering
+        self._segment = segment
+        self._memory_fd = handover.memory_fd
+        self._readers = [segment.ring_reader(worker) for worker in range(segment.layout.workers)]
+        # A writer that died while it published left a version that a reader may have seen: go on beyond it.
+        self._learner = make_learner(config, numbering, segment.snapshot.version)
+        self._membership = MembershipReader(handover.membership_fd, segment)
+        numbering.seat(self._membership.first())
+        seat(self._learner, config, numbering)
+        self._names = names_of(config, numbering)
+        self._keeper = CheckpointKeeper(config.learner.checkpoint, self._names, monotonic, time)
+        # The memory of a learner before is fresher than any file, but only for the first process that has it.
+        if segment.snapshot.version or not memory.recall(handover.recall_fd, self._learner, self._names):
+            self._keeper.restore(self._learner)
+        self._lost = 0
+        self._dropped: Counter[DropReason] = Counter()
+        self._guard = Guard()
+        self._failures = 0
+
+    def turn(self, *, remember: bool = False) -> None:
+        """Learn from what has come since the last turn, and publish a snapshot.
+
+        An error that nobody foresaw costs this turn's records, not what was learned from all before them.
+
+        Args:
+            remember: whether what is known is wanted by the supervisor.
+
+        Raises:
+            GaveUp: too many turns failed one after the other.
+        """
+        failed = True
+        with self._guard("learning"):
+            self._learn()
+            failed = False
+        self._failures = self._failures + 1 if failed else 0
+        self._segment.learner_errors[0] += failed
+        if self._failures >= _MOST_FAILURES:
+            raise GaveUp(f"learning failed {self._failures} times in a row; a new learner begins anew")
+        if remember:
+            with self._guard("handing over what was learned"):
+                memory.write(self._memory_fd, self._learner.memory(self._names, time()))
+        with self._guard("the checkpoint"):
+            self._keeper.save_when_due(self._learner)
+
+    def _learn(self) -> None:
+        segment, learner = self._segment, self._learner
+        records = np.concatenate([reader.read() for reader in self._readers])
+        if members := self._membership.news():
+            # After the records, which are of the members so far.
+            self._numbering.seat(members)
+            seat(learner, self._config, self._numbering)
+            self._names = names_of(self._config, self._numbering)
+            self._keeper.rename(self._names)
+        in_flight = segment.in_flight.sum(axis=0, dtype=np.float64)
+        segment.snapshot.publish(learner.update(records, monotonic(), in_flight))
+        if (now_lost := sum(reader.lost for reader in self._readers)) != self._lost:
+            log.warning("%d telemetry records were overwritten before the learner read them", now_lost - self._lost)
+            self._lost = now_lost
+        if learner.dropped != self._dropped:
+            log.warning("records left out: %s", _by_reason(learner.dropped - self._dropped))
+            self._dropped = learner.dropped.copy()
+
+    def end(self) -> None:
+        """Keep what is known for the next start."""
+        self._keeper.save_at_the_end(self._learner)
+
+
 def _run(config: Config, numbering: Numbering, segment: Segment, handover: Handover) -> None:
-    readers = [segment.ring_reader(worker) for worker in range(segment.layout.workers)]
-    # A writer that died while it published left a version that a reader may have seen: go on beyond it.
-    learner = make_learner(config, numbering, segment.snapshot.version)
-    membership = MembershipReader(handover.membership_fd, segment)
-    numbering.seat(membership.first())
-    seat(learner, config, numbering)
+    duty = LearnerDuty(config, numbering, segment, handover)
     signals = _Signals()
-    names = names_of(config, numbering)
-    keeper = CheckpointKeeper(config.learner.checkpoint, names, monotonic, time)
-    # The memory of a learner before is fresher than any file, but only for the first process that has it.
-    if segment.snapshot.version or not memory.recall(handover.recall_fd, learner, names):
-        keeper.restore(learner)
     log.info("learner starts after snapshot %d", segment.snapshot.version)
     # Not before: on a busy machine, loading the models at this priority would take longer than a hung one is given.
     _give_way()
     seldom_collect()
     interval_s = config.learner.interval_s
-    lost = 0
-    dropped: Counter[DropReason] = Counter()
     due_s = monotonic()
     while not (signals.stop or orphaned(handover.supervisor)):
         # A tick that took too long is not made up for.
         due_s = max(due_s, monotonic()) + interval_s
-        records = np.concatenate([reader.read() for reader in readers])
-        if members := membership.news():
-            # After the records, which are of the members so far.
-            numbering.seat(members)
-            seat(learner, config, numbering)
-            names = names_of(config, numbering)
-            keeper.rename(names)
-        in_flight = segment.in_flight.sum(axis=0, dtype=np.float64)
-        segment.snapshot.publish(learner.update(records, monotonic(), in_flight))
-        if (now_lost := sum(reader.lost for reader in readers)) != lost:
-            log.warning("%d telemetry records were overwritten before the learner read them", now_lost - lost)
-            lost = now_lost
-        if learner.dropped != dropped:
-            log.warning("records left out: %s", _by_reason(learner.dropped - dropped))
-            dropped = learner.dropped.copy()
-        if signals.remember:
-            signals.remember = False
-            memory.write(handover.memory_fd, learner.memory(names, time()))
-        keeper.save_when_due(learner)
+        remember, signals.remember = signals.remember, False
+        duty.turn(remember=remember)
         signals.sleep(due_s - monotonic())
-    keeper.save_at_the_end(learner)
+    duty.end()
 
 
 def _by_reason(dropped: Counter[DropReason]) -> str:
@@ -150,7 +209,10 @@ def main() -> None:
     set_up_logging("learner")
     config = handover.config()
     numbering = Numbering(config)
-    _run(config, numbering, handover.segment(config, numbering), handover)
+    try:
+        _run(config, numbering, handover.segment(config, numbering), handover)
+    except GaveUp as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,12 @@ from urllib.parse import quote, unquote
 
 _BACKLOG = 4096
 
+_QUIET_S = 60
+_PROBE_EVERY_S = 15
+_PROBES = 4
+"""A connection that was quiet for so long is probed, so that a client that vanished without a word is noticed after two
+minutes. Where requests may take for ever, nothing else would end its connection."""
+
 
 class CannotListen(Exception):
     """An address cannot be listened on; the message says which, why, and what to do."""
@@ -134,10 +140,13 @@ def listen(places: Sequence[Place], workers: int, before: Sequence[Listening] = 
                 left.remove(same)
                 sockets = list(same.sockets)
             found.append(Listening(place, sockets))
+            for each in sockets:
+                _notice_the_gone(each)
             if sockets[0].getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT):
                 with suppress(OSError):
                     while len(sockets) < workers:
                         sockets.append(_another(sockets[0]))
+                        _notice_the_gone(sockets[-1])
                         if not before and not place.udp:
                             sockets[-1].listen(_BACKLOG)
     except CannotListen:
@@ -213,6 +222,21 @@ def _reuse_address(unbound: socket.socket) -> None:
     """Let a TCP address be bound whose last connections still fade out; with UDP it would let two share the address."""
     if unbound.type == socket.SOCK_STREAM:
         unbound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
+
+def _notice_the_gone(listening: socket.socket) -> None:
+    """Have the system probe connections that are quiet (RFC 9293, section 3.8.4); what is accepted inherits it."""
+    if listening.type != socket.SOCK_STREAM:
+        return
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (
+        ("TCP_KEEPIDLE", _QUIET_S),
+        ("TCP_KEEPALIVE", _QUIET_S),  # what macOS calls the same
+        ("TCP_KEEPINTVL", _PROBE_EVERY_S),
+        ("TCP_KEEPCNT", _PROBES),
+    ):
+        if hasattr(socket, option):
+            listening.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
 def _advice(error: OSError) -> str:

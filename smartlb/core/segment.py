@@ -46,6 +46,7 @@ class Gauge(IntEnum):
     HEDGES = 20  # second attempts while the first one was under way
     HEDGES_WON = 21  # that answered first
     HEDGES_REFUSED = 22  # not made because a budget was used up
+    INTERNAL_ERRORS = 23  # that nobody foresaw, in what a worker does beside requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ class Layout:
             "gauges": 8 * self.workers * len(Gauge),
             "eligibility_version": 8,
             "membership_version": 8,
+            "learner_errors": 8,
             "eligible": self.backends,
             "in_flight": 4 * self.workers * self.backends,
             "waiting": 4 * self.workers * self.backends,
@@ -103,6 +105,7 @@ class Segment:
         eligibility_version: uint64 ``[1]``; raised after each change of `eligible`.
         membership_version: uint64 ``[1]``; raised twice with each change of the backends that discovery found, and odd
             in between.
+        learner_errors: uint64 ``[1]``; errors of the learner that nobody foresaw.
         eligible: uint8 ``[backends]``; 0 where a backend may not be picked, 2 where only because its pool panics.
         in_flight: int32 ``[workers, backends]``; each worker writes its row, all read the sum.
         waiting: int32 ``[workers, backends]``; in the column of a pool's first backend how many wait in each worker for
@@ -114,6 +117,7 @@ class Segment:
     gauges: npt.NDArray[np.float64]
     eligibility_version: npt.NDArray[np.uint64]
     membership_version: npt.NDArray[np.uint64]
+    learner_errors: npt.NDArray[np.uint64]
     eligible: npt.NDArray[np.uint8]
     in_flight: npt.NDArray[np.int32]
     waiting: npt.NDArray[np.int32]
@@ -127,6 +131,7 @@ class Segment:
         self.gauges = self._array("gauges", np.float64, (workers, len(Gauge)))
         self.eligibility_version = self._array("eligibility_version", np.uint64, (1,))
         self.membership_version = self._array("membership_version", np.uint64, (1,))
+        self.learner_errors = self._array("learner_errors", np.uint64, (1,))
         self.eligible = self._array("eligible", np.uint8, (backends,))
         self.in_flight = self._array("in_flight", np.int32, (workers, backends))
         self.waiting = self._array("waiting", np.int32, (workers, backends))

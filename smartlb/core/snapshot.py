@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from smartlb.core import fence
+
 Matrix = npt.NDArray[np.float64]
 
 
@@ -43,7 +45,8 @@ class SnapshotCell:
     """One snapshot in shared memory, replaced under a sequence lock by its only writer.
 
     The sequence number is odd while the writer is at work; a reader that sees it odd or changed keeps what it
-    had and tries again at its next turn, so that neither side ever waits.
+    had and tries again at its next turn, so that neither side ever waits. `smartlb.core.fence` keeps the matrices
+    between the two changes of the number, on either side.
     """
 
     _HEADER = np.dtype(
@@ -83,12 +86,14 @@ class SnapshotCell:
         # A writer that died half-way left the number odd; the next one makes it even again.
         sequence = int(header["sequence"][0]) | 1
         header["sequence"] = sequence
+        fence.publish()
         header["version"] = snapshot.version
         header["published_s"] = snapshot.published_s
         header["samples"] = snapshot.samples
         header["drifts"] = snapshot.drifts
         for target, name in zip(self._matrices, _MATRICES, strict=True):
             target[:] = getattr(snapshot, name)
+        fence.publish()
         header["sequence"] = sequence + 1
 
     def read(self) -> Snapshot | None:
@@ -96,8 +101,10 @@ class SnapshotCell:
         before = int(self._header["sequence"][0])
         if before == 0 or before & 1:
             return None
+        fence.observe()
         header = self._header[0].copy()
         matrices = dict(zip(_MATRICES, self._matrices.copy(), strict=True))
+        fence.observe()
         if int(self._header["sequence"][0]) != before:
             return None
         return Snapshot(

@@ -32,9 +32,6 @@ class Admitted(Protocol):
     def timed_out(self, now_s: float) -> None:
         """The deadline has passed."""
 
-    def give_up(self) -> None:
-        """Close at once: something is wrong with it."""
-
     def drain(self, idle_s: float) -> None:
         """End as soon as nobody waits for anything; see `smartlb.worker.worker.Worker.drain`."""
 

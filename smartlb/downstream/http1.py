@@ -377,11 +377,6 @@ class ClientConnection(Requester):
         else:
             self._refuse(Outcome.CLIENT_TIMEOUT, "the request's head did not come in time", True)
 
-    def give_up(self) -> None:
-        """Close at once: something is wrong with it."""
-        self._closing = True
-        self.transport.abort()
-
     def drain(self, idle_s: float) -> None:
         """Close after the next response that can still say so.
 

@@ -130,10 +130,6 @@ class Http2ClientConnection(Connection):
         if not self.streams and self._idle_at_s < now_s:
             self.end(ErrorCodes.NO_ERROR)
 
-    def give_up(self) -> None:
-        """Close at once: something is wrong with it."""
-        self.end(ErrorCodes.INTERNAL_ERROR)
-
     def drain(self, idle_s: float) -> None:
         """Open no more streams, finish those that are, and close.
 

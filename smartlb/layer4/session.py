@@ -134,10 +134,6 @@ class Session(Exchange):
         """It is over before a backend was reached."""
         raise NotImplementedError
 
-    def give_up(self) -> None:
-        """Close at once: something is wrong with it."""
-        raise NotImplementedError
-
     def drain(self, idle_s: float) -> None:
         """The worker is about to end: close what nobody waits for."""
         raise NotImplementedError

@@ -336,10 +336,6 @@ class TcpSession(Session, asyncio.Protocol):
         """There is no backend for it."""
         self.transport.abort()
 
-    def give_up(self) -> None:
-        """Close at once."""
-        self.transport.abort()
-
     def timed_out(self, now_s: float) -> None:
         """The deadline has passed."""
         if self.over and self._backend is not None and not self.transport.is_closing():

@@ -232,10 +232,6 @@ class UdpSession(Session):
         if backend is not None:
             backend.abort()
 
-    def give_up(self) -> None:
-        """Close at once."""
-        self._leave()
-
     def timed_out(self, now_s: float) -> None:
         """Both sides have been silent, or there was no room for too long."""
         if self._backend is None:

@@ -121,7 +121,7 @@ class Services:
         if self.access_log is not None:
             self.access_log.write(
                 arrived_s=arrived_s,
-                queued_s=queued_s,
+                waited_s=queued_s,
                 first_byte_s=first_byte_s,
                 total_s=total_s,
                 in_flight=in_flight,

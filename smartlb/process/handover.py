@@ -12,7 +12,7 @@ from smartlb.core.segment import Layout, Segment
 from smartlb.process.nameless_file import content_of
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Handover:
     """The file descriptors and numbers that the supervisor passes on the command line.
 

@@ -20,7 +20,7 @@ _FOUND = "smartlb-found"
 _ESTATE = (READY, _MEMORY, _DRAINED, _FOUND)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Estate:
     """What a process leaves to its successor, besides the sockets.
 
@@ -44,7 +44,7 @@ class Estate:
         drained = [(pool, name) for pool, name in _read(fds[_DRAINED])] if _DRAINED in fds else []
         found = _read(fds[_FOUND]).items() if _FOUND in fds else ()
         backends = {pool: [Backend(**each) for each in own] for pool, own in found}
-        estate = cls(fds.get(_MEMORY, -1), drained, backends, fds.get(READY, -1))
+        estate = cls(memory_fd=fds.get(_MEMORY, -1), drained=drained, found=backends, ready_fd=fds.get(READY, -1))
         return estate, [each for each in every if each[0] not in fds]
 
     @contextlib.contextmanager

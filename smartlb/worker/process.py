@@ -12,7 +12,9 @@ from typing import Final
 import uvloop
 
 from smartlb.config.numbering import Numbering
+from smartlb.config.open_files import shortage
 from smartlb.downstream.tls import ignore_unreadable_names
+from smartlb.process import open_files
 from smartlb.process.handover import Handover
 from smartlb.process.lifetime import orphaned, seldom_collect, tie_to
 from smartlb.process.logs import set_up_logging
@@ -41,6 +43,8 @@ async def _run(handover: Handover) -> None:
     access_log = socket.socket(fileno=handover.access_log_fd) if handover.access_log_fd >= 0 else None
     if access_log is not None:
         access_log.setblocking(False)
+    if words := shortage(config, open_files.limit()):
+        log.warning("%s", words)
     segment = handover.segment(config, numbering)
     random = Random(os.urandom(16))
     worker = Worker(
@@ -88,6 +92,7 @@ def main() -> None:
     handover = Handover.from_command_line("A worker of the router.")
     tie_to(handover.supervisor)
     set_up_logging("worker")
+    open_files.raise_limit()
     uvloop.run(_run(handover))
 
 

@@ -1,29 +1,32 @@
 """The data path of one worker, joined: pools, routes, connections, and what others in the router publish."""
 
 import asyncio
-import logging
+import socket
 from collections.abc import Mapping
 from random import Random
+from time import monotonic, time
 from types import MappingProxyType
-from typing import Any
 
 from smartlb.config.membership import MembershipReader
 from smartlb.config.model import Config
 from smartlb.config.numbering import Numbering
+from smartlb.config.open_files import room_of
+from smartlb.core import fence
 from smartlb.core.segment import Gauge, Segment
 from smartlb.core.snapshot import Snapshot
-from smartlb.downstream.admission import Admission, Admitted
+from smartlb.downstream.admission import Admission
 from smartlb.downstream.front import Front
 from smartlb.downstream.http2 import Http2ClientConnection
 from smartlb.exchange.shadow import Shadows
 from smartlb.ports.clock import Clock
 from smartlb.ports.services import Services
+from smartlb.process import open_files
+from smartlb.process.guard import Guard
 from smartlb.routing.routing import Routing
 from smartlb.stages.registry import plan_of
 from smartlb.upstream.pool import Pool
 from smartlb.wire.pieces import RequestIds
-
-log = logging.getLogger(__name__)
+from smartlb.worker.access_log import AccessLog
 
 _WHOLE_SNAPSHOT_WITHIN_S = 1.0
 """How long a worker that starts waits for a snapshot that is being replaced."""
@@ -38,7 +41,7 @@ class Worker:
         number: of the worker.
         random: for random choices.
         loop: that it runs on.
-        access_log: takes in what is recorded; None where there is no log.
+        access_log: a datagram socket to the supervisor; None where there is no access log.
         membership_fd: file with the backends that discovery found; negative for none.
         secrets: sign cookies, by pool.
 
@@ -56,7 +59,7 @@ class Worker:
         number: int,
         random: Random,
         loop: asyncio.AbstractEventLoop,
-        access_log: Any = None,
+        access_log: socket.socket | None = None,
         membership_fd: int = -1,
         secrets: Mapping[str, bytes] = MappingProxyType({}),
     ) -> None:
@@ -65,7 +68,8 @@ class Worker:
         numbering.seat(self._membership.first())
         self._segment = segment
         self._number = number
-        self._access_log = access_log
+        self._access_log = AccessLog(access_log, numbering, lambda: time() - monotonic()) if access_log else None
+        self._guard = Guard()
         self._stale_after_s = config.learner.stale_after_s
         self._snapshot: Snapshot | None = None
         self._eligibility_version = -1
@@ -73,7 +77,7 @@ class Worker:
         self.clock = clock = Clock()
         self._services = services = Services(clock, segment.ring_writer(number), RequestIds(random.getrandbits(32)))
         _set_limits(services, config)
-        services.access_log = access_log
+        services.access_log = self._access_log
         self.pools = {
             name: Pool(name, settings, numbering, segment, number, random, clock, loop, secrets.get(name, b""))
             for name, settings in config.pools.items()
@@ -89,8 +93,8 @@ class Worker:
             )
             for at, route in enumerate(config.routes)
         ]
-        limits = config.limits
-        self.admission = Admission(limits.connections, limits.udp_sessions, limits.connections_per_client)
+        room = room_of(config, open_files.limit())
+        self.admission = Admission(room.connections, room.udp_sessions, config.limits.connections_per_client)
         self.front = Front(services, self.admission, Routing(config), plans)
 
     @property
@@ -123,7 +127,8 @@ class Worker:
 
     def tick(self, now_s: float) -> None:
         """Take in what supervisor and learner have published, and show life."""
-        self.take_in(now_s)
+        with self._guard("taking in what was published"):
+            self.take_in(now_s)
         self._segment.heartbeat_s[self._number] = now_s
 
     def take_in(self, now_s: float) -> None:
@@ -135,6 +140,7 @@ class Worker:
         if snapshot is not None and now_s - snapshot.published_s > self._stale_after_s:
             snapshot = None
         version = int(segment.eligibility_version[0])
+        fence.observe()
         members = self._membership.news()
         if members:
             for name in {member.pool for member in members}:
@@ -153,21 +159,16 @@ class Worker:
         """Act on what has taken too long, and report the gauges."""
         for each in [each for each in self.admission.all if each.deadline_s < now_s]:
             if each.deadline_s < now_s:  # still: the end of one before may have let it have a backend
-                self._time_out(each, now_s)
-        self._shadows.sweep(now_s)
+                with self._guard("a client's timeout"):
+                    each.timed_out(now_s)
+        with self._guard("the timeouts of copies"):
+            self._shadows.sweep(now_s)
         for pool in self.pools.values():
-            pool.connections.close_idle(now_s)
-            if pool.waiting:
-                pool.waiting.serve()
+            with self._guard("a pool's connections and queue"):
+                pool.connections.close_idle(now_s)
+                if pool.waiting:
+                    pool.waiting.serve()
         self._report()
-
-    def _time_out(self, client: Admitted, now_s: float) -> None:
-        """Tell a connection that its time is over; what goes wrong in one is no other's affair."""
-        try:
-            client.timed_out(now_s)
-        except Exception:
-            log.exception("internal error at a timeout of %s", client.address)
-            client.give_up()
 
     def _report(self) -> None:
         front, admission, pools = self.front, self.admission, list(self.pools.values())
@@ -192,6 +193,7 @@ class Worker:
         gauges[Gauge.AFFINITY_LOST] = sum(pool.selection.affinity_lost for pool in pools)
         gauges[Gauge.MIRRORED] = self._shadows.made
         gauges[Gauge.MIRROR_DROPPED] = self._shadows.dropped
+        gauges[Gauge.INTERNAL_ERRORS] = self._guard.errors.total()
         gauges[Gauge.HEDGES] = sum(hedges.sent for hedges in hedging)
         gauges[Gauge.HEDGES_WON] = sum(hedges.won for hedges in hedging)
         gauges[Gauge.HEDGES_REFUSED] = sum(hedges.refused for hedges in hedging)

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smartlb.admin.histogram import BOUNDS_S
-from smartlb.admin.traffic import STATUS_CLASSES, Traffic
+from smartlb.admin.request_counts import STATUS_CLASSES
+from smartlb.admin.traffic import Traffic
 from smartlb.config.model import Config
 from smartlb.config.numbering import Numbering, Renumbering
 from smartlb.core.outcome import Outcome
@@ -38,10 +39,7 @@ def test_requests_are_counted_by_route_backend_and_status_class(traffic: Traffic
         ),
         now_s=1.0,
     )
-    found = {
-        (int(route), int(backend), STATUS_CLASSES[status]): int(traffic.requests[route, backend, status])
-        for route, backend, status in zip(*traffic.requests.nonzero(), strict=True)
-    }
+    found = {(each.route, each.backend, STATUS_CLASSES[each.status_class]): each.requests for each in traffic.requests}
     assert found == {
         (0, 1, "2xx"): 2,
         (1, 2, "5xx"): 1,
@@ -164,7 +162,31 @@ def test_latencies_beyond_the_scale_count_at_its_ends(
 
 def test_adding_nothing_changes_nothing(traffic: Traffic, make_records: MakeRecords) -> None:
     traffic.add(make_records(), 1.0)
-    assert traffic.requests.sum() == 0
+    assert not list(traffic.requests)
+
+
+def total(traffic: Traffic) -> int:
+    return sum(each.requests for each in traffic.requests)
+
+
+@pytest.mark.parametrize("wrong", [{"outcome": len(Outcome)}, {"outcome": 255}, {"request_class": 2}])
+def test_a_record_that_cannot_be_is_counted_apart(
+    traffic: Traffic, make_records: MakeRecords, wrong: dict[str, int]
+) -> None:
+    traffic.add(make_records({}, wrong, {}), 1.0)
+    assert traffic.invalid == 1
+    assert total(traffic) == traffic.outcomes.sum() == traffic.total_s.counts.sum() == 2
+    traffic.add_outcomes(make_records({}, wrong))
+    assert (traffic.invalid, traffic.outcomes.sum()) == (2, 3)
+
+
+def test_a_backend_that_is_new_begins_at_zero(traffic: Traffic, make_records: MakeRecords) -> None:
+    traffic.add(make_records({"backend": 0}, {"backend": 1}, {"backend": NO_BACKEND}), 1.0)
+    traffic.forget(0)
+    assert traffic.by_backend().tolist() == [0, 1, 0]
+    assert total(traffic) == 2
+    traffic.add(make_records({"backend": 0}), 1.0)
+    assert traffic.by_backend().tolist() == [1, 1, 0]
 
 
 ROWS = st.lists(
@@ -210,7 +232,7 @@ def test_the_counters_sum_to_the_number_of_records(batches: list[list[tuple[Any,
         traffic.add(built(rows), now_s=1.0)
     rows = [row for batch in batches for row in batch]
     reached = [row for row in rows if row[0] != NO_BACKEND]
-    assert traffic.requests.sum() == traffic.outcomes.sum() == len(rows)
+    assert total(traffic) == traffic.outcomes.sum() == len(rows)
     assert traffic.by_backend().sum() == traffic.total_s.counts.sum() == len(reached)
     assert traffic.first_byte_s.counts.sum() == sum(not math.isnan(row[-1]) for row in reached)
     window = traffic.window(1.0)
@@ -241,13 +263,13 @@ def test_counting_goes_on_under_other_numbers(config: Config, numbering: Numberi
     later.take_over(earlier, Renumbering(numbering, after))
     # The backends of api, of which there is one, now come first, and the routes have changed places.
     assert later.by_backend().tolist() == [0, 2, 1]
-    assert later.requests.sum() == len(rows)
-    assert later.requests[1, 1].sum() == 2
-    assert later.requests[2, 3].sum() == 1
+    assert total(later) == len(rows)
+    found = [(each.route, each.backend, each.requests) for each in later.requests]
+    assert found == [(0, 2, 1), (1, 1, 2), (2, 3, 1)]
     assert later.failures.tolist() == [0, 0, 1]
     assert later.request_bytes.tolist() == [0, 3, 0, 0]
     assert later.outcomes.tolist() == earlier.outcomes.tolist()
     assert later.total_s.counts.sum(axis=(1, 2)).tolist() == [0, 1, 1], "a class that is gone takes its counts along"
     assert [window.requests for window in later.window(100.0)] == [0, 2, 1]
     later.add(make_records({"backend": 1, "route": 1}), 100.0)
-    assert earlier.requests.sum() == len(rows)
+    assert total(earlier) == len(rows)

@@ -13,7 +13,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 def test_check_summarises_a_valid_file(capsys: pytest.CaptureFixture[str]) -> None:
     path = str(EXAMPLES / "minimal.yaml")
-    assert check(path) == 0
+    assert check(path, 1_000_000) == 0
     output = capsys.readouterr()
     assert output.out == f"{path}: valid; 1 listener, 1 pool, 2 backends, 1 route; by learned\n"
     assert output.err == ""
@@ -25,7 +25,7 @@ def test_check_counts_in_the_plural(tmp_path: Path, capsys: pytest.CaptureFixtur
         part.pop("tls", None)  # whose files are not here
     path = tmp_path / "full.yaml"
     path.write_text(yaml.safe_dump(data))
-    assert check(str(path)) == 0
+    assert check(str(path), 1_000_000) == 0
     config = load(path)
     backends = sum(len(pool.backends) for pool in config.pools.values())
     counts = f"8 listeners, {len(config.pools)} pools, {backends} backends, {len(config.routes)} routes"
@@ -35,7 +35,7 @@ def test_check_counts_in_the_plural(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_check_says_everything_that_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text("listeners: []\npools: {web: {backends: [x]}}\n")
-    assert check(str(path)) == 2
+    assert check(str(path), 1_000_000) == 2
     output = capsys.readouterr()
     assert output.out == ""
     assert output.err == (
@@ -46,10 +46,19 @@ def test_check_says_everything_that_is_wrong(tmp_path: Path, capsys: pytest.Capt
 
 
 def test_check_of_a_missing_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert check(str(tmp_path / "none.yaml")) == 2
+    assert check(str(tmp_path / "none.yaml"), 1_000_000) == 2
     assert "cannot be read: No such file" in capsys.readouterr().err
 
 
 def test_schema_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert schema() == 0
     assert json.loads(capsys.readouterr().out) == json_schema()
+
+
+def test_check_warns_of_more_clients_than_open_files(capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(EXAMPLES / "minimal.yaml")
+    assert check(path, 4_096) == 0
+    assert (
+        "limits.connections: warning: the system allows a worker 4096 open files, of which it needs 20065: it admits "
+        "2015 connections of clients instead of 10000;"
+    ) in capsys.readouterr().err

@@ -17,6 +17,7 @@ from smartlb.control.health import HealthChecker
 from smartlb.control.rise_fall import Health
 from smartlb.wire.proxy_protocol import Version, encode
 from tests.authority import Authority
+from tests.eventually import eventually
 from tests.guarded import guarded
 
 Change = tuple[int, bool, str]
@@ -310,3 +311,28 @@ async def test_changes_are_logged_with_their_reason(caplog: pytest.LogCaptureFix
     async with server(handler) as address, checking(config(address, fall=1)) as (_, change):
         await change()
     assert f"backend {address} of pool web is unhealthy: answered 500 to GET /health" in caplog.text
+
+
+async def test_a_check_that_fails_as_nobody_foresaw_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def handler(_request: web.Request) -> web.Response:
+        return web.Response()
+
+    check, tried = HealthChecker._check, 0
+
+    async def first_fails(self: HealthChecker, session: Any, member: Any, settings: Any) -> tuple[bool, str]:
+        nonlocal tried
+        if member.index == 0:
+            tried += 1
+            raise ZeroDivisionError
+        return await check(self, session, member, settings)
+
+    monkeypatch.setattr(HealthChecker, "_check", first_fails)
+    async with (
+        server(handler) as one,
+        server(handler) as two,
+        checking(config(one, two, rise=2, interval_s=0.02)) as (checker, change),
+    ):
+        assert (await change())[:2] == (1, True)
+        await eventually(lambda: tried >= 3)
+        assert checker.health(0) is Health.UNKNOWN, "of which it says nothing"
+        assert checker._guard.errors["a health check"] >= 2

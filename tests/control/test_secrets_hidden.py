@@ -30,7 +30,7 @@ async def test_secrets_show_nowhere(
         {"name": "rest", "pool": "web"},
     ]
     async with serving(config, tmp_path) as router:
-        assert check(str(router.file)) == 0
+        assert check(str(router.file), 1_000_000) == 0
         shown = []
         async with aiohttp.ClientSession() as session:
             await (await session.get(router.url)).read()

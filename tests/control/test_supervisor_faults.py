@@ -17,9 +17,11 @@ from aiohttp.test_utils import TestServer
 from smartlb.admin.state import ProcessStatus
 from smartlb.control import child
 from smartlb.process.handover import Handover
-from smartlb.supervisor.supervisor import _look_after
+from smartlb.supervisor.children import look_after
 from tests.eventually import eventually
 from tests.served import Served, configuration, serving
+
+NOTHING = Handover(config_fd=-1, segment_fd=-1, ring_capacity=1)
 
 
 @asynccontextmanager
@@ -187,10 +189,10 @@ def test_a_process_may_take_longer_to_start_than_to_hang(
     last_s: float, now_s: float, kept: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     with subprocess.Popen(["sleep", "60"]) as process:
-        looked_after = child.Child("a child", "keyword", Handover(-1, -1, 1), on_exit=lambda: None)
+        looked_after = child.Child("a child", "keyword", NOTHING, on_exit=lambda: None)
         looked_after.pid, looked_after.since_s = process.pid, 100.0
         for _ in range(2):
-            _look_after(looked_after, ProcessStatus(), last_s, 5.0, now_s)
+            look_after(looked_after, ProcessStatus(), last_s, 5.0, now_s)
         if kept:
             assert process.poll() is None
             process.terminate()
@@ -201,7 +203,7 @@ def test_a_process_may_take_longer_to_start_than_to_hang(
 async def test_a_stop_does_not_wait_for_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(child, "_FIRST_PAUSE_S", 300.0)
     exits: list[None] = []
-    ends_at_once = child.Child("a child", "keyword", Handover(-1, -1, 1), on_exit=lambda: exits.append(None))
+    ends_at_once = child.Child("a child", "keyword", NOTHING, on_exit=lambda: exits.append(None))
     running = asyncio.create_task(ends_at_once.run())
     await eventually(lambda: exits)
     ends_at_once.stop()
@@ -220,7 +222,7 @@ async def test_a_process_that_cannot_be_started_again_is_tried_later(monkeypatch
         return await real("sleep", "0.1" if attempts == 1 else "30")
 
     monkeypatch.setattr(asyncio, "create_subprocess_exec", create)
-    again = child.Child("a child", "keyword", Handover(-1, -1, 1), on_exit=lambda: None)
+    again = child.Child("a child", "keyword", NOTHING, on_exit=lambda: None)
     running = asyncio.create_task(again.run())
     await eventually(lambda: attempts == 3 and again.pid is not None)
     again.stop()

@@ -1,15 +1,16 @@
 """What the worker does around requests: policies, snapshots, eligibility, drain, access log."""
 
 import asyncio
-import marshal
+import json
 import socket
+import time
 from collections import Counter
 from typing import Any
 
 import pytest
 
 from smartlb.core.outcome import Outcome
-from smartlb.core.record import NO_BACKEND, NO_ROUTE, RECORD
+from smartlb.core.record import NO_BACKEND, NO_ROUTE
 from smartlb.core.segment import Gauge
 from smartlb.policies.registry import POLICIES
 from tests.eventually import eventually
@@ -217,9 +218,8 @@ class _Log:
         for end in (self.end, self.workers_end):
             end.setblocking(False)
 
-    def batch(self) -> list[tuple[Any, ...]]:
-        entries: list[tuple[Any, ...]] = marshal.loads(self.end.recv(1_000_000))
-        return entries
+    def batch(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.end.recv(1_000_000).splitlines()]
 
     def close(self) -> None:
         self.end.close()
@@ -238,17 +238,15 @@ async def test_the_access_log(live: Live) -> None:
     records = await router.records(3)
     router.tick()
     posted, unrouted, refused = log.batch()
-    fields = RECORD.names or ()
-    assert posted[:3] == (b"POST", b"/a?b", "127.0.0.1")
-    assert posted[3] == origin.requests[0].header(b"x-request-id")
-    logged = dict(zip(fields, posted[4:], strict=True))
-    assert logged["request_bytes"] == logged["response_bytes"] == 5
-    assert {name: logged[name] for name in ("status", "outcome", "attempt")} == {
-        name: records[0][name] for name in ("status", "outcome", "attempt")
-    }
-    assert unrouted[:3] == (b"GET", b"/elsewhere", "127.0.0.1")
-    assert refused[2] == "127.0.0.1"
-    assert dict(zip(fields, refused[4:], strict=True))["outcome"] == Outcome.BAD_REQUEST
+    assert (posted["method"], posted["target"], posted["client"]) == ("POST", "/a?b", "127.0.0.1")
+    assert posted["request_id"].encode() == origin.requests[0].header(b"x-request-id")
+    assert (posted["route"], posted["pool"], posted["backend"]) == ("a", "web", origin.address)
+    assert posted["request_bytes"] == posted["response_bytes"] == 5
+    assert (posted["status"], posted["outcome"], posted["attempt"]) == (records[0]["status"], "complete", 1)
+    assert abs(posted["arrival_s"] - time.time()) < 3_600
+    assert (unrouted["method"], unrouted["target"], unrouted["client"]) == ("GET", "/elsewhere", "127.0.0.1")
+    assert unrouted["pool"] is None
+    assert (refused["client"], refused["outcome"]) == ("127.0.0.1", "bad_request")
     router.tick()
     with pytest.raises(BlockingIOError):
         log.batch()
@@ -294,14 +292,69 @@ async def test_long_ids_of_requests_blind_no_log(live: Live) -> None:
     writer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 20_000)  # as where the system allows no more
     listener = {"trusted_proxies": ["127.0.0.0/8"]}
     _origin, router, client = await live.pair(access_log=writer, listener=listener)
+    ids: list[str] = []
     for number in range(30):
         await client.ask(request("GET", f"/{number}" + "t" * 2000, f"x-request-id: {number}" + "a" * 20_000))
-    router.tick()
+        if number % 10 == 9:
+            await router.records(10)
+            router.tick()
+            while len(ids) <= number:
+                ids += [json.loads(line)["request_id"] for line in reader.recv(65_536).splitlines()]
+    router.sweep()
     assert router.gauge(Gauge.LOG_LINES_DROPPED) == 0
-    entries: list[Any] = []
-    while len(entries) < 30:
-        entries += marshal.loads(reader.recv(65_536))
-    assert [entry[3] for entry in entries] == [b"%d" % number + b"a" * (128 - len(str(number))) for number in range(30)]
+    assert ids == [f"{number}" + "a" * (128 - len(str(number))) for number in range(30)]
     router.worker.logs = False
     reader.close()
     writer.close()
+
+
+# Faults of its own
+
+
+class _Faulty:
+    """A client whose timeout is dealt with once."""
+
+    def __init__(self, *, fails: bool) -> None:
+        self.deadline_s = 0.0
+        self.fails = fails
+        self.timeouts = 0
+
+    def timed_out(self, _now_s: float) -> None:
+        self.timeouts += 1
+        if self.fails:
+            raise ZeroDivisionError("that nobody foresaw")
+
+
+async def test_a_timeout_that_fails_ends_no_worker_and_no_other_is_forgotten(
+    live: Live, caplog: pytest.LogCaptureFixture
+) -> None:
+    router = await live.router(await live.origin())
+    clients = [_Faulty(fails=number % 2 == 0) for number in range(6)]
+    router.worker.clients.update(clients)  # type: ignore[arg-type]
+    router.sweep()
+    router.worker.clients.clear()
+    assert [client.timeouts for client in clients] == [1] * 6
+    assert router.gauge(Gauge.INTERNAL_ERRORS) == 3
+    assert caplog.text.count("Traceback") == 1
+    caplog.clear()
+    assert (await (await live.client(router)).ask(GET)).status == 200
+
+
+async def test_a_pool_that_cannot_take_in_news_leaves_the_worker_alive(
+    live: Live, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    router = await live.router(await live.origin())
+
+    def fails(_now_s: float) -> None:
+        raise ZeroDivisionError("that nobody foresaw")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(router.worker), "take_in", lambda _self, now_s: fails(now_s))
+        router.segment.heartbeat_s[0] = 0.0
+        router.tick()
+        assert router.segment.heartbeat_s[0] > 0.0
+    router.sweep()
+    assert router.gauge(Gauge.INTERNAL_ERRORS) == 1
+    caplog.clear()
+    router.tick()
+    assert (await (await live.client(router)).ask(GET)).status == 200

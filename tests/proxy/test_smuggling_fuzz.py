@@ -5,12 +5,13 @@ time for, and for other examples at each run: ``make fuzz``.
 """
 
 import asyncio
-import marshal
+import json
 import os
 import socket
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, suppress
 from itertools import pairwise
+from typing import Any
 
 import h11
 import pytest
@@ -23,7 +24,6 @@ from benchmarks.smuggling.backends import Recorder, h11_backend
 from benchmarks.smuggling.case import PROBE, Case
 from benchmarks.smuggling.corpus import CORPUS
 from benchmarks.smuggling.running import judge
-from smartlb.core.outcome import Outcome
 from tests.eventually import eventually
 from tests.proxy.live import Live, LiveRouter
 
@@ -178,7 +178,10 @@ class Stand:
         assert not (problem := judge(Case("", stream, "", ()), received, seen).problem), problem
 
         # The router means to have forwarded what the backend saw.
-        known = [(record.method, record.target, record.value(b"x-request-id"), len(record.body)) for record in seen]
+        known = [
+            (shown(record.method), shown(record.target), shown(record.value(b"x-request-id") or b""), len(record.body))
+            for record in seen
+        ]
         assert self._meant() == known
 
         # And a reader of the client's own bytes sees the same requests, as far as it can follow.
@@ -200,16 +203,23 @@ class Stand:
         self._live.clients.clear()
         return received.result()
 
-    def _meant(self) -> list[tuple[bytes, bytes, bytes, int]]:
+    def _meant(self) -> list[tuple[str, str, str, int]]:
         """Method, target, id and body length of the requests that were forwarded whole and answered."""
         self._router.tick()
-        found = []
+        found: list[dict[str, Any]] = []
         with suppress(BlockingIOError):
             while True:
-                for method, target, _client, request_id, *fields in marshal.loads(self._log.recv(1 << 20)):
-                    if fields[-2] == Outcome.COMPLETE:
-                        found.append((method, target, request_id, fields[5]))
-        return found
+                found += map(json.loads, self._log.recv(1 << 20).splitlines())
+        return [
+            (line["method"], line["target"], line["request_id"], line["request_bytes"])
+            for line in found
+            if line["outcome"] == "complete"
+        ]
+
+
+def shown(data: bytes) -> str:
+    """As the access log shows it."""
+    return data.decode(errors="backslashreplace")
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from smartlb.config.model import Backend, Config
 from smartlb.control.discovery.positions import distinct
 from smartlb.control.discovery.registry import kind_of, source_of
 from smartlb.control.discovery.source import NotFound, Source
+from smartlb.process.guard import Guard
 
 log = logging.getLogger(__name__)
 
@@ -52,14 +53,19 @@ class Discovery:
     Args:
         on_found: is called with what has changed: all backends of a pool, by pool.
         found: what an earlier process has found, by pool.
+        guard: around what is done with what was found.
 
     Attributes:
         standings: by pool.
     """
 
     def __init__(
-        self, on_found: Callable[[Mapping[str, list[Backend]]], None], found: Mapping[str, list[Backend]] | None = None
+        self,
+        on_found: Callable[[Mapping[str, list[Backend]]], None],
+        found: Mapping[str, list[Backend]] | None = None,
+        guard: Guard | None = None,
     ) -> None:
+        self._guard = guard or Guard()
         self._on_found = on_found
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._earlier = dict(found or {})
@@ -116,21 +122,20 @@ class Discovery:
         while True:
             await asyncio.sleep(source.again_s)
             if await self._look(pool, standing, source):
-                try:
+                with self._guard("taking in what was discovered"):
                     self._on_found({pool: list(standing.backends)})
-                except Exception:
-                    log.exception("internal error in taking in what was discovered for pool %s", pool)
 
     async def _look(self, pool: str, standing: Standing, source: Source) -> bool:
         """Look once; whether other backends were found."""
-        try:
-            backends = await source.look()
-        except NotFound as error:
-            failure = str(error)
-        except Exception as error:
-            log.exception("internal error in the discovery of pool %s", pool)
-            failure = f"internal error: {error}"
-        else:
+        failure = "internal error; see the log"
+        backends, answered = None, False
+        with self._guard("a look for backends"):
+            try:
+                backends = await source.look()
+                answered = True
+            except NotFound as error:
+                failure = str(error)
+        if answered:
             if standing.failure:
                 log.info("pool %s: discovery answers again", pool)
             standing.failure = ""

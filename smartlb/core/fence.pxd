@@ -1,0 +1,2 @@
+cpdef void publish() noexcept nogil
+cpdef void observe() noexcept nogil
