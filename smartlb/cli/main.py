@@ -84,10 +84,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from smartlb.config.commands import about_files
     from smartlb.config.load import load
     from smartlb.config.problems import ConfigError
     from smartlb.supervisor.supervisor import serve
+    from smartlb.tls.findings import about_files
 
     try:
         config = load(options.file)
@@ -104,12 +104,12 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from smartlb.config.commands import check
+    from smartlb.cli.commands import check
 
     return check(options.file)
 
 
 def _schema(_options: argparse.Namespace) -> int:
-    from smartlb.config.commands import schema
+    from smartlb.cli.commands import schema
 
     return schema()

@@ -8,7 +8,6 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from smartlb.config.certificates import HTTP1, HTTP2, reason_of
 from smartlb.config.model import Listener
 from smartlb.core.outcome import Outcome
 from smartlb.downstream.http1 import ClientConnection
@@ -16,6 +15,8 @@ from smartlb.downstream.http2 import begin
 from smartlb.downstream.tls import Termination
 from smartlb.layer4.tcp import Destination, TcpSession
 from smartlb.layer4.udp import UdpListener
+from smartlb.tls.protocols import HTTP1, HTTP2
+from smartlb.tls.reason import reason_of
 from smartlb.wire.forwarding import TrustedNetworks
 from smartlb.wire.proxy_protocol import LONGEST_HEADER, Endpoints, MalformedProxyHeader, parse, plain_address
 

@@ -23,7 +23,6 @@ from smartlb.admin.app import make_app
 from smartlb.admin.state import NotReloaded, ProcessStatus, RouterState
 from smartlb.admin.traffic import Traffic
 from smartlb.config.affinity_secret import NoSecret
-from smartlb.config.commands import about_files
 from smartlb.config.load import load
 from smartlb.config.model import Backend, Config
 from smartlb.config.numbering import Member, Renumbering
@@ -37,6 +36,7 @@ from smartlb.supervisor.estate import ADMIN, Estate
 from smartlb.supervisor.privileges import CannotDrop, drop
 from smartlb.supervisor.successor import NotSucceeded, Successor
 from smartlb.supervisor.systemd import notify, take_inherited
+from smartlb.tls.findings import about_files
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from smartlb.config.certificates import reason_of, reloading_backend_context
 from smartlb.config.model import Pool as PoolSettings
 from smartlb.config.numbering import Member, Numbering
 from smartlb.core.outcome import Outcome
@@ -24,6 +23,8 @@ from smartlb.core.snapshot import Snapshot
 from smartlb.core.view import PoolView, explore_sums, running_sums
 from smartlb.policies.policy import Members, Policy
 from smartlb.policies.registry import POLICIES
+from smartlb.tls.backends import reloading_backend_context
+from smartlb.tls.reason import reason_of
 from smartlb.upstream.hedging import Hedging
 from smartlb.upstream.http1 import BackendConnection
 from smartlb.upstream.http2 import Http2Backends
