@@ -11,6 +11,7 @@ import smartlb
 ROOT = Path(smartlb.__file__).parent
 
 ORDER = (
+    "compiled",
     "__init__",
     "core",
     "limits",
@@ -18,6 +19,7 @@ ORDER = (
     "policies",
     "learning",
     "config",
+    "tls",
     "process",
     "ports",
     "http2",

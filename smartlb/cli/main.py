@@ -84,10 +84,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from smartlb.config.commands import about_files
     from smartlb.config.load import load
     from smartlb.config.problems import ConfigError
     from smartlb.supervisor.supervisor import serve
+    from smartlb.tls.findings import about_files
 
     try:
         config = load(options.file)
@@ -104,13 +104,13 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from smartlb.config.commands import check
+    from smartlb.cli.commands import check
     from smartlb.process.open_files import hard_limit
 
     return check(options.file, hard_limit())
 
 
 def _schema(_options: argparse.Namespace) -> int:
-    from smartlb.config.commands import schema
+    from smartlb.cli.commands import schema
 
     return schema()

@@ -2,17 +2,16 @@
 
 import asyncio
 import ssl
-from typing import Any, Final, cast
+from typing import Final
 
-from h2.config import H2Configuration
-from h2.connection import H2Connection
-from h2.events import ConnectionTerminated, DataReceived, ResponseReceived, StreamEnded, StreamReset, TrailersReceived
-from h2.exceptions import ProtocolError
+from ngh2 import Connection, NGH2Error, Role
+from ngh2.events import ConnectionClosed, DataReceived, GoAwayReceived, ResponseReceived, StreamClosed, TrailersReceived
 
 from smartlb import __version__
-from smartlb.config.certificates import HTTP2, reason_of
 from smartlb.config.model import HealthCheck
 from smartlb.control.raw_check import CheckFailed, connection
+from smartlb.tls.protocols import HTTP2
+from smartlb.tls.reason import reason_of
 
 METHOD: Final = "/grpc.health.v1.Health/Check"
 
@@ -40,6 +39,8 @@ async def ask(address: str, check: HealthCheck, tls: ssl.SSLContext | None, serv
             call = _Call(check.host or address, check.service, "http" if tls is None else "https")
             while not call.over:
                 writer.write(call.connection.data_to_send())
+                if not call.connection.want_read:  # the library took its leave with a GOAWAY
+                    raise CheckFailed("no valid answer of HTTP/2: what it sent breaks the protocol")
                 data = await reader.read(65_536)
                 if not data:
                     raise CheckFailed("closed the connection without an answer")
@@ -48,7 +49,7 @@ async def ask(address: str, check: HealthCheck, tls: ssl.SSLContext | None, serv
         raise CheckFailed(f"no answer to {METHOD} within {check.timeout_s:g} s") from None
     except OSError as error:
         raise CheckFailed(f"{METHOD} failed: {reason_of(error)}") from None
-    except ProtocolError as error:
+    except NGH2Error as error:
         raise CheckFailed(f"no valid answer of HTTP/2: {error}") from None
     call.judge()
 
@@ -62,49 +63,50 @@ class _Call:
     """
 
     def __init__(self, authority: str, service: str, scheme: str) -> None:
-        self.connection = H2Connection(H2Configuration(header_encoding="latin-1"))
+        self.connection = Connection(Role.CLIENT)
         self.connection.initiate_connection()
         self.over = False
-        self._headers: dict[str, str] = {}
+        self._headers: dict[bytes, bytes] = {}
         self._answer = b""
-        self.connection.send_headers(
-            1,
-            [
-                (":method", "POST"),
-                (":scheme", scheme),
-                (":path", METHOD),
-                (":authority", authority),
-                ("te", "trailers"),
-                ("content-type", "application/grpc"),
-                ("user-agent", f"smartlb/{__version__} (health check)"),
-            ],
+        fields = (
+            (":method", "POST"),
+            (":scheme", scheme),
+            (":path", METHOD),
+            (":authority", authority),
+            ("te", "trailers"),
+            ("content-type", "application/grpc"),
+            ("user-agent", f"smartlb/{__version__} (health check)"),
         )
-        self.connection.send_data(1, request_message(service), end_stream=True)
+        stream = self.connection.send_request([(name.encode(), value.encode()) for name, value in fields])
+        self.connection.send_data(stream, request_message(service), end_stream=True)
 
     def receive(self, data: bytes) -> None:
         """Take in a part of the answer."""
         if data.startswith(b"HTTP/1"):
             raise CheckFailed("it speaks HTTP/1, not HTTP/2")
-        for event in self.connection.receive_data(data):
-            if isinstance(event, ResponseReceived | TrailersReceived):
-                self._headers.update(cast(Any, event.headers))
-            elif isinstance(event, DataReceived):
-                self._answer += event.data
-                if len(self._answer) > _LONGEST_ANSWER:
-                    raise CheckFailed(f"its answer is longer than {_LONGEST_ANSWER} bytes")
-            elif isinstance(event, StreamEnded):
-                self.over = True
-            elif isinstance(event, StreamReset | ConnectionTerminated) and not self.over:
-                raise CheckFailed(f"refused the call (HTTP/2 error {event.error_code})")
+        self.connection.receive_data(data)
+        for event in self.connection.events():
+            match event:
+                case ResponseReceived() | TrailersReceived():
+                    self._headers.update(event.headers)
+                case DataReceived():
+                    self._answer += event.data
+                    if len(self._answer) > _LONGEST_ANSWER:
+                        raise CheckFailed(f"its answer is longer than {_LONGEST_ANSWER} bytes")
+                case StreamClosed(error_code=0):
+                    self.over = True
+                case StreamClosed() | GoAwayReceived() | ConnectionClosed() if not self.over:
+                    raise CheckFailed(f"refused the call (HTTP/2 error {event.error_code})")
 
     def judge(self) -> None:
         """Raise `CheckFailed` where the answer is not that it serves."""
         headers = self._headers
-        if headers.get(":status") != "200":
-            raise CheckFailed(f"answered HTTP {headers.get(':status')} to {METHOD}, so it may not speak gRPC")
-        if headers.get("grpc-status") != "0":
-            words = headers.get("grpc-message", "")
-            raise CheckFailed(f"answered gRPC status {headers.get('grpc-status')} to {METHOD} {words}".rstrip())
+        answered, status = (headers.get(name, b"none").decode("latin-1") for name in (b":status", b"grpc-status"))
+        if answered != "200":
+            raise CheckFailed(f"answered HTTP {answered} to {METHOD}, so it may not speak gRPC")
+        if status != "0":
+            words = headers.get(b"grpc-message", b"").decode("latin-1")
+            raise CheckFailed(f"answered gRPC status {status} to {METHOD} {words}".rstrip())
         state = state_of(self._answer)
         if state != _SERVING:
             raise CheckFailed(f"answered {_STATES.get(state, state)}")

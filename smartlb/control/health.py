@@ -11,12 +11,13 @@ import aiohttp
 from yarl import URL
 
 from smartlb import __version__
-from smartlb.config.certificates import reason_of, reloading_backend_context
 from smartlb.config.model import Config, HealthCheck
 from smartlb.config.numbering import Member, Numbering
 from smartlb.control import grpc_check, raw_check
 from smartlb.control.rise_fall import Health, RiseFall
 from smartlb.process.guard import Guard
+from smartlb.tls.backends import reloading_backend_context
+from smartlb.tls.reason import reason_of
 
 log = logging.getLogger(__name__)
 

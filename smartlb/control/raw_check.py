@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from smartlb import __version__
-from smartlb.config.certificates import reason_of
 from smartlb.config.model import HealthCheck
+from smartlb.tls.reason import reason_of
 
 PROXY_LOCAL = {"v1": b"PROXY UNKNOWN\r\n", "v2": b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"}
 """The PROXY header of a connection that is the router's own; see `smartlb.wire.proxy_protocol`."""

@@ -6,10 +6,10 @@ import socket
 from collections.abc import Callable
 from typing import Any, Final
 
-from smartlb.config.certificates import reason_of
 from smartlb.core.outcome import Outcome
 from smartlb.downstream.front import Front
 from smartlb.downstream.tls import Termination
+from smartlb.tls.reason import reason_of
 from smartlb.wire.forwarding import TrustedNetworks
 from smartlb.wire.proxy_protocol import LONGEST_HEADER, Endpoints, MalformedProxyHeader, parse, plain_address
 

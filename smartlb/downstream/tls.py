@@ -9,29 +9,18 @@ import logging
 import ssl
 import sys
 from collections.abc import Sequence
-from typing import Any, Final, cast
+from typing import Final
 
-from smartlb.config.certificates import HTTP2, Identity, listener_context, reloading_identity
 from smartlb.config.model import ListenerTls
+from smartlb.tls.certificate import subject
+from smartlb.tls.identity import Identity, listener_context, reloading_identity
+from smartlb.tls.protocols import HTTP2
 from smartlb.wire.forwarding import Channel
 
 log = logging.getLogger(__name__)
 
 _REPORT_S: Final = 60.0
 """Failed handshakes are logged at most this often: the internet is full of scanners."""
-
-_ATTRIBUTE_TYPES: Final = {
-    "commonName": "CN",
-    "countryName": "C",
-    "domainComponent": "DC",
-    "localityName": "L",
-    "organizationName": "O",
-    "organizationalUnitName": "OU",
-    "stateOrProvinceName": "ST",
-    "streetAddress": "STREET",
-    "userId": "UID",
-}
-"""RFC 4514 section 3; other types keep OpenSSL's long names."""
 
 
 class Termination:
@@ -120,7 +109,7 @@ def _by_name(identities: Sequence[Identity]) -> dict[str, ssl.SSLContext]:
     """The context for each name, ``*.`` names included; where several have a name, the first."""
     found: dict[str, ssl.SSLContext] = {}
     for identity in identities:
-        for name in identity.names:
+        for name in identity.certificate.names:
             found.setdefault(name, identity.context)
     return found
 
@@ -135,36 +124,11 @@ def certificate_headers(connection: ssl.SSLObject) -> tuple[bytes, ...]:
     ``x-forwarded-client-cert``, the SHA-256 of the certificate in DER as hexadecimal digits.
     """
     encoded = connection.getpeercert(binary_form=True)
-    shown = connection.getpeercert()
-    if not encoded or not shown:
+    if not encoded:
         return (b"x-client-cert-verify: NONE",)
-    return (
-        b"x-client-cert-verify: SUCCESS",
-        b"x-client-cert-subject: " + distinguished_name(cast(Any, shown["subject"])).encode("ascii"),
-        b"x-client-cert-fingerprint: " + hashlib.sha256(encoded).hexdigest().encode(),
-    )
-
-
-def distinguished_name(subject: Sequence[Sequence[tuple[str, str]]]) -> str:
-    """A name as RFC 4514 writes it, such as ``CN=alice,O=Example``; always printable ASCII.
-
-    Args:
-        subject: as `ssl.SSLSocket.getpeercert` gives it, the outermost part first.
-    """
-    return ",".join(
-        "+".join(f"{_ATTRIBUTE_TYPES.get(kind, kind)}={_escaped(value)}" for kind, value in part)
-        for part in reversed(subject)
-    )
-
-
-def _escaped(value: str) -> str:
-    """An attribute's value after RFC 4514 section 2.4, with all that is not printable ASCII as hexadecimal pairs."""
-    last = len(value) - 1
-    return "".join(
-        f"\\{character}"
-        if character in '"+,;<>\\' or (character == " " and at in (0, last)) or (character == "#" and at == 0)
-        else character
-        if " " <= character <= "~"
-        else "".join(f"\\{byte:02X}" for byte in character.encode())
-        for at, character in enumerate(value)
-    )
+    fields = [b"x-client-cert-verify: SUCCESS"]
+    name = subject(encoded)
+    if name is not None:
+        fields.append(b"x-client-cert-subject: " + name.encode("ascii"))
+    fields.append(b"x-client-cert-fingerprint: " + hashlib.sha256(encoded).hexdigest().encode())
+    return tuple(fields)

@@ -8,7 +8,6 @@ from time import monotonic_ns
 
 from smartlb.admin.state import NotReloaded
 from smartlb.config.affinity_secret import NoSecret
-from smartlb.config.commands import about_files
 from smartlb.config.load import load
 from smartlb.config.model import Config
 from smartlb.config.problems import ConfigError
@@ -16,6 +15,7 @@ from smartlb.control.generation import Generation, NotReady
 from smartlb.control.sockets import CannotListen, bind, close_all, listen
 from smartlb.supervisor.running import Running, places_of
 from smartlb.supervisor.systemd import notify
+from smartlb.tls.findings import about_files
 
 log = logging.getLogger(__name__)
 

@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from math import inf
 from typing import Any, Final
 
-from smartlb.config.certificates import reason_of, reloading_backend_context
 from smartlb.config.model import Pool as Settings
 from smartlb.config.numbering import Member
 from smartlb.core.outcome import Outcome
 from smartlb.ports.clock import Clock
 from smartlb.ports.upstream import Attempt, Home, Link, Opener
+from smartlb.tls.backends import reloading_backend_context
+from smartlb.tls.reason import reason_of
 from smartlb.upstream.http1 import BackendConnection
 from smartlb.upstream.http2 import Http2Backends
 from smartlb.wire.proxy_protocol import encode

@@ -19,12 +19,12 @@ from h2.events import (
 )
 from h2.exceptions import NoAvailableStreamIDError
 
-from smartlb.config.certificates import HTTP2
 from smartlb.core.outcome import Outcome
 from smartlb.http2.connection import Connection
 from smartlb.http2.stream import Stream
 from smartlb.limits.allowance import Allowance
 from smartlb.ports.upstream import Attempt, Opener, ResponseSink
+from smartlb.tls.protocols import HTTP2
 from smartlb.upstream.http1 import BackendConnection
 from smartlb.wire.http2_heads import Headers, Malformed, request_to_http2, response_from_http2
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final, Protocol
 
-from smartlb.config.certificates import HTTP1, HTTP2
 from smartlb.config.model import Listener
 from smartlb.downstream.front import Front
 from smartlb.downstream.handshake import HandshakeServer
@@ -15,6 +14,7 @@ from smartlb.downstream.http2 import begin
 from smartlb.downstream.tls import Termination
 from smartlb.layer4.tcp import Destination, TcpSession
 from smartlb.layer4.udp import UdpListener
+from smartlb.tls.protocols import HTTP1, HTTP2
 from smartlb.upstream.pool import Pool
 from smartlb.wire.forwarding import TrustedNetworks
 

@@ -18,7 +18,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from smartlb.admin.state import NotReloaded
-from smartlb.config.commands import check
+from smartlb.cli.commands import check
 from smartlb.config.model import Config
 from smartlb.control.sockets import close_all
 from smartlb.supervisor.supervisor import Supervisor

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from smartlb.config.commands import check
+from smartlb.cli.commands import check
 from tests.served import configuration, serving
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from smartlb.cli.commands import check
 from smartlb.config.affinity_secret import NoSecret, secret_of
-from smartlb.config.commands import check
 from smartlb.config.load import load
 from tests.served import configuration, serving
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from smartlb.config.commands import check, schema
+from smartlb.cli.commands import check, schema
 from smartlb.config.load import load
 from smartlb.config.schema import json_schema
 

@@ -4,15 +4,14 @@ import json
 import logging
 import sys
 from collections.abc import Iterator
-from typing import NamedTuple
 
-from smartlb.config.certificates import findings
 from smartlb.config.document import Document
 from smartlb.config.load import load, read
 from smartlb.config.model import Config
 from smartlb.config.open_files import shortage
 from smartlb.config.problems import ConfigError, Problem, spell
 from smartlb.config.schema import json_schema
+from smartlb.tls.findings import Remark, about_files
 
 
 def check(path: str, open_files: int) -> int:
@@ -48,33 +47,6 @@ def check(path: str, open_files: int) -> int:
     policies = ", ".join(sorted({pool.policy.name for pool in pools}))
     print(f"{path}: valid; {', '.join(counts)}; by {policies}")
     return 0
-
-
-class Remark(NamedTuple):
-    """Something to say about what a configuration needs of the system.
-
-    Attributes:
-        level: CRITICAL where the router cannot be run with it, ERROR where it can but should not.
-        text: begins with the place in the configuration.
-    """
-
-    level: int
-    text: str
-
-
-def about_files(path: str, config: Config) -> Iterator[Remark]:
-    """What is wrong with the files that a configuration names.
-
-    Args:
-        path: of the configuration, for the line of each name.
-        config: as it was loaded from there.
-    """
-    document = None
-    for location, message, level in findings(config):
-        document = document or Document(read(path), path)
-        message = message if level >= logging.ERROR else f"warning: {message}"
-        problem = Problem(spell(location), message, *document.position(location))
-        yield Remark(level, str(ConfigError(path, [problem])))
 
 
 def _about_open_files(path: str, config: Config, open_files: int) -> Iterator[Remark]:

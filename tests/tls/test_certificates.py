@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 import yaml
 
-from smartlb.config.certificates import CertificateError, Reloading, findings, load_identity
-from smartlb.config.commands import check
+from smartlb.cli.commands import check
 from smartlb.config.load import parse
 from smartlb.config.model import CertificateFiles, Config, ListenerTls
 from smartlb.config.problems import ConfigError
+from smartlb.tls.files import CertificateError
+from smartlb.tls.findings import findings
+from smartlb.tls.identity import load_identity
+from smartlb.tls.reloading import Reloading
 from tests.authority import Authority, Files
 
 
@@ -40,8 +43,8 @@ def test_good_files_are_nothing_to_speak_of(authority: Authority) -> None:
 def test_names_and_end_of_a_certificate(authority: Authority) -> None:
     files = CertificateFiles.model_validate(authority.issue("a", "A.example", "*.b.example", "127.0.0.1"))
     identity = load_identity(ListenerTls(certificates=[files]), files, tickets=False)
-    assert identity.names == ("a.example", "*.b.example")
-    assert not identity.expired
+    assert identity.certificate.names == ("a.example", "*.b.example")
+    assert not identity.certificate.expired
 
 
 def test_a_certificate_and_its_key_in_one_file(authority: Authority, tmp_path: Path) -> None:
@@ -71,7 +74,7 @@ def encrypted(key: str) -> None:
             "the key {key} has a password, which nobody is there to enter: remove it with `openssl pkey`, and protect ",
         ),
         ("damaged", "{certificate} with the key {key} cannot be used: what is between BEGIN and END is damaged"),
-        ("client's", "{certificate} cannot be used as the certificate of a server: the certificate is not accepted: "),
+        ("client's", "{certificate} cannot be used as the certificate of a server: its extended key usage is without"),
     ],
 )
 def test_files_that_cannot_be_used(authority: Authority, trouble: str, message: str) -> None:
