@@ -19,7 +19,7 @@ from itertools import accumulate
 from math import inf
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, cast
 
 from smartlb.core.view import PoolView
 from smartlb.policies.compiled import CompiledPolicy
@@ -64,7 +64,7 @@ def pool_view(backends: int, barred: int, chance: random.Random) -> PoolView:
 
 def fill(pool: PoolView, full: int, chance: random.Random) -> None:
     """So many backends reach their limit: the pool bars them in place."""
-    eligible, barred = array("i", pool.eligible), memoryview(pool.barred)  # type: ignore[arg-type]
+    eligible, barred = array("i", pool.eligible), cast(Any, pool.barred)
     for at in chance.sample(list(eligible), full):
         barred[at] = inf
         pool.eligible.remove(at)  # type: ignore[attr-defined]

@@ -19,12 +19,12 @@ cdef class ClientConnection(Requester):
     cdef object _claimed
     cdef public HttpExchange exchange
     cdef public object _peer
-    cdef bytes _buffer
-    cdef Request _last
+    cdef readonly bytes _buffer
+    cdef readonly Request _last
     cdef long long _left
     cdef object _chunked
     cdef bint _beginning
-    cdef bint _closing
+    cdef readonly bint _closing
 
     cdef _switch_to_http2(self, bytes data)
     cdef _serve_buffered(self)

@@ -433,7 +433,7 @@ async def test_a_backend_that_stops_reading_a_body_is_to_blame(live: Live) -> No
     await eventually(lambda: any(router.in_flight))
     exchange = next(client.exchange for client in router.worker.admission.clients)
     assert exchange is not None
-    await eventually(lambda: exchange._connection and exchange._connection.write_paused)
+    await eventually(lambda: exchange.attempt.connection and exchange.attempt.connection.write_paused)
     router.sweep(ahead_s=51)
     assert (await router.record())["outcome"] is Outcome.REQUEST_TIMEOUT
     assert (await client.response()).status == 504
@@ -460,8 +460,8 @@ async def test_an_early_answer_frees_a_backend_that_reads_no_more(live: Live) ->
     await eventually(lambda: any(router.in_flight))
     exchange = next(client.exchange for client in router.worker.admission.clients)
     assert exchange is not None
-    await eventually(lambda: exchange._connection and exchange._connection.write_paused)
-    connection = exchange._connection
+    await eventually(lambda: exchange.attempt.connection and exchange.attempt.connection.write_paused)
+    connection = exchange.attempt.connection
     assert connection is not None
     answer.set()
     assert (await client.response()).body == b"enough"

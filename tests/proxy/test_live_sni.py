@@ -15,7 +15,7 @@ from smartlb.core.record import NO_ROUTE
 from smartlb.layer4.tcp import Destination
 from smartlb.wire.client_hello import LONGEST_HELLO
 from tests.proxy.live import Client, Live, LiveRouter
-from tests.proxy.test_client_hello import greeting, in_records
+from tests.wire.test_client_hello import greeting, in_records
 
 HOSTS = {"a.example.com": "exact", "*.example.com": "below", "*.deep.example.com": "deeper"}
 

@@ -329,7 +329,7 @@ async def test_what_the_network_does_not_take_is_not_kept(live: Live) -> None:
         assert await client.ask(b"a") == b"A"
         (session,) = router.worker.admission.udp_sessions
         open_one, full = session._backend, Full()
-        session._backend = full  # type: ignore[assignment]
+        session._backend = full
         session.receive(b"b")
         session._backend = open_one
         assert full.sent == 0

@@ -303,7 +303,7 @@ async def test_long_ids_of_requests_blind_no_log(live: Live) -> None:
     router.sweep()
     assert router.gauge(Gauge.LOG_LINES_DROPPED) == 0
     assert ids == [f"{number}" + "a" * (128 - len(str(number))) for number in range(30)]
-    router.worker.logs = False
+    router.worker.front.services.access_log = None
     reader.close()
     writer.close()
 
@@ -330,9 +330,9 @@ async def test_a_timeout_that_fails_ends_no_worker_and_no_other_is_forgotten(
 ) -> None:
     router = await live.router(await live.origin())
     clients = [_Faulty(fails=number % 2 == 0) for number in range(6)]
-    router.worker.clients.update(clients)  # type: ignore[arg-type]
+    router.worker.admission.clients.update(clients)
     router.sweep()
-    router.worker.clients.clear()
+    router.worker.admission.clients.clear()
     assert [client.timeouts for client in clients] == [1] * 6
     assert router.gauge(Gauge.INTERNAL_ERRORS) == 3
     assert caplog.text.count("Traceback") == 1

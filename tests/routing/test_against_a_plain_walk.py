@@ -38,7 +38,7 @@ REGEXES = st.sampled_from(
         "x?.*",
     ]
 )
-PATHS = st.one_of(
+PATHS: st.SearchStrategy[dict[str, str]] = st.one_of(
     st.just({}), PREFIXES.map(lambda prefix: {"path_prefix": prefix}), REGEXES.map(lambda regex: {"path_regex": regex})
 )
 OTHERS = st.fixed_dictionaries(

@@ -19,7 +19,7 @@ from tests.simulator.kernel_calls import InKernel, listed
 
 DECLARED = (Path(policies.__file__).parent / "compiled.pxd").read_text()
 
-VARIANTS: dict[str, tuple[str, dict[str, int]]] = {
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     **{name: (name, {}) for name in POLICIES},
     "learned candidates=3": ("learned", {"candidates": 3}),
     "ip_hash load_bound=1.25": ("ip_hash", {"load_bound": 1.25}),

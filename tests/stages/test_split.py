@@ -5,7 +5,12 @@ from smartlb.stages.split import Split
 
 
 def test_shares_are_kept_and_keys_stay() -> None:
-    split = Split({"stable": 95, "canary": 5, "off": 0}, {"stable": "S", "canary": "C", "off": "O"}, Random(1))
+    split = Split(
+        {"stable": 95, "canary": 5, "off": 0},
+        {"stable": "S", "canary": "C", "off": "O"},
+        by_client=False,
+        random=Random(1),
+    )
     counts = Counter(split.pool() for _ in range(10_000))
     assert set(counts) == {"S", "C"}
     assert 400 < counts["C"] < 600
