@@ -1,3 +1,4 @@
+# cython: annotation_typing=False
 """How a request ended, and whose doing it was."""
 
 from enum import IntEnum, StrEnum

@@ -191,7 +191,7 @@ class ClientConnection(Requester):
     def _serve(self, data: bytes) -> None:
         """Begin the requests in `data`, one after another."""
         while True:
-            if data[:2] == b"\r\n":
+            if data.startswith(b"\r\n"):
                 # RFC 9112 section 2.2: an empty line before a request is ignored.
                 data = _EMPTY_LINES.sub(b"", data, 1)
             end = find_head_end(data, 0)

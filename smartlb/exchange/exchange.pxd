@@ -1,8 +1,12 @@
 cimport cython
 
+from smartlb.core.outcome cimport failed
 from smartlb.ports.services cimport Services
 from smartlb.ports.upstream cimport Attempt, ResponseSink
 from smartlb.upstream.pool cimport Pool
+
+
+cdef unsigned int[::1] _FOLLOWING
 
 
 cdef class Exchange(ResponseSink):

@@ -5,6 +5,7 @@ An exchange has one attempt at a time, or two while a hedge is under way. It get
 as one request in flight, may wait for room, and may be tried at another backend. Subclasses move the bytes.
 """
 
+from array import array
 from math import inf
 from typing import Final
 
@@ -17,7 +18,7 @@ from smartlb.upstream.pool import Pool
 from smartlb.upstream.selection import ALL_FULL, NOBODY
 
 _NEVER: Final = float("nan")
-_FOLLOWING: Final = tuple(sum(1 << after for after in TRANSITIONS[state]) for state in range(len(TRANSITIONS)))
+_FOLLOWING: Final = array("I", [sum(1 << after for after in TRANSITIONS[state]) for state in sorted(TRANSITIONS)])
 """`TRANSITIONS` as bits, for one look per step."""
 
 

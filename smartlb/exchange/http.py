@@ -14,7 +14,6 @@ from smartlb.exchange.states import (
     AWAITING,
     COLLECTING,
     CONNECTING,
-    NEW,
     OVER,
     RELAYING,
     SENDING,
@@ -53,6 +52,7 @@ log = logging.getLogger(__name__)
 
 _UNREACHABLE: Final = "the backend cannot be reached"
 _NEVER: Final = float("nan")
+_NONE: Final[Any] = None
 _COPY_BELOW: Final = 4_096
 """A smaller body is joined to its head, a larger one is written beside it."""
 
@@ -301,7 +301,7 @@ class HttpExchange(Exchange):
         """Whether more of the body may be read from the client now."""
         if self.state == COLLECTING:
             return True
-        if self._unsent is not None or self.state == SUSPENDED or self.state == NEW:
+        if self._unsent is not None or self.state < WAITING or self.state == OVER:
             return False
         connection = self.attempt.connection
         return connection is not None and not connection.write_paused
@@ -680,7 +680,7 @@ class HttpExchange(Exchange):
 
     def pause_response(self) -> None:
         """The client reads too slowly: read no more from the backend."""
-        if self.state < WAITING:
+        if self.state < WAITING or self.state == OVER:
             return
         connection = self.attempt.connection
         if connection is not None:
@@ -691,7 +691,7 @@ class HttpExchange(Exchange):
 
     def resume_response(self) -> None:
         """The client has caught up."""
-        if self.state < WAITING:
+        if self.state < WAITING or self.state == OVER:
             return
         connection = self.attempt.connection
         if connection is not None:
@@ -889,6 +889,8 @@ class HttpExchange(Exchange):
     def _finish(self, outcome: int, status: int) -> None:
         """Nothing follows any more."""
         self.enter(OVER)
+        # Each holds the other, and what nothing else holds should go at once.
+        self.attempt = _NONE
         if self._plan is not None and self._context is not None:
             for done in self._plan.done:
                 done(self._context, Outcome(outcome), status)

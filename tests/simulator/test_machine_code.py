@@ -5,6 +5,7 @@ from array import array
 from itertools import accumulate
 from math import inf
 from pathlib import Path
+from typing import Any
 from random import Random
 
 import pytest

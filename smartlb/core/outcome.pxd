@@ -1,0 +1,1 @@
+cpdef bint failed(int outcome, int status) noexcept
