@@ -6,6 +6,7 @@ from smartlb.ports.requester cimport Requester
 from smartlb.ports.services cimport Services
 from smartlb.stages.plan cimport RoutePlan
 from smartlb.upstream.pool cimport Pool
+from smartlb.wire.forwarding cimport Peer
 from smartlb.wire.http1 cimport HeaderBlock, Request, find_head_end, read_request
 from smartlb.wire.pieces cimport request_head
 
@@ -18,7 +19,7 @@ cdef class ClientConnection(Requester):
     cdef object _trusted
     cdef object _claimed
     cdef public HttpExchange exchange
-    cdef public object _peer
+    cdef public Peer _peer
     cdef readonly bytes _buffer
     cdef readonly Request _last
     cdef long long _left
@@ -57,6 +58,6 @@ cdef class ClientConnection(Requester):
     @cython.locals(unread=bint)
     cpdef exchange_over(self, bint keep_alive, double now_s)
     cpdef abort_exchange(self, bint at_once)
-    cdef _no_route(self, bint keep_alive, bytes method, bytes target)
+    cdef _no_route(self, Request request)
     cdef _refuse(self, outcome, reason, bint body)
     cdef _close(self, bint linger)

@@ -16,7 +16,7 @@ from smartlb.ports.requester import Requester
 from smartlb.wire.answers import ROUTER_FAILED, error_response, status_of
 from smartlb.wire.chunked import BadChunk, ChunkedBody
 from smartlb.wire.forwarding import PLAIN, Channel, Peer, TrustedNetworks
-from smartlb.wire.http1 import CHUNKED, Request, RequestRefused, find_head_end, read_request
+from smartlb.wire.http1 import CHUNKED, HeaderBlock, Request, RequestRefused, find_head_end, read_request
 from smartlb.wire.pieces import request_head
 from smartlb.wire.proxy_protocol import Endpoints
 
@@ -87,6 +87,10 @@ class ClientConnection(Requester):
     def address(self) -> str:
         """The client's IP address."""
         return self._peer.address
+
+    def client(self, block: HeaderBlock) -> str:
+        """The IP address that a request comes from."""
+        return self._peer.client(block)
 
     @property
     def trusted(self) -> bool:
@@ -239,7 +243,7 @@ class ClientConnection(Requester):
         if route == NO_ROUTE:
             if length:
                 raise RequestRefused(Outcome.NO_ROUTE, _NO_ROUTE)
-            self._no_route(block.keep_alive and not block.http10, request.method, request.target)
+            self._no_route(request)
             return end
         plan = front.plans[route]
         if end <= _LONGEST_REMEMBERED:
@@ -399,10 +403,11 @@ class ClientConnection(Requester):
             if self._channel_of is not None:
                 self.deadline_s = self._services.clock.now() + _FAREWELL_S
 
-    def _no_route(self, keep_alive: bool, method: bytes, target: bytes) -> None:
-        outcome = Outcome.NO_ROUTE
-        self._services.record_refused(outcome, status_of(outcome), self._peer.address, method, target)
-        self.answer(outcome, _NO_ROUTE, keep_alive, method != b"HEAD")
+    def _no_route(self, request: Request) -> None:
+        outcome, block = Outcome.NO_ROUTE, request.block
+        client = self._peer.client(block)
+        self._services.record_refused(outcome, status_of(outcome), client, request.method, request.target)
+        self.answer(outcome, _NO_ROUTE, block.keep_alive and not block.http10, request.method != b"HEAD")
 
     def _refuse(self, outcome: Outcome, reason: str, body: bool) -> None:
         """Answer a request that is wrong, and close: where the next one begins is not known."""

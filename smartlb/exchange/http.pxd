@@ -1,9 +1,11 @@
 cimport cython
 
+from smartlb.exchange.body cimport FilteredBody
 from smartlb.exchange.exchange cimport Exchange
+from smartlb.exchange.pipeline cimport Pipeline
 from smartlb.ports.requester cimport Requester
 from smartlb.ports.upstream cimport Attempt, Link
-from smartlb.stages.context cimport Context
+from smartlb.stages.context cimport Context, ResponseHead
 from smartlb.stages.plan cimport RoutePlan
 from smartlb.upstream.pool cimport Pool
 from smartlb.wire.http1 cimport HeaderBlock, Request, Response
@@ -25,26 +27,20 @@ cdef class HttpExchange(Exchange):
     cdef bytes _unsent
     cdef bytes _replay
     cdef bytes _pending
-    cdef RoutePlan _plan
-    cdef Context _context
+    cdef Pipeline _pipeline
+    cdef FilteredBody _response_body
     cdef object _offer
     cdef object _tunnel
-    cdef object _held
-    cdef Py_ssize_t _next_stage
     cdef object _suspended
-    cdef list _request_filters
-    cdef list _response_filters
-    cdef bint _request_chunks
-    cdef bint _response_chunks
 
     cpdef begin(self, Pool pool, bytes head, bytes body)
     cpdef begin_planned(self, RoutePlan plan, peer, bytes body)
-    @cython.locals(plan=RoutePlan, context=Context)
+    @cython.locals(pipeline=Pipeline)
     cdef _proceed(self)
-    cdef bint _collected(self, long long most) except -1
-    @cython.locals(plan=RoutePlan, context=Context, pool=Pool, request=Request, block=HeaderBlock)
-    cdef _ready(self)
-    cdef bytes _filtered(self, bytes piece)
+    cdef _collect(self)
+    @cython.locals(context=Context, pool=Pool, request=Request, block=HeaderBlock)
+    cdef _ready(self, Pipeline pipeline)
+    cdef bytes _filtered(self, Pipeline pipeline, bytes piece)
     @cython.locals(connection=Link)
     cpdef more(self, bytes piece)
     @cython.locals(connection=Link)
@@ -64,9 +60,8 @@ cdef class HttpExchange(Exchange):
     cdef _concede(self, Attempt attempt, int outcome, int status, double now_s)
     @cython.locals(connection=Link)
     cdef _give_up(self, Attempt attempt)
-    @cython.locals(requester=Requester, raw=bytes, length="long long", http10=bint)
+    @cython.locals(requester=Requester, raw=bytes, length="long long", http10=bint, head=ResponseHead)
     cpdef responds(self, Attempt attempt, Response response)
-    cdef tuple _staged(self, bytes raw, int status, long long length)
     @cython.locals(head=bytes)
     cpdef relay(self, Attempt attempt, bytes data, Py_ssize_t start, Py_ssize_t end, Py_ssize_t received)
     cpdef complete(self, Attempt attempt, double now_s)
@@ -81,7 +76,6 @@ cdef class HttpExchange(Exchange):
     cdef _abandon(self, outcome, int status)
     cdef _stop_waiting_for_stages(self)
     cdef _answer(self, outcome, reason)
-    cdef _fail(self, outcome, reason)
     cdef _answer_with(self, answer)
     cdef _record_alone(self, int outcome, int status, double now_s)
     cdef _finish(self, int outcome, int status)

@@ -9,7 +9,9 @@ from typing import Any, Final
 
 from smartlb.core.outcome import COMPLETE, HEDGE_LOST, SWITCHING_PROTOCOLS, Outcome
 from smartlb.core.record import NO_BACKEND
+from smartlb.exchange.body import FilteredBody
 from smartlb.exchange.exchange import Exchange
+from smartlb.exchange.pipeline import Pipeline
 from smartlb.exchange.states import (
     AWAITING,
     COLLECTING,
@@ -27,11 +29,9 @@ from smartlb.ports.services import Services
 from smartlb.ports.upstream import Attempt, Link
 from smartlb.stages.context import Context, ResponseHead
 from smartlb.stages.plan import RoutePlan
-from smartlb.stages.stage import BodyFilter
 from smartlb.upstream.pool import Pool
 from smartlb.upstream.retries import NOTHING_SENT
 from smartlb.wire.answers import ROUTER_FAILED, Answer, error_answer, status_of
-from smartlb.wire.chunked import chunk
 from smartlb.wire.forwarding import Peer
 from smartlb.wire.http1 import (
     CHUNKED,
@@ -42,9 +42,8 @@ from smartlb.wire.http1 import (
     RequestRefused,
     Response,
     without_header,
-    without_headers,
 )
-from smartlb.wire.pieces import joined, request_head
+from smartlb.wire.pieces import joined
 from smartlb.wire.proxy_protocol import Endpoints
 from smartlb.wire.upgrade import Offer, offer_of
 
@@ -108,21 +107,16 @@ class HttpExchange(Exchange):
         self._unsent: bytes | None = None
         self._replay: bytes | None = None
         self._pending: bytes | None = None  # the head of the response, until its first piece is sent with it
-        self._plan: RoutePlan | None = None
-        self._context: Context | None = None
+        self._pipeline: Pipeline | None = None
+        self._response_body: FilteredBody | None = None
         self._offer: Offer | None = None
         self._tunnel: Tunnel | None = None
-        self._held: bytearray | None = None
-        self._next_stage = 0
         self._suspended: asyncio.Future[None] | None = None
-        self._request_filters: list[BodyFilter] | None = None
-        self._response_filters: list[BodyFilter] | None = None
-        self._request_chunks = self._response_chunks = False
 
     @property
     def client(self) -> str:
-        """The client's IP address."""
-        return self.requester.address
+        """The client's IP address, also behind proxies that are trusted."""
+        return self.requester.client(self.request.block)
 
     @property
     def endpoints(self) -> Endpoints | None:
@@ -159,52 +153,37 @@ class HttpExchange(Exchange):
         Raises:
             RequestRefused: by a stage.
         """
-        self._plan = plan
-        self._context = Context(self.request, peer, self.route, self.request_class, self.arrived_s, plan.pool)
-        self._held = bytearray(body)
+        context = Context(self.request, peer, self.route, self.request_class, self.arrived_s, plan.pool)
+        self._pipeline = Pipeline(plan, context, body)
         self._proceed()
 
     def _proceed(self) -> None:
         """Ask the stages that have not been asked yet."""
-        plan, context = self._plan, self._context
-        assert plan is not None
-        assert context is not None
-        while self._next_stage < len(plan.request):
-            stage = plan.request[self._next_stage]
-            if stage.whole_body and context.body is None:
-                if not self._collected(stage.whole_body):
-                    return
-                context.body = bytes(self._held or b"")
-            self._next_stage += 1
-            verdict = stage.request(context)
-            if verdict is None:
-                continue
-            if isinstance(verdict, Answer):
-                self._answer_with(verdict)
-                return
+        pipeline = self._pipeline
+        assert pipeline is not None
+        verdict = pipeline.proceed(self.whole)
+        if isinstance(verdict, Answer):
+            self._answer_with(verdict)
+        elif verdict is not None:
             self.enter(SUSPENDED)
-            self.requester.deadline_s = self.services.clock.now() + stage.timeout_s
+            self.requester.deadline_s = self.services.clock.now() + pipeline.timeout_s
             self._suspended = asyncio.ensure_future(self._await(verdict))
             self.requester.adjust_reading()
-            return
-        self._ready()
+        elif pipeline.needs_body:
+            self._collect()
+        else:
+            self._ready(pipeline)
 
-    def _collected(self, most: int) -> bool:
-        """Whether all of the body is here; waits for the rest where not."""
-        if self.request_bytes > most or self.request.block.length > most:
-            self._answer_with(error_answer(Outcome.BODY_TOO_LARGE, f"the body is longer than {most} bytes"))
-            return False
-        if self.whole:
-            return True
-        if self.state != COLLECTING:
-            self.enter(COLLECTING)
-            now_s = self.services.clock.now()
-            if self._expects:
-                self.requester.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-                self._expects = False
-            self.requester.expect_body(now_s)
-            self.requester.adjust_reading()
-        return False
+    def _collect(self) -> None:
+        """Wait for the rest of the body."""
+        if self.state == COLLECTING:
+            return
+        self.enter(COLLECTING)
+        if self._expects:
+            self._expects = False
+            self.requester.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.requester.expect_body(self.services.clock.now())
+        self.requester.adjust_reading()
 
     async def _await(self, verdict: Awaitable[Answer | None]) -> None:
         """Go on once a stage knows what it wants."""
@@ -220,53 +199,34 @@ class HttpExchange(Exchange):
         except RequestRefused as refusal:
             self._answer_with(error_answer(refusal.outcome, refusal.reason))
         except Exception:
-            log.exception("internal error in a stage of %s", self.target)
-            if self.state != OVER:
-                self._fail(Outcome.INTERNAL, ROUTER_FAILED)
+            log.exception("internal error in a stage, for %s", self.target)
+            if self.state < WAITING:
+                self._suspended = None
+                self._answer_with(error_answer(Outcome.INTERNAL, ROUTER_FAILED))
 
-    def _ready(self) -> None:
+    def _ready(self, pipeline: Pipeline) -> None:
         """All stages have had their say: send the request."""
-        plan, context = self._plan, self._context
-        assert plan is not None
-        assert context is not None
-        pool, request, block, peer = context.pool, self.request, self.request.block, context.peer
+        context, request = pipeline.context, self.request
+        pool, block, peer = context.pool, request.block, context.peer
         if not block.outgoing:
             peer.complete(block, pool.name)
         self.request_id = context.request_id = block.request_id or self.services.request_ids.next()
         self.key = pool.request_key(peer, request.target, block)
-        outgoing = block.outgoing
-        for edits in context.edits or ():
-            outgoing = edits.apply(outgoing)
-        body = bytes(self._held or b"") if context.body is None else context.body
-        self._held = None
-        if plan.request_bodies:
-            filters = [found for each in plan.request_bodies if (found := each(context)) is not None]
-            self._request_filters = filters or None
-        changes = self._request_filters is not None and any(each.changes for each in self._request_filters)
-        if context.body is not None and not changes:
-            outgoing = b"\r\ncontent-length: %d" % len(body) + without_headers(outgoing, _FRAMING)
-        elif self.has_body and self.body_content:
-            self._request_chunks = changes or block.length == CHUNKED
-            if self._request_chunks:
-                outgoing = b"\r\ntransfer-encoding: chunked" + without_headers(outgoing, _FRAMING)
-        head = request_head(request.method, context.target, outgoing, self.request_id)
+        head, body = pipeline.outgoing()
         if block.upgrade:
             self._offer = offer_of(request.method, block, pool.upgrades)
             if self._offer is not None:
                 head = head[:-4] + self._offer.lines + b"\r\n\r\n"
                 self.keep_alive = False
-        self.begin(pool, head, self._filtered(body) if self.has_body or self._request_filters else b"")
+        self.begin(pool, head, self._filtered(pipeline, body))
 
-    def _filtered(self, piece: bytes) -> bytes:
-        """A piece of the request's body as it is sent, after the filters and in chunks where need be."""
-        filters = self._request_filters
-        if filters is not None:
-            piece = _through(filters, piece, self.whole)
-        if self._request_chunks:
-            piece = chunk(piece)
-            if self.whole:
-                trailers = b"".join(line + b"\r\n" for line in self.trailers or ())
-                piece += b"0\r\n" + trailers + b"\r\n"
+    def _filtered(self, pipeline: Pipeline, piece: bytes) -> bytes:
+        """A piece of the request's body as it is sent."""
+        if pipeline.body is None:
+            return piece
+        piece = pipeline.body.feed(piece)
+        if self.whole:
+            piece += pipeline.body.end(self.trailers or ())
         return piece
 
     # The request's body
@@ -274,13 +234,13 @@ class HttpExchange(Exchange):
     def more(self, piece: bytes) -> None:
         """Forward a further piece of the request's body; `whole` and `request_bytes` know of it already."""
         if self.state == SUSPENDED or self.state == COLLECTING:
-            assert self._held is not None
-            self._held += piece
+            assert self._pipeline is not None
+            self._pipeline.hold(piece)
             if self.state == COLLECTING:
                 self._proceed()
             return
-        if self._plan is not None:
-            piece = self._filtered(piece)
+        if self._pipeline is not None:
+            piece = self._filtered(self._pipeline, piece)
         connection = self.attempt.connection
         if self._unsent is not None:
             self._unsent += piece
@@ -432,8 +392,8 @@ class HttpExchange(Exchange):
             return
         if self._pending is not None:
             # Nothing of the response has been sent yet.
-            self._pending = self._response_filters = None
-            self.response_started = self.content_only = self._response_chunks = False
+            self._pending = self._response_body = None
+            self.response_started = self.content_only = False
         if self.response_started:
             self.settle(attempt, outcome, self._status, now_s)
             self._finish(outcome, self._status)
@@ -606,8 +566,11 @@ class HttpExchange(Exchange):
         self.response_started = True
         self._status = response.status
         self.content_only = http10
-        if self._plan is not None:
-            raw, length = self._staged(raw, response.status, length)
+        if self._pipeline is not None:
+            head = ResponseHead(raw, response.status, length)
+            self._response_body = self._pipeline.responds(head, http10)
+            self.content_only = http10 or self._response_body is not None
+            raw, length = head.raw, head.length
         if self.pool.binds:
             raw += self.pool.selection.response_line(self.key, attempt.position)
         self._until_close = length == UNTIL_CLOSE or (length == CHUNKED and http10)
@@ -628,31 +591,12 @@ class HttpExchange(Exchange):
         else:
             self._pending = raw + b"\r\n"
 
-    def _staged(self, raw: bytes, status: int, length: int) -> tuple[bytes, int]:
-        """Have the stages look at the head of the response."""
-        plan, context = self._plan, self._context
-        assert plan is not None
-        assert context is not None
-        if not plan.responses:
-            return raw, length
-        head = ResponseHead(raw, status, length)
-        filters = [found for each in plan.responses if (found := each(context, head)) is not None]
-        if filters:
-            self._response_filters = filters
-            self.content_only = True
-            if any(each.changes for each in filters) or length == CHUNKED:
-                head.frame_in_chunks()
-                self._response_chunks = not self.http10
-        return head.raw, head.length
-
     def relay(self, attempt: Attempt, data: bytes, start: int, end: int, received: int) -> None:  # noqa: ARG002
         """Send the client a piece of the body, the first one with the head."""
         self.response_bytes += received
         head = self._pending
-        if self._response_filters is not None:
-            data = _through(self._response_filters, data[start:end], False)
-            if self._response_chunks:
-                data = chunk(data)
+        if self._response_body is not None:
+            data = self._response_body.feed(data[start:end])
             start = 0
             end = len(data)
         if head is not None:
@@ -670,9 +614,8 @@ class HttpExchange(Exchange):
     def complete(self, attempt: Attempt, now_s: float) -> None:
         """The whole response has been relayed."""
         attempt.connection = None
-        if self._response_filters is not None:
-            rest = _through(self._response_filters, b"", True)
-            self.requester.transport.write(chunk(rest) + b"0\r\n\r\n" if self._response_chunks else rest)
+        if self._response_body is not None:
+            self.requester.transport.write(self._response_body.end(()))
         status = attempt.failed_as or self._status
         self.settle(attempt, COMPLETE, status, now_s)
         self._finish(COMPLETE, self._status)
@@ -711,9 +654,10 @@ class HttpExchange(Exchange):
         if self._offer is None:
             raise MalformedResponse("it is a 101, which was not asked for")
         head = self._offer.accepted(raw)
-        if self._plan is not None:
-            head, _ = self._staged(head, SWITCHING_PROTOCOLS, 0)
-            self._response_filters = None
+        if self._pipeline is not None:
+            staged = ResponseHead(head, SWITCHING_PROTOCOLS, 0)
+            self._pipeline.responds(staged, self.http10)
+            head = staged.raw
         if self.pool.binds:
             head += self.pool.selection.response_line(self.key, attempt.position)
         self.response_started = True
@@ -773,7 +717,9 @@ class HttpExchange(Exchange):
             self._tunnel.timed_out()
             return
         if state == SUSPENDED:
-            self._fail(Outcome.REQUEST_TIMEOUT, "what this route asks before it goes on has not answered in time")
+            self._stop_waiting_for_stages()
+            reason = "what this route asks before it goes on has not answered in time"
+            self._answer_with(error_answer(Outcome.REQUEST_TIMEOUT, reason))
             return
         if state == COLLECTING or self.requester.write_paused:
             self.refused_midway(Outcome.CLIENT_TIMEOUT, "the request's body did not come in time")
@@ -855,11 +801,6 @@ class HttpExchange(Exchange):
         keep_alive = self.keep_alive and self.whole and not self.http10
         self.requester.answer(outcome, reason, keep_alive, self.method != b"HEAD")
 
-    def _fail(self, outcome: Outcome, reason: str) -> None:
-        """Answer a request that did not get through its stages."""
-        self._stop_waiting_for_stages()
-        self._answer_with(error_answer(outcome, reason))
-
     def _answer_with(self, answer: Answer) -> None:
         """Answer as a stage says. What is left of the body is not read: the connection closes then."""
         self._record_alone(answer.outcome, answer.status, self.services.clock.now())
@@ -891,18 +832,5 @@ class HttpExchange(Exchange):
         self.enter(OVER)
         # Each holds the other, and what nothing else holds should go at once.
         self.attempt = _NONE
-        if self._plan is not None and self._context is not None:
-            for done in self._plan.done:
-                done(self._context, Outcome(outcome), status)
-
-
-_FRAMING: Final = frozenset((b"content-length", b"transfer-encoding"))
-
-
-def _through(filters: list[BodyFilter], piece: bytes, last: bool) -> bytes:
-    """What comes out of filters after a piece, and at the end of the body where it was the last one."""
-    for each in filters:
-        piece = each.feed(piece) if piece else b""
-        if last:
-            piece += each.end()
-    return piece
+        if self._pipeline is not None:
+            self._pipeline.done(outcome, status)

@@ -9,7 +9,7 @@ from smartlb.exchange.http import HttpExchange
 from smartlb.ports.requester import Requester
 from smartlb.ports.services import Services
 from smartlb.stages.mirror import Copy
-from smartlb.wire.http1 import without_headers
+from smartlb.wire.http1 import HeaderBlock, without_headers
 from smartlb.wire.pieces import request_head
 
 log = logging.getLogger(__name__)
@@ -35,20 +35,19 @@ class Shadow(Requester):
 
     Args:
         shadows: that it belongs to.
-        address: of the original's client.
+        client: address of the original's client.
     """
 
-    def __init__(self, shadows: "Shadows", address: str) -> None:
+    def __init__(self, shadows: "Shadows", client: str) -> None:
         super().__init__()
         self._shadows = shadows
-        self._address = address
+        self._client = client
         self.deadline_s = float("inf")
         self.transport = _NOWHERE
 
-    @property
-    def address(self) -> str:
+    def client(self, block: HeaderBlock) -> str:  # noqa: ARG002
         """The IP address of the original's client."""
-        return self._address
+        return self._client
 
     def answer(self, outcome: Outcome, message: str, keep_alive: bool, body: bool) -> None:  # noqa: ARG002
         """The copy came to nothing; its record says so."""
@@ -96,7 +95,7 @@ class Shadows:
             if len(own) >= most:
                 self.dropped += 1
                 return
-            shadow = Shadow(self, copy.context.peer.address)
+            shadow = Shadow(self, copy.context.peer.client(copy.context.block))
             own.add(shadow)
             self._send(shadow, copy)
 

@@ -168,8 +168,9 @@ class UdpSession(Session):
         connections = pool.connections
         try:
             async with asyncio.timeout(pool.settings.timeouts.connect_s):
+                _, target = await connections.address(position)
                 backend, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-                    lambda: UdpBackend(self, position), remote_addr=connections.address(position)
+                    lambda: UdpBackend(self, position), remote_addr=target[:2]
                 )
         except TimeoutError:
             connections.complain(position, "its name is not resolved in time")

@@ -1,8 +1,12 @@
+from smartlb.wire.http1 cimport HeaderBlock
+
+
 cdef class Requester:
     cdef public double deadline_s
     cdef public bint write_paused
     cdef public object transport
 
+    cpdef str client(self, HeaderBlock block)
     cpdef adjust_reading(self)
     cpdef expect_body(self, double now_s)
     cpdef answer(self, outcome, message, bint keep_alive, bint body)

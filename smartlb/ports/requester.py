@@ -5,6 +5,7 @@ import asyncio
 from typing import Any
 
 from smartlb.core.outcome import Outcome
+from smartlb.wire.http1 import HeaderBlock
 from smartlb.wire.proxy_protocol import Endpoints
 
 
@@ -31,6 +32,10 @@ class Requester:
     def endpoints(self) -> Endpoints | None:
         """The client's connection, for a PROXY header; None where there is none."""
         return None
+
+    def client(self, block: HeaderBlock) -> str:
+        """The IP address that a request comes from: the client's, or that which a trusted proxy speaks for."""
+        raise NotImplementedError
 
     def adjust_reading(self) -> None:
         """Read from the client only what there is a use for now."""

@@ -7,6 +7,7 @@ cdef class Connections(Opener):
     cdef object _name
     cdef object _settings
     cdef object _members
+    cdef object _names
     cdef object _loop
     cdef public list _address
     cdef public list _idle

@@ -19,6 +19,7 @@ from smartlb.tls.backends import reloading_backend_context
 from smartlb.tls.reason import reason_of
 from smartlb.upstream.http1 import BackendConnection
 from smartlb.upstream.http2 import Http2Backends
+from smartlb.upstream.names import Names
 from smartlb.wire.proxy_protocol import encode
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ class Connections(Opener):
         name, settings: of the pool.
         members: its positions.
         clock: of the data path.
+        names: of the worker.
         loop: of the worker.
 
     Attributes:
@@ -57,12 +59,19 @@ class Connections(Opener):
     """
 
     def __init__(
-        self, name: str, settings: Settings, members: Sequence[Member], clock: Clock, loop: asyncio.AbstractEventLoop
+        self,
+        name: str,
+        settings: Settings,
+        members: Sequence[Member],
+        clock: Clock,
+        names: Names,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._name = name
         self._settings = settings
         self._members = list(members)
         self.clock = clock
+        self._names = names
         self._loop = loop
         self._address = [_host_and_port(member) for member in members]
         self._idle: list[deque[Link]] = [deque() for _ in members]
@@ -172,8 +181,8 @@ class Connections(Opener):
     async def _begun(self, host: str, port: int, header: bytes) -> socket.socket:
         """A connected socket, on which a header has been sent."""
         failure: OSError = ConnectionError("its name has no address")
-        for family, kind, number, _, target in await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-            sock = socket.socket(family, kind, number)
+        for family, target in await self._names.addresses(host, port):
+            sock = socket.socket(family, socket.SOCK_STREAM)
             try:
                 sock.setblocking(False)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -223,9 +232,13 @@ class Connections(Opener):
             label = self._members[position].settings.label
             log.warning("pool %s: cannot connect to backend %s: %s", self._name, label, reason)
 
-    def address(self, position: int) -> tuple[str, int]:
-        """Host and port of a backend."""
-        return self._address[position]
+    async def address(self, position: int) -> tuple[int, Any]:
+        """Family and address of a backend, the first where its name has several.
+
+        Raises:
+            OSError, UnicodeError: it has none.
+        """
+        return (await self._names.addresses(*self._address[position]))[0]
 
     # Other backends
 

@@ -15,6 +15,7 @@ from smartlb.ports.clock import Clock
 from smartlb.upstream.affinity import Affinity, affinity_of
 from smartlb.upstream.connections import Connections
 from smartlb.upstream.hedging import Hedging
+from smartlb.upstream.names import Names
 from smartlb.upstream.queue import WaitQueue
 from smartlb.upstream.retries import Retries
 from smartlb.upstream.selection import Selection
@@ -32,6 +33,7 @@ class Pool:
         worker: number of the worker.
         random: of the worker.
         clock: of the data path.
+        names: of the worker.
         loop: of the worker.
         secret: signs the cookies of its affinity.
 
@@ -59,6 +61,7 @@ class Pool:
         worker: int,
         random: Random,
         clock: Clock,
+        names: Names,
         loop: asyncio.AbstractEventLoop,
         secret: bytes = b"",
     ) -> None:
@@ -73,7 +76,7 @@ class Pool:
         self._secret = secret
         self._affinity = self._bind()
         self.selection = Selection(name, settings, self._members, self.first, segment, worker, random, self._affinity)
-        self.connections = Connections(name, settings, self._members, clock, loop)
+        self.connections = Connections(name, settings, self._members, clock, names, loop)
         shared = segment.waiting[:, positions.start]
         self.waiting = WaitQueue(settings.queue.max_waiting, shared, worker, loop, random)
         self.retries = Retries(settings.retries)

@@ -24,6 +24,7 @@ from smartlb.process import open_files
 from smartlb.process.guard import Guard
 from smartlb.routing.routing import Routing
 from smartlb.stages.registry import plan_of
+from smartlb.upstream.names import Names
 from smartlb.upstream.pool import Pool
 from smartlb.wire.pieces import RequestIds
 from smartlb.worker.access_log import AccessLog
@@ -78,8 +79,9 @@ class Worker:
         self._services = services = Services(clock, segment.ring_writer(number), RequestIds(random.getrandbits(32)))
         _set_limits(services, config)
         services.access_log = self._access_log
+        names = Names()
         self.pools = {
-            name: Pool(name, settings, numbering, segment, number, random, clock, loop, secrets.get(name, b""))
+            name: Pool(name, settings, numbering, segment, number, random, clock, names, loop, secrets.get(name, b""))
             for name, settings in config.pools.items()
         }
         self._shadows = Shadows(services)

@@ -1,0 +1,6 @@
+cdef class FilteredBody:
+    cdef list _filters
+    cdef bint _in_chunks
+
+    cpdef bytes feed(self, bytes content)
+    cpdef bytes end(self, trailers)
