@@ -1,3 +1,4 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True
 """Token buckets that several processes share, one for each of many clients.
 
 The table is a piece of shared memory, all zeros at first. A slot of it is two words of 64 bits: the key of a client,

@@ -3,6 +3,7 @@ cimport cython
 from smartlb.routing.match cimport RouteTest
 from smartlb.routing.path cimport Text
 from smartlb.routing.tree cimport PathTree
+from smartlb.wire.http1 cimport HeaderBlock
 
 
 @cython.locals(text=Text, length=Py_ssize_t, end=Py_ssize_t)
@@ -24,4 +25,4 @@ cdef class HostRoutes:
     @cython.locals(
         best=Py_ssize_t, name=bytes, text=Text, tree=PathTree, domain=Domain, at=Py_ssize_t, end=Py_ssize_t
     )
-    cdef Py_ssize_t first(self, bytes method, bytes path, block) except -1
+    cdef Py_ssize_t first(self, bytes method, bytes path, HeaderBlock block) except -1

@@ -2,6 +2,7 @@ cimport cython
 
 from smartlb.routing.match cimport RouteTest
 from smartlb.routing.path cimport Text
+from smartlb.wire.http1 cimport HeaderBlock
 
 
 cdef class PathNode:
@@ -17,4 +18,4 @@ cdef class PathTree:
     @cython.locals(
         node=PathNode, child=PathNode, test=RouteTest, text=Text, at=Py_ssize_t, start=Py_ssize_t, length=Py_ssize_t
     )
-    cdef Py_ssize_t first(self, bytes method, bytes path, block, Py_ssize_t best) except -1
+    cdef Py_ssize_t first(self, bytes method, bytes path, HeaderBlock block, Py_ssize_t best) except -1

@@ -18,7 +18,7 @@ async def test_what_is_too_much_gets_429(live: Live) -> None:
     assert 90 <= int(refused.header(b"retry-after") or 0) <= 100
     assert (await client.ask(request("GET", "/"))).status == 200, "the connection and other routes go on"
     assert (await client.ask(request("HEAD", "/a"))).body == b""
-    await client.send(request("POST", "/a", body=b"GET / HTTP/1.1\r\n\r\n"))
+    await client.send(request("POST", "/a", body=b"GET / HTTP/1.1\r\n\r\n")[:-1])  # the rest of which nobody reads
     assert (await client.response()).header(b"connection") == b"close"
     assert await client.rest() == b""
     assert len(origin.requests) == 3
