@@ -34,4 +34,7 @@ class FilteredBody:
             content = (each.feed(content) if content else b"") + each.end()
         if not self._in_chunks:
             return content
-        return chunk(content) + b"0\r\n" + b"".join(line + b"\r\n" for line in trailers) + b"\r\n"
+        last = chunk(content) + b"0\r\n"
+        for line in trailers:
+            last += line + b"\r\n"
+        return last + b"\r\n"

@@ -7,7 +7,7 @@ from smartlb.core.outcome import Outcome
 from smartlb.exchange.body import FilteredBody
 from smartlb.stages.context import Context, ResponseHead
 from smartlb.stages.plan import RoutePlan
-from smartlb.stages.stage import Verdict
+from smartlb.stages.stage import BodyFilter, Verdict
 from smartlb.wire.answers import error_answer
 from smartlb.wire.http1 import CHUNKED, without_headers
 from smartlb.wire.pieces import request_head
@@ -83,7 +83,7 @@ class Pipeline:
         for edits in context.edits or ():
             lines = edits.apply(lines)
         filters = [found for each in plan.request_bodies if (found := each(context)) is not None]
-        changes = any(each.changes for each in filters)
+        changes = _changes(filters)
         body = bytes(self._held) if context.body is None else context.body
         in_chunks = changes or (block.length == CHUNKED and plan.reads_body and context.body is None)
         if in_chunks and block.length:
@@ -108,7 +108,7 @@ class Pipeline:
         filters = [found for each in self._plan.responses if (found := each(context, head)) is not None]
         if not filters:
             return None
-        if head.length != CHUNKED and not any(each.changes for each in filters):
+        if head.length != CHUNKED and not _changes(filters):
             return FilteredBody(filters, False)
         head.frame_in_chunks()
         return FilteredBody(filters, not http10)
@@ -117,3 +117,8 @@ class Pipeline:
         """Tell the stages that the exchange is over; `status` is what the client got, 0 for none."""
         for each in self._plan.done:
             each(self.context, Outcome(outcome), status)
+
+
+def _changes(filters: list[BodyFilter]) -> bool:
+    """Whether what comes out of them may differ from what goes in."""
+    return any(each.changes for each in filters)
