@@ -34,13 +34,16 @@ def needed(wanted: Room, sockets: int) -> int:
 
 
 def admitted(open_files: int, wanted: Room, sockets: int) -> Room:
-    """What a worker may admit so that it can always reach a backend: all that is wanted, or the same share of each.
+    """What a worker may admit so that it can always reach a backend.
+
+    Where that is not all, connections and UDP sessions have half of the open files each, and what the one does not need
+    is the other's.
 
     Args:
         open_files: that the system allows it.
         wanted: by the configuration; without a udp listener no UDP sessions.
         sockets: that it accepts from.
     """
-    spare = sockets + _RESERVE
-    share = min(1.0, max(0, open_files - spare) / (needed(wanted, sockets) - spare))
-    return Room(max(1, int(wanted.connections * share)), int(wanted.udp_sessions * share))
+    spare = max(0, open_files - sockets - _RESERVE)
+    udp_sessions = min(wanted.udp_sessions, max(spare // 2, spare - _CONNECTION * wanted.connections))
+    return Room(max(1, min(wanted.connections, (spare - udp_sessions) // _CONNECTION)), udp_sessions)

@@ -24,5 +24,6 @@ def test_one_more_would_be_too_many(wanted: Room, sockets: int, open_files: int)
 
 def test_a_low_limit() -> None:
     assert admitted(256, Room(10_000, 0), 1) == Room(95, 0)
-    assert admitted(10_065, Room(10_000, 10_000), 1) == Room(3_333, 3_333)
+    assert admitted(10_065, Room(10_000, 10_000), 1) == Room(2_500, 5_000)
+    assert admitted(20_000, Room(10_000, 2), 1) == Room(9_966, 2), "a small limit is not made smaller"
     assert admitted(20, Room(10_000, 100), 1) == Room(1, 0)
