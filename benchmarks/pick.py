@@ -108,8 +108,6 @@ def _microseconds_per_call(calls: Callable[[], object]) -> float:
 def case(label: str, backends: int, barred: int, full: int, seed: int = 0) -> Case:
     """The case of a label of `VARIANTS`."""
     name, given = VARIANTS[label]
-    make = POLICIES[name].made
-    assert make is not None, f"{name} is not compiled"
     chance = random.Random(f"{seed} {backends} {barred}")
     pool = pool_view(backends, barred, chance)
     members = Members([f"backend-{at}" for at in range(backends)], pool.weight)

@@ -44,9 +44,7 @@ def draws_of(seed: int) -> Iterator[float]:
 
 def made(name: str, pool: PoolView, seed: int = 1, **options: Any) -> CompiledPolicy:
     """A compiled policy that sees a pool."""
-    make = POLICIES[name].made
-    assert make is not None
-    policy = make(members(pool.weight), options_of(name, **options), seed)
+    policy = POLICIES[name].made(members(pool.weight), options_of(name, **options), seed)
     policy.see(pool)
     return policy
 

