@@ -19,7 +19,7 @@ from itertools import accumulate
 from math import inf
 from pathlib import Path
 from statistics import median
-from typing import Any, cast
+from typing import Any
 
 from smartlb.core.view import PoolView
 from smartlb.policies.compiled import CompiledPolicy
@@ -64,9 +64,8 @@ def pool_view(backends: int, barred: int, chance: random.Random) -> PoolView:
 
 def fill(pool: PoolView, full: int, chance: random.Random) -> None:
     """So many backends reach their limit: the pool bars them in place."""
-    eligible, barred = array("i", pool.eligible), cast(Any, pool.barred)
-    for at in chance.sample(list(eligible), full):
-        barred[at] = inf
+    for at in chance.sample(list(pool.eligible), full):
+        pool.barred[at] = inf  # type: ignore[index]
         pool.eligible.remove(at)  # type: ignore[attr-defined]
 
 
@@ -91,7 +90,7 @@ class Case:
 
         def one_by_one() -> None:
             for each in keys:
-                policy.pick_once(0, each, now_s)
+                policy.pick(0, each, now_s)
 
         self.pick_us.append(_microseconds_per_call(lambda: policy.pick_often(CALLS, 0, key, now_s)))
         self.python_us.append(_microseconds_per_call(one_by_one))
@@ -109,15 +108,13 @@ def _microseconds_per_call(calls: Callable[[], object]) -> float:
 def case(label: str, backends: int, barred: int, full: int, seed: int = 0) -> Case:
     """The case of a label of `VARIANTS`."""
     name, given = VARIANTS[label]
-    make = POLICIES[name].made
-    assert make is not None, f"{name} is not compiled"
     chance = random.Random(f"{seed} {backends} {barred}")
     pool = pool_view(backends, barred, chance)
     members = Members([f"backend-{at}" for at in range(backends)], pool.weight)
-    policy = make(members, POLICIES[name].options.model_validate(given), seed)
+    policy = POLICIES[name].made(members, POLICIES[name].options.model_validate(given), seed)
     policy.see(pool)
     for at in pool.eligible:
-        policy.observe_once(at, 0.0, chance.uniform(0.01, 0.2), False)
+        policy.observe(at, 0.0, chance.uniform(0.01, 0.2), False)
     fill(pool, full, chance)
     return Case(label, backends, barred, full, policy)
 

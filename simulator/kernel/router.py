@@ -84,15 +84,15 @@ def dispatch(state: State, slot: int, now_s: float, routing: Routing, random: An
     job.first_byte_s = nan
     row = 0 if state.clock[0].shared else job.router
     view = PoolView(
-        view.eligible,
-        view.barred,
-        state.in_flight[row],
-        view.weight,
-        view.draw,
-        view.explore,
-        view.base_s,
-        view.slope_s,
-        view.sight,
+        eligible=view.eligible,
+        barred=view.barred,
+        in_flight=state.in_flight[row],
+        weight=view.weight,
+        draw=view.draw,
+        explore=view.explore,
+        base_s=view.base_s,
+        slope_s=view.slope_s,
+        sight=view.sight,
     )
     if job.tried != NOBODY:
         view = _without(state, view, job.tried)
@@ -140,15 +140,15 @@ def _without(state: State, view: PoolView, tried: int) -> PoolView:
     for at in range(len(view.weight)):
         state.barred[at] = inf if at == tried else view.barred[at]
     return PoolView(
-        state.eligible[:count],
-        state.barred,
-        view.in_flight,
-        view.weight,
-        view.draw,
-        view.explore,
-        view.base_s,
-        view.slope_s,
-        view.sight,
+        eligible=state.eligible[:count],
+        barred=state.barred,
+        in_flight=view.in_flight,
+        weight=view.weight,
+        draw=view.draw,
+        explore=view.explore,
+        base_s=view.base_s,
+        slope_s=view.slope_s,
+        sight=view.sight,
     )
 
 

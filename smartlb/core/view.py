@@ -10,8 +10,10 @@ import numpy.typing as npt
 class PoolView(NamedTuple):
     """One pool, as flat sequences that are indexed by a backend's position in the pool.
 
-    The proxy passes `array.array`, which numpy sees without a copy. Everything but `in_flight` is replaced, never
-    changed, when it no longer holds.
+    Workers pass `array.array`, of type ``i`` for `eligible` and `in_flight` and ``d`` for the others: compiled policies
+    and numpy see them without a copy. `in_flight`, `eligible` and `barred` change in place, as requests come and go and
+    backends reach their limits; the rest is replaced, never changed, when it no longer holds. So running sums may
+    still have a backend that is full.
 
     Attributes:
         eligible: positions that may be picked, ascending: healthy, not ejected, not draining, not tried yet.
@@ -21,7 +23,7 @@ class PoolView(NamedTuple):
         in_flight: requests at each backend now, over all workers.
         weight: configured weights, above zero.
         draw: learned weights, one row of `len(weight)` a request class (row `c` starts at `c * len(weight)`),
-            as running sums within the row; a barred backend adds nothing.
+            as running sums within the row; a backend that was barred when they were made adds nothing.
         explore: probability that a request is sent to a backend to learn of it, whatever it costs there; rows and
             running sums as in `draw`. What a row's last sum lacks to 1 is that it is sent where it costs least.
         base_s: predicted cost in seconds of a request at a backend with nothing in flight; rows as in `draw`.

@@ -1,5 +1,6 @@
 """What compiled policies see, the form of their functions, and how they are called; see `compiled.pyx`."""
 
+cimport cython
 from cpython.array cimport array
 from libc.stdint cimport uint64_t
 
@@ -45,6 +46,7 @@ cdef class Parts:
     cdef long long longest
 
 
+@cython.final
 cdef class CompiledPolicy:
     cdef readonly object memory
     cdef object _renew
@@ -58,6 +60,6 @@ cdef class CompiledPolicy:
     cpdef see(self, view)
     cpdef renew(self, members, same)
     cdef _remember(self, memory)
-    cdef int pick(self, int request_class, uint64_t key, double now_s) except -2
-    cdef void observe(self, int position, double now_s, double latency_s, bint failed) noexcept
+    cpdef int pick(self, int request_class, uint64_t key, double now_s) except -2
+    cpdef void observe(self, int position, double now_s, double latency_s, bint failed) noexcept
     cdef double _draw(self) noexcept nogil

@@ -6,6 +6,7 @@ the router's workers and the simulator's kernel call the same machine code.
 
 from array import array as make_array
 
+cimport cython
 from cpython.array cimport array
 from cpython.memoryview cimport PyMemoryView_GET_BUFFER
 from libc.stdint cimport uint64_t
@@ -161,6 +162,7 @@ cdef class Parts:
         self.held = held
 
 
+@cython.final
 cdef class CompiledPolicy:
     """A policy of one pool in one worker, ready to be asked; `see` comes before the first pick.
 
@@ -220,7 +222,7 @@ cdef class CompiledPolicy:
         self._parts = Parts(memory)
         self.memory = memory
 
-    cdef int pick(self, int request_class, uint64_t key, double now_s) except -2:
+    cpdef int pick(self, int request_class, uint64_t key, double now_s) except -2:
         """The position of a backend for a request, or `NOBODY`."""
         cdef double draws[_MOST_DRAWS]
         cdef int nth
@@ -228,7 +230,7 @@ cdef class CompiledPolicy:
             draws[nth] = self._draw()
         return picked(self._program, self._seen, self._parts, request_class, key, now_s, draws)
 
-    cdef void observe(self, int position, double now_s, double latency_s, bint failed) noexcept:
+    cpdef void observe(self, int position, double now_s, double latency_s, bint failed) noexcept:
         """Take in how a request ended; nothing for a policy that does not measure."""
         if self._program._observe != NULL and 0 <= position < self._size:
             self._program._observe(self._parts.at, position, now_s, latency_s, failed)
@@ -251,10 +253,6 @@ cdef class CompiledPolicy:
         """Whether `observe` does anything."""
         return self._program._observe != NULL
 
-    def pick_once(self, int request_class, uint64_t key, double now_s):
-        """`pick`, for callers in Python."""
-        return self.pick(request_class, key, now_s)
-
     def pick_often(self, int count, int request_class, uint64_t key, double now_s):
         """Pick `count` times, for keys that are far apart, and return the last position.
 
@@ -265,10 +263,6 @@ cdef class CompiledPolicy:
             position = self.pick(request_class, key, now_s)
             key += <uint64_t> 0x9E3779B97F4A7C15  # 2^64 over the golden ratio
         return position
-
-    def observe_once(self, int position, double now_s, double latency_s, bint failed):
-        """`observe`, for callers in Python."""
-        self.observe(position, now_s, latency_s, failed)
 
     def observe_often(self, int count, int position, double now_s, double latency_s):
         """Observe the same answer `count` times."""

@@ -44,9 +44,7 @@ def draws_of(seed: int) -> Iterator[float]:
 
 def made(name: str, pool: PoolView, seed: int = 1, **options: Any) -> CompiledPolicy:
     """A compiled policy that sees a pool."""
-    make = POLICIES[name].made
-    assert make is not None
-    policy = make(members(pool.weight), options_of(name, **options), seed)
+    policy = POLICIES[name].made(members(pool.weight), options_of(name, **options), seed)
     policy.see(pool)
     return policy
 
@@ -73,11 +71,11 @@ def test_a_pick_is_that_of_the_program_with_the_generators_draws(name: str) -> N
     for step in range(2000):
         pool.in_flight[step % size] = chance.randrange(6)  # type: ignore[index]
         key, now_s = chance.getrandbits(64), step * 0.01
-        at = policy.pick_once(0, key, now_s)
+        at = policy.pick(0, key, now_s)
         assert at == POLICIES[name].pick(pool, memory, 0, key, now_s, list(islice(draws, count)))
         if POLICIES[name].observe:
             told = (at, now_s, chance.choice([0.001, 0.1, 2.0]), chance.random() < 0.1)
-            policy.observe_once(*told)
+            policy.observe(*told)
             POLICIES[name].observe(memory, *told)  # type: ignore[misc]
     assert policy.memory == memory
 
@@ -90,7 +88,7 @@ def test_backends_that_fill_up_are_passed_over_until_they_have_room(name: str) -
     chance = Random(4)
 
     def picks() -> set[int]:
-        return {policy.pick_once(0, chance.getrandbits(64), turn * 0.5) for turn in range(400)}
+        return {policy.pick(0, chance.getrandbits(64), turn * 0.5) for turn in range(400)}
 
     assert picks() == set(range(4))
     fill(pool, 3, 0)
@@ -107,42 +105,42 @@ def test_backends_that_fill_up_are_passed_over_until_they_have_room(name: str) -
 def test_a_request_that_was_to_explore_a_full_backend_goes_where_it_is_cheapest(candidates: int) -> None:
     pool = pool_view([0] * 5, explore=[[0.0, 0.0, 1.0, 0.0, 0.0]], base_s=[[0.03, 0.02, 0.05, 0.01, 0.04]])
     policy = made("learned", pool, candidates=candidates)
-    assert {policy.pick_once(0, 0, 0.0) for _ in range(50)} == {2}
+    assert {policy.pick(0, 0, 0.0) for _ in range(50)} == {2}
     fill(pool, 2)
     if candidates == 0:
-        assert {policy.pick_once(0, 0, 0.0) for _ in range(50)} == {3}
+        assert {policy.pick(0, 0, 0.0) for _ in range(50)} == {3}
     else:
-        assert {policy.pick_once(0, 0, 0.0) for _ in range(200)} == {0, 1, 3, 4}
+        assert {policy.pick(0, 0, 0.0) for _ in range(200)} == {0, 1, 3, 4}
 
 
 def test_where_all_candidates_are_full_it_is_the_cheapest_of_all() -> None:
     pool = pool_view([0] * 4, learned=[[1.0, 1.0, 0.0, 0.0]], base_s=[[0.01, 0.02, 0.04, 0.03]])
     policy = made("learned", pool, candidates=2)
-    assert {policy.pick_once(0, 0, 0.0) for _ in range(50)} <= {0, 1}
+    assert {policy.pick(0, 0, 0.0) for _ in range(50)} <= {0, 1}
     fill(pool, 0, 1)
-    assert {policy.pick_once(0, 0, 0.0) for _ in range(50)} == {3}
+    assert {policy.pick(0, 0, 0.0) for _ in range(50)} == {3}
 
 
 def test_the_counts_may_lie_in_shared_memory() -> None:
     counts = np.array([5, 0, 5], dtype=np.int32)
     policy = made("least_connections", pool_view([0] * 3)._replace(in_flight=counts))  # type: ignore[arg-type]
-    assert policy.pick_once(0, 0, 0.0) == 1
+    assert policy.pick(0, 0, 0.0) == 1
     counts[:] = 1, 1, 0
-    assert policy.pick_once(0, 0, 0.0) == 2
+    assert policy.pick(0, 0, 0.0) == 2
 
 
 def test_before_the_first_snapshot_a_policy_that_needs_none_has_no_rows() -> None:
     pool = pool_view([0, 3])._replace(draw=(), explore=(), base_s=(), slope_s=())
-    assert made("weighted_least_connections", pool).pick_once(7, 0, 0.0) == 0
+    assert made("weighted_least_connections", pool).pick(7, 0, 0.0) == 0
     with pytest.raises(IndexError, match="request class 0"):
-        made("learned", pool).pick_once(0, 0, 0.0)
+        made("learned", pool).pick(0, 0, 0.0)
 
 
 def test_a_request_class_that_nothing_is_known_of_is_refused() -> None:
     policy = made("learned", pool_view([0, 0]))
     for request_class in (1, -1):
         with pytest.raises(IndexError, match=f"request class {request_class}: there are 1"):
-            policy.pick_once(request_class, 0, 0.0)
+            policy.pick(request_class, 0, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +158,7 @@ def test_sequences_that_do_not_fit_are_refused(wrong: dict[str, Any], said: str)
     policy = made("learned", pool_view([0, 0]))
     with pytest.raises(ValueError, match=said):
         policy.see(pool_view([0, 0])._replace(**wrong))
-    assert policy.pick_once(0, 0, 0.0) in (0, 1)
+    assert policy.pick(0, 0, 0.0) in (0, 1)
 
 
 def test_a_view_of_another_pool_is_refused() -> None:
@@ -173,17 +171,17 @@ def test_what_a_policy_reads_cannot_change_its_length_but_for_who_is_eligible() 
     policy = made("learned", pool)
     with pytest.raises(BufferError):
         pool.barred.append(0.0)  # type: ignore[attr-defined]
-    assert policy.pick_once(0, 0, 0.0) in (0, 1)
+    assert policy.pick(0, 0, 0.0) in (0, 1)
 
 
 def test_new_members_begin_from_nothing_and_the_others_go_on() -> None:
     pool = pool_view([0] * 3)
     policy = made("learned", pool)
     for at in range(3):
-        policy.observe_once(at, 0.0, 0.1, True)
+        policy.observe(at, 0.0, 0.1, True)
     policy.renew(Members(["backend-0", "another", "backend-2"], [1.0] * 3), [0, 2])
     assert policy.memory.failures.tolist() == [1, 0, 1]
-    policy.observe_once(0, 0.0, 0.1, True)
+    policy.observe(0, 0.0, 0.1, True)
     assert policy.memory.failures.tolist() == [2, 0, 1]
 
 
@@ -191,7 +189,7 @@ def test_an_answer_of_a_position_that_is_not_there_is_dropped() -> None:
     policy = made("learned", pool_view([0] * 3))
     before = [list(part) for part in policy.memory[1:]]
     for position in (-1, 3):
-        policy.observe_once(position, 0.0, 0.1, True)
+        policy.observe(position, 0.0, 0.1, True)
     assert [list(part) for part in policy.memory[1:]] == before
 
 

@@ -1,8 +1,12 @@
 """What every policy of the registry promises, in any situation."""
 
+import os
+import subprocess
+import sys
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import module_from_spec, spec_from_file_location
 from itertools import cycle, islice
 from math import isfinite
 from pathlib import Path
@@ -13,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+import smartlb
 from smartlb.core.view import PoolView
 from smartlb.policies.policy import Policy
 from smartlb.policies.registry import POLICIES
@@ -229,10 +234,34 @@ def test_policies_are_registered_under_their_names() -> None:
     assert all(name == policy.name for name, policy in POLICIES.items())
 
 
-def test_the_documented_example_is_a_policy() -> None:
+def test_policies_of_the_router_are_compiled() -> None:
+    assert all(policy.program is not None for policy in POLICIES.values())
+
+
+def test_the_documented_example_in_python_is_a_policy() -> None:
     source = PAGE.partition("```python\n")[2].partition("```")[0]
     module: dict[str, Any] = {}
     exec(compile(source, "docs/policies.md", "exec"), module)
     lightest: Policy = module["POLICY"]
     pool = pool_view([0, 9, 0], weight=[3.0, 2.0, 1.0], barred={2})
+    assert lightest.pick(pool, lightest.remember(members(pool.weight), lightest.options()), 0, 0, 0.0, ()) == 1
+
+
+def test_the_documented_example_in_cython_is_a_policy(tmp_path: Path) -> None:
+    source = PAGE.partition("```cython\n")[2].partition("```")[0]
+    (tmp_path / "lightest.pyx").write_text(source)
+    command = [sys.executable, "-m", "Cython.Build.Cythonize", "-i", "-3", "-q", str(tmp_path / "lightest.pyx")]
+    root = Path(smartlb.__file__).parents[1]
+    subprocess.run(command, cwd=root, env=os.environ | {"PYTHONPATH": str(root)}, check=True, capture_output=True)
+    (library,) = tmp_path.glob("lightest.*.so")
+    spec = spec_from_file_location("lightest", library)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    lightest: Policy = module.POLICY
+    pool = pool_view([0, 9, 0], weight=[3.0, 2.0, 1.0], barred={2})
     assert lightest.pick(pool, lightest.remember(members(pool.weight), lightest.options()), 0, 0, 0.0, (0.9,)) == 1
+    policy = lightest.made(members(pool.weight), lightest.options(), 0)
+    policy.see(pool)
+    assert policy.pick(0, 0, 0.0) == 1

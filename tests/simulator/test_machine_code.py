@@ -7,6 +7,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -52,7 +53,7 @@ def pool_of(chance: Random, size: int, classes: int, weight: list[float], sight:
 
 
 @pytest.mark.parametrize(("name", "given"), VARIANTS.values(), ids=VARIANTS)
-def test_the_kernel_picks_and_remembers_what_the_router_does(name: str, given: dict[str, int]) -> None:
+def test_the_kernel_picks_and_remembers_what_the_router_does(name: str, given: dict[str, Any]) -> None:
     policy, chance = POLICIES[name], Random(name)
     options = policy.options.model_validate(given)
     for _ in range(POOLS):
