@@ -1,4 +1,5 @@
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -114,6 +115,19 @@ def test_no_circle_between_files() -> None:
                     reached.add(other)
                     ahead += found[other]
             assert module not in reached, f"{module} imports itself by way of others"
+
+
+CYTHON = sorted({*ROOT.rglob("*.pyx"), *ROOT.rglob("*.pxd")})
+CYTHON_IMPORT = re.compile(r"^\s*(?:from\s+([\w.]+)\s+c?import|c?import\s+([\w.]+))", re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", CYTHON, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_of_cython_sources_point_one_way(path: Path) -> None:
+    part = part_of(path)
+    allowed = set(ORDER[: ORDER.index(part) + 1])
+    names = [(one or other).split(".") for one, other in CYTHON_IMPORT.findall(path.read_text())]
+    assert not [name for name in names if name[0] == "smartlb" and name[1] not in allowed]
+    assert part not in PURE or not {name[0] for name in names} & IMPURE, "time, randomness and I/O are arguments here"
 
 
 @pytest.mark.parametrize("module", ["smartlb", "smartlb.worker.process", "smartlb.supervisor.supervisor"])

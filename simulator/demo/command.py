@@ -1,6 +1,7 @@
 """The options of `smartlb demo`."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from simulator.demo.settings import Settings
@@ -42,7 +43,12 @@ def run(args: argparse.Namespace) -> int:
     # Here, so that the other commands start without what only the demo needs.
     from rich.console import Console
 
-    from simulator.demo.run import main
+    try:
+        from simulator.demo.run import main
+    except ModuleNotFoundError as missing:
+        needs = "the demo needs packages that are not installed: pip install 'smartlb[demo]'"
+        print(f"smartlb: {needs} ({missing.name} is missing)", file=sys.stderr)
+        return 2
 
     console = Console()
     settings = Settings(

@@ -113,7 +113,8 @@ class Listener(Section):
     bind: BindAddress = Field(description="Address and port to listen on; port 0 lets the system choose.")
     trusted_proxies: list[Network] = Field(
         default=[],
-        description="Peers whose X-Forwarded-* and X-Request-ID headers are believed; others' are replaced.",
+        description="Proxies whose word on their clients is believed: X-Forwarded-*, X-Request-ID and the like. In a "
+        "chain, all of them: the client is the last address in X-Forwarded-For that is not of these.",
     )
     proxy_protocol: bool = Field(
         default=False,

@@ -145,7 +145,7 @@ cdef inline bint _read_field(Bytes text, Py_ssize_t at, Py_ssize_t end, Field* f
 
 cdef str _complaint(bytes data, Field* field):
     """What is wrong with a line that `_read_field` has not read."""
-    text = data[field.name : data.find(b"\n", field.end)]
+    text = data[field.name : data.find(b"\r\n", field.end)]
     number = data.count(b"\n", 0, field.name)
     character = data[field.end]
     if field.name_end < field.end:

@@ -13,16 +13,17 @@ cdef object _NAMES = {
     b"upgrade": UPGRADE,
     **dict.fromkeys((b"keep-alive", b"proxy-connection", b"te"), OF_A_HOP),
     # What proxies say of a client and of what it asked for: its id, its address, its URL. Backends and their libraries
-    # read the address from any of these: nginx and Envoy set x-real-ip, x-envoy-external-address; the CDNs and clouds
-    # cf-*, true-client-ip, fastly-client-ip, fly-client-ip, x-azure-*, x-appengine-user-ip, do-connecting-ip; the
-    # others are in the lists of django-ipware, Rails, the request-ip of npm and WebLogic. Some frameworks take the URL
-    # from x-original-url or x-rewrite-url, as IIS sets them: past every route.
+    # read the address from any of these. CDNs and clouds set cf-*, cloudfront-*, do-*, fastly-*, fly-*, true-client-ip,
+    # x-appengine-*, x-azure-* and x-vercel-*; other proxies x-real-ip, x-envoy-* and the rest; the lists of npm's
+    # request-ip and of django-ipware have most. Some frameworks take the URL from x-original-url or x-rewrite-url, as
+    # IIS sets them: past every route.
     **dict.fromkeys(
         (
             b"cf-connecting-ip",
             b"cf-connecting-ipv6",
             b"cf-pseudo-ipv4",
             b"client-ip",
+            b"cloudfront-viewer-address",
             b"do-connecting-ip",
             b"fastly-client-ip",
             b"fly-client-ip",
@@ -46,12 +47,13 @@ cdef object _NAMES = {
             b"x-remote-ip",
             b"x-request-id",
             b"x-rewrite-url",
+            b"x-vercel-forwarded-for",
         ),
         CLAIM,
     ),
 }
 cdef enum:
-    _LONGEST_NAME = 24
+    _LONGEST_NAME = 25
     _MOST_NAMES = 64
 
 cdef const char* _names[_MOST_NAMES]
@@ -81,7 +83,9 @@ cdef Name name_of(Bytes text, Py_ssize_t size) noexcept nogil:
         for at in range(_first[size], _first[size + 1]):
             if is_word(text, _names[at], size):
                 return _kinds[at]
-    if size >= 12 and text[1] == c"-" and (is_word(text, b"x-forwarded-", 12) or (size >= 14 and is_word(text, b"x-client-cert-", 14))):
+    if size >= 12 and is_word(text, b"x-forwarded-", 12):
+        return CLAIM
+    if size >= 14 and is_word(text, b"x-client-cert-", 14):
         return CLAIM
     return ORDINARY
 

@@ -131,6 +131,10 @@ def test_extensions_are_left_out() -> None:
         b"X-Forwarded-Port: 1",
         b"X-Request-ID: 1",
         b"Content_Length: 5",
+        b"Transfer.Encoding: chunked",
+        b"X-Real-IP: 192.0.2.1",
+        b"CF_Connecting_IP: 192.0.2.1",
+        b"x_client-cert_subject: a",
     ],
 )
 def test_trailers_that_would_change_the_message_are_left_out(trailer: bytes) -> None:
@@ -205,6 +209,16 @@ def test_content_goes_on_as_it_comes() -> None:
         assert body.feed(b"x") == (b"x", 1)
     assert feed(body, [b"\r", b"\n", b"0", b"\r", b"\n\r", b"\nrest"]) == (b"\r\n0\r\n\r\n", b"rest")
     assert body.received == 20_000
+
+
+def test_pieces_go_on_without_being_copied() -> None:
+    whole = b"3\r\nabc\r\n4\r\ndefg\r\n0\r\nA: b\r\n\r\n"
+    assert ChunkedBody().feed(whole)[0] is whole
+    for body in (ChunkedBody(), ChunkedBody(unframed=True)):
+        body.feed(b"10\r\n")
+        piece = b"abcdefgh"
+        assert body.feed(piece)[0] is piece
+        assert body.feed(b"?" + piece, 1) == (piece, 9)
 
 
 def test_nothing_more_is_taken_once_complete() -> None:

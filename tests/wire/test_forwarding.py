@@ -180,16 +180,84 @@ def test_the_url_key_is_of_host_and_target() -> None:
     assert len({key(b"/a", b"b"), key(b"/b", b"b"), key(b"/a", b"c"), key(b"/a?x", b"b")}) == 4
 
 
-def test_the_client_key_follows_the_last_address_a_trusted_proxy_saw() -> None:
+def test_the_client_key_is_of_the_client_behind_trusted_proxies() -> None:
     def key(peername: tuple[str, int], *lines: bytes) -> int:
         return Peer(peername, PROXIES).key("client_ip", b"/", read(*lines))
 
     direct = key(CLIENT)
     assert key(PROXY, b"X-Forwarded-For: 203.0.113.1, 198.51.100.4 ") == direct
     assert key(PROXY, b"X-Forwarded-For: 203.0.113.1", b"X-Forwarded-For: 198.51.100.4") == direct
+    assert key(PROXY, b"X-Forwarded-For: 198.51.100.4, 10.9.9.9, 192.0.2.7") == direct
     assert key(PROXY) != direct
     assert key(PROXY, b"X-Forwarded-For:") == key(PROXY)
     assert key(CLIENT, b"X-Forwarded-For: 203.0.113.1") == direct
+
+
+@pytest.mark.parametrize(
+    ("forwarded_for", "client"),
+    [
+        (b"203.0.113.1", "203.0.113.1"),
+        (b"203.0.113.9, 203.0.113.1", "203.0.113.1"),
+        (b"203.0.113.9,203.0.113.1,10.0.0.1", "203.0.113.1"),
+        (b"203.0.113.9, 203.0.113.1\t , 10.0.0.1,192.0.2.7 , 2001:db8::1", "203.0.113.1"),
+        (b"10.0.0.3, 10.0.0.2, 10.0.0.1", "10.0.0.3"),
+        (b"203.0.113.1:4711", "203.0.113.1"),
+        (b"203.0.113.1:4711, 10.0.0.1:80, [2001:db8::1]:443, [2001:db8::2]", "203.0.113.1"),
+        (b"2001:DB9:0::1", "2001:db9::1"),
+        (b"[2001:db9::1]:65535", "2001:db9::1"),
+        (b"::ffff:203.0.113.1", "203.0.113.1"),
+        (b"203.0.113.1, ::ffff:10.0.0.1", "203.0.113.1"),
+        (b",, 203.0.113.1,, 10.0.0.1, ,", "203.0.113.1"),
+        # What is no address ends the search.
+        (b"203.0.113.1, unknown, 10.0.0.2, 10.0.0.1", "10.0.0.2"),
+        (b"203.0.113.1, unknown", PROXY[0]),
+        (b"203.0.113.1, _hidden, 203.0.113.2", "203.0.113.2"),
+        (b"203.0.113.1, 10.0.0.999, 10.0.0.1", "10.0.0.1"),
+        (b"203.0.113.1, 10.0.0.1:", PROXY[0]),
+        (b"203.0.113.1, [10.0.0.1", PROXY[0]),
+        (b"203.0.113.1, 10.0.0.1:port", PROXY[0]),
+        (b"203.0.113.1, fe80::1%eth0", PROXY[0]),
+        (b"203.0.113.1, 10.0.0.1 10.0.0.2", PROXY[0]),
+        (b"203.0.113.1, \xff", PROXY[0]),
+        (b"unknown", PROXY[0]),
+        (b"", PROXY[0]),
+        (b" , ", PROXY[0]),
+    ],
+)
+def test_the_client_is_the_last_address_that_is_not_trusted(forwarded_for: bytes, client: str) -> None:
+    block = read(b"X-Forwarded-For: " + forwarded_for)
+    assert Peer(PROXY, PROXIES).client(block) == client
+    assert Peer(CLIENT, PROXIES).client(read(b"X-Forwarded-For: " + forwarded_for)) == CLIENT[0]
+
+
+def test_long_lists_are_read_too() -> None:
+    assert Peer(PROXY, PROXIES).client(read(b"X-Forwarded-For: " + b"10.0.0.1, " * 300 + b"10.0.0.2")) == "10.0.0.1"
+
+
+ADDRESS_CLAIMS = (
+    *(b"X-Real-IP", b"CF-Connecting-IP", b"CF-Connecting-IPv6", b"True-Client-IP", b"X-Client-IP", b"Client-IP"),
+    *(b"X-Cluster-Client-IP", b"Fastly-Client-IP", b"Fly-Client-IP", b"DO-Connecting-IP", b"X-Forwarded", b"Forwarded"),
+    *(
+        b"Forwarded-For",
+        b"X-Original-Forwarded-For",
+        b"X-Envoy-External-Address",
+        b"X-Azure-ClientIP",
+        b"X-Remote-Addr",
+    ),
+    *(b"Proxy-Client-IP", b"WL-Proxy-Client-IP", b"X-AppEngine-User-IP", b"X-Original-URL", b"X-Rewrite-URL"),
+)
+
+
+@pytest.mark.parametrize("name", ADDRESS_CLAIMS)
+def test_only_trusted_peers_may_say_who_a_client_is(name: bytes) -> None:
+    line = name + b": 203.0.113.1"
+    assert name.lower() not in dict(sent(Peer(CLIENT, PROXIES), read(line)))
+    assert dict(sent(Peer(PROXY, PROXIES), read(line)))[name.lower()] == b"203.0.113.1"
+    for folded in (b"_", b".", b"!"):
+        spelled = name.replace(b"-", folded)
+        if spelled != name:
+            for peer in (Peer(CLIENT, PROXIES), Peer(PROXY, PROXIES)):
+                assert spelled.lower() not in dict(sent(peer, read(spelled + b": 203.0.113.1")))
 
 
 def test_keys_are_unsigned_64_bit_numbers() -> None:

@@ -15,6 +15,9 @@ from smartlb.wire.http1 import (
     Request,
     RequestRefused,
     Response,
+    find_head_end,
+    header_list,
+    header_value,
     read_request,
     read_response,
     without_header,
@@ -322,6 +325,14 @@ ACCEPTED: dict[str, tuple[bytes, Facts]] = {
         request(b"X_Forwarded_For: 192.0.2.1", b"X-Forwarded_Proto: https", b"X_Request-ID: 1"),
         Facts(),
     ),
+    "what some backends take for framing or hop by hop": (
+        request(
+            *(b"Content_Length: 5", b"content.length: 5", b"Transfer_Encoding: chunked", b"TRANSFER~ENCODING: x"),
+            *(b"Keep_Alive: x", b"proxy_connection: close", b"X_Real_IP: 192.0.2.1", b"x_client_cert_subject: a"),
+            *(b"X_Forwarded_Anything-Of_Any*Length: 5", b"My_Header: 1", b"content_type: a", b"content_lengths: 5"),
+        ),
+        Facts(forwarded=with_host((b"my_header", b"1"), (b"content_type", b"a"), (b"content_lengths", b"5"))),
+    ),
     "HTTP/1.0": (request(start=b"GET / HTTP/1.0"), Facts(http10=True, keep_alive=False)),
     "HTTP/1.0 without headers": (
         b"GET / HTTP/1.0\r\n\r\n",
@@ -565,6 +576,66 @@ def test_the_block_of_an_absolute_target_is_not_used_again() -> None:
     assert read(request(), last).block.host == b"a.example"
 
 
+def test_a_head_ends_with_an_empty_line() -> None:
+    raw = request()
+    for end in {*range(-1, len(raw) + 3)} - {len(raw)}:
+        with pytest.raises(RequestRefused, match="empty line"):
+            read_request(raw, end, None)
+        with pytest.raises(MalformedResponse, match="empty line"):
+            read_response(raw, end, b"GET")
+
+
+def test_the_end_of_a_head_is_found() -> None:
+    raw = b"\r\n" + request() + request()
+    end = len(request()) + 2
+    assert find_head_end(raw, 0) == find_head_end(raw, 2) == find_head_end(raw, end - 4) == end
+    assert find_head_end(raw, end - 3) == len(raw)
+    for short in range(end):
+        assert find_head_end(raw[:short], 0) == -1
+    assert find_head_end(b"", 0) == find_head_end(b"ab", 5) == -1
+
+
+def test_no_more_headers_are_read_than_allowed() -> None:
+    raw = request(*[b"A: b"] * 9)
+    assert read_request(raw, len(raw), None, 10).block.length == 0
+    with pytest.raises(RequestRefused, match="more than 9 headers") as refusal:
+        read_request(raw.replace(b"\r\n\r\n", b"\r\nmalformed\r\n\r\n"), len(raw) + 11, None, 9)
+    assert refusal.value.outcome is Outcome.HEADER_TOO_LARGE
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong"),
+    [
+        (b"A: b\0", r"its value has 0x00: 'A: b\x00'"),
+        (b"A: b\nC: d", r"its value has 0x0a: 'A: b\nC: d'"),
+        (b"A: b\rc", r"it ends in CR without LF: 'A: b\rc'"),
+        (b" A: b", "it begins with a blank; lines must not be folded: ' A: b'"),
+        (b"A", "it has no colon: 'A'"),
+        (b": b", "it has no name: ': b'"),
+        (b"A : b", "0x20 is in its name, or between name and colon: 'A : b'"),
+        (b"A\xe9" + b"b" * 99, "0xe9 is in its name, or between name and colon: 'A\\xe9" + "b" * 38 + "'"),
+    ],
+)
+def test_complaints_say_what_is_wrong(line: bytes, wrong: str) -> None:
+    reason = f"header line 2 is not NAME: VALUE: {wrong}"
+    with pytest.raises(RequestRefused) as refusal:
+        read(request(line))
+    assert refusal.value.reason == reason
+    with pytest.raises(MalformedResponse) as error:
+        answered(response(b"Server: x", line))
+    assert str(error.value) == reason
+
+
+def test_values_of_headers_are_found() -> None:
+    block = read(request(b"X-Tenant:\t a \t", b"X-Tenants: b", b"x-tenant: c", b"Empty:", b"X-Ten: d")).block
+    assert header_value("X-Tenant")(block) == b"a"
+    assert header_list("x-tenant")(block) == b"a,c"
+    assert header_value("host")(block) == b"a.example"
+    assert header_value("x-ten")(block) == header_list("x-ten")(block) == b"d"
+    for name in ("empty", "x-te", "a", "get / http/1.1"):
+        assert header_value(name)(block) == header_list(name)(block) == b""
+
+
 def test_one_header_is_taken_out() -> None:
     head = response(b"A: b", b"a:c", b"AA: d", start=b"HTTP/1.1 200 a: b")
     assert without_header(head, b"a") == response(b"AA: d", start=b"HTTP/1.1 200 a: b")
@@ -748,6 +819,28 @@ def test_well_formed_responses(raw: bytes, answer: Answer) -> None:
     assert received.complete
     assert not received.rest
     assert len(received.content) == {UNTIL_CLOSE: len(body), CHUNKED: 3}.get(length, length)
+
+
+def test_heads_of_responses_are_remembered() -> None:
+    raw = response(b"Content-Length: 2", b"X: remembered")
+    first = answered(raw)
+    assert read_response(raw + b"ab", len(raw), b"GET") is first
+    assert answered(raw, b"POST") is first
+    to_head = answered(raw, b"HEAD")
+    assert (first.length, to_head.length) == (2, 0)
+    assert answered(raw, b"HEAD") is to_head
+    assert answered(raw.replace(b"2", b"3")).length == 3
+    long = response(b"Content-Length: 2", b"X: " + b"a" * 1_000)
+    assert answered(long) is not answered(long)
+
+
+@steady
+@given(st.lists(st.tuples(st.integers(0, 2_000), st.sampled_from([b"GET", b"HEAD"])), max_size=200))
+def test_what_is_remembered_is_of_the_same_head(asked: list[tuple[int, bytes]]) -> None:
+    for length, method in asked:
+        found = answered(response(b"Content-Length: %d" % length), method)
+        assert found.length == (0 if method == b"HEAD" else length)
+        assert found.head.endswith(b"Content-Length: %d\r\n" % length)
 
 
 RESPONSE_LINES = st.sampled_from(

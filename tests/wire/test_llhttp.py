@@ -1,7 +1,7 @@
 """Differential tests: the router's own scan of heads takes and refuses what llhttp does in its strict mode.
 
-Beyond llhttp there are rules of the router's own, which stand here once more as regular expressions. ``FUZZ_EXAMPLES`` asks
-for more than the suite has time for, and for other examples at each run: ``make fuzz``.
+Beyond llhttp there are rules of the router's own, which stand here once more as regular expressions. ``FUZZ_EXAMPLES``
+asks for more than the suite has time for, and for other examples at each run: ``make fuzz``.
 """
 
 import os
@@ -144,7 +144,6 @@ def request_by_router(raw: bytes) -> tuple[bytes, int, bool] | Outcome:
     try:
         found = read_request(raw, len(raw), None)
     except RequestRefused as refusal:
-        assert refusal.reason
         return refusal.outcome
     return found.method, found.block.length, found.block.keep_alive
 
@@ -153,7 +152,6 @@ def response_by_router(raw: bytes) -> tuple[int, int, bool] | type[MalformedResp
     try:
         found = read_response(raw, len(raw), b"GET")
     except MalformedResponse as error:
-        assert str(error)
         return type(error)
     return found.status, found.length, found.keep_alive
 

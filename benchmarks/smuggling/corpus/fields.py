@@ -62,6 +62,12 @@ CASES = [
     Case("X_Forwarded_For", headed(b"X_Forwarded_For: 192.0.2.1"), OWN, (
         serve(Want(b"GET", b"/", fields={b"x_forwarded_for": None})),
     )),
+    *(
+        Case(name.decode(), headed(name + b": 192.0.2.1"), OWN, (
+            serve(Want(b"GET", b"/", fields={name.lower(): None})),
+        ))
+        for name in (b"X-Real-IP", b"X_Real_IP", b"True-Client-IP", b"CF-Connecting-IP", b"X-Original-URL")
+    ),
     Case("X-Forwarded-Host", headed(b"X-Forwarded-Host: s"), OWN, (
         serve(with_fields(x_forwarded_host=b"a.example")),
     )),
