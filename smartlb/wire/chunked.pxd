@@ -1,6 +1,12 @@
 import cython
 
+cdef Py_ssize_t _MOST_DIGITS
+cdef Py_ssize_t _LONGEST_SIZE_LINE
+cdef Py_ssize_t _LONGEST_TRAILERS
+cdef Py_ssize_t _MOST_EXCESS
 
+
+@cython.final
 cdef class ChunkedBody:
     cdef readonly bint complete
     cdef readonly long long received
@@ -13,7 +19,8 @@ cdef class ChunkedBody:
     cdef bytes _kept
 
     @cython.locals(
-        at=Py_ssize_t, end=Py_ssize_t, line_end=Py_ssize_t, run=Py_ssize_t, skipped=Py_ssize_t, text=cython.p_const_uchar
+        at=Py_ssize_t, end=Py_ssize_t, line_end=Py_ssize_t, run=Py_ssize_t, size=Py_ssize_t, skipped=Py_ssize_t,
+        text=cython.p_const_uchar,
     )
     cpdef tuple feed(self, bytes data, Py_ssize_t start=*)
 

@@ -86,6 +86,11 @@ class ChunkedBody:
         Raises:
             BadChunk: the coding is broken.
         """
+        size = len(data) - start
+        if 0 < size <= self._left - 2:  # all within a chunk, as most of what is large is
+            self._left -= size
+            self.received += size
+            return data[start:] if start else data, start + size
         skipped = 0
         if self._kept:
             data, start, skipped = self._kept + data[start:], 0, start - len(self._kept)

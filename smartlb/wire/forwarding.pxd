@@ -1,6 +1,9 @@
+import cython
+
 from smartlb.wire.http1 cimport HeaderBlock
 
 
+@cython.final
 cdef class Peer:
     cdef readonly str address
     cdef readonly bint trusted
