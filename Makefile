@@ -73,7 +73,7 @@ notebooks: $(VENV)/dev build  ## Run the notebooks and store them with their out
 	@$(BIN)/python notebooks/execute.py $(ARGS)
 
 clean:  ## Remove the virtual environment and all that was made.
-	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis bench-results demo-results arena-results arena.html arena.json
+	@rm -rf $(VENV) .venv-lowest build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis bench-results demo-results arena-results arena.html arena.json
 	@find smartlb -name '*.so' -delete
 
 # What smartlb is built with, by pyproject.toml.
