@@ -76,6 +76,9 @@ class Compile(build_ext):
         super().finalize_options()
         self.parallel = self.parallel or os.cpu_count() or 1
         self.force = self.force or flags_changed()
+        if self.inplace:
+            # Not in folders that pip makes for each installation, where all would be compiled again.
+            self.build_lib, self.build_temp = "build/inplace", "build/temp"
 
     def run(self) -> None:
         """Compile, and note when where the modules stay beside their sources."""
