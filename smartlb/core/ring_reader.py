@@ -6,6 +6,7 @@ never waits: a reader that falls the ring's capacity behind loses the oldest rec
 
 import numpy as np
 
+from smartlb.core import fence
 from smartlb.core.record import HEAD_BYTES, RECORD, Records
 
 
@@ -26,10 +27,12 @@ class RingReader:
     def read(self) -> Records:
         """All records since the last call, oldest first, as a copy."""
         head = self._head[0]
+        fence.observe()
         start = self._position
         if head - start > self._capacity:
             start = head - self._capacity
         records = self._copy(start, head)
+        fence.observe()
         # What the writer overtook while we copied is torn, and so may be the slot it is writing to; drop them.
         torn = self._head[0] + 1 - self._capacity - start
         if torn > 0:
