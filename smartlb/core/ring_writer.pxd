@@ -1,3 +1,6 @@
+cimport cython
+
+@cython.final
 cdef class RingWriter:
     cdef unsigned char[::1] _buffer
     cdef unsigned long long* _head

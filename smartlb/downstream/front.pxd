@@ -1,7 +1,10 @@
+cimport cython
+
 from smartlb.ports.services cimport Services
 from smartlb.routing.routing cimport Routing
 
 
+@cython.final
 cdef class Front:
     cdef public Services services
     cdef public object admission

@@ -126,6 +126,10 @@ class ClientConnection(Requester):
         if exchange is not None:
             exchange.client_gone()
 
+    def eof_received(self) -> bool:
+        """The client sends no more: it went away, as nginx takes it, and half-closing clients are rare."""
+        return False
+
     def pause_writing(self) -> None:
         """The client is slow to read the response: stop reading from the backend."""
         self.write_paused = True

@@ -1,3 +1,6 @@
+cimport cython
+
+@cython.final
 cdef class FilteredBody:
     cdef list _filters
     cdef bint _in_chunks

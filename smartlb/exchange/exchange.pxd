@@ -26,6 +26,7 @@ cdef class Exchange(ResponseSink):
     cdef public bytes request_id
     cdef public bint observed
 
+    cdef prepare(self, Services services, int route)
     cpdef enter(self, int state)
     @cython.locals(pool=Pool, position=int)
     cpdef dispatch(self, double now_s)

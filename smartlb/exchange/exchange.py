@@ -11,7 +11,7 @@ from typing import Final
 
 from smartlb.core.outcome import COMPLETE, FIRST_BACKEND_FAULT, HEDGE_LOST, Outcome, failed
 from smartlb.core.record import NO_BACKEND
-from smartlb.exchange.states import CONNECTING, NAMES, NEW, OVER, TRANSITIONS, WAITING
+from smartlb.exchange.states import CONNECTING, NAMES, OVER, TRANSITIONS, WAITING
 from smartlb.ports.services import Services
 from smartlb.ports.upstream import Attempt, ResponseSink
 from smartlb.upstream.pool import Pool
@@ -48,22 +48,33 @@ class Exchange(ResponseSink):
         request_id: as forwarded.
     """
 
+    services: Services
     pool: Pool
     attempt: Attempt
+    route: int
+    state: int
+    request_class: int
+    key: int
+    arrived_s: float
+    must_end_s: float
+    tried: tuple[int, ...]
+    request_bytes: int
+    response_bytes: int
+    target: bytes
+    request_id: bytes
+    observed: bool
 
     def __init__(self, services: Services, route: int) -> None:
+        self.prepare(services, route)
+
+    def prepare(self, services: Services, route: int) -> None:
+        """What `__init__` does, for subclasses that each request makes one of."""
         self.services = services
         self.route = route
-        self.state = NEW
-        self.request_class = 0
-        self.key = 0
-        self.arrived_s = 0.0
         self.must_end_s = inf
-        self.tried: tuple[int, ...] = ()
-        self.request_bytes = self.response_bytes = 0
-        self.whole = self.has_body = self.content_only = False
+        self.tried = ()
+        self.key = 0
         self.method = self.target = self.request_id = b""
-        self.observed = False
 
     @property
     def client(self) -> str:

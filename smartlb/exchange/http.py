@@ -76,6 +76,27 @@ class HttpExchange(Exchange):
         trailers: lines after such content, without their CRLF.
     """
 
+    # What is not set at the beginning is 0, False or None then, as in every object of C.
+    requester: Requester
+    request: Request
+    keep_alive: bool
+    http10: bool
+    response_started: bool
+    body_content: bool
+    trailers: list[bytes] | None
+    _expects: bool
+    _status: int
+    _until_close: bool
+    _rival: Attempt | None
+    _unsent: bytes | None
+    _replay: bytes | None
+    _pending: bytes | None  # the head of the response, until its first piece is sent with it
+    _pipeline: Pipeline | None
+    _response_body: FilteredBody | None
+    _offer: Offer | None
+    _tunnel: Tunnel | None
+    _suspended: asyncio.Future[None] | None
+
     def __init__(
         self,
         services: Services,
@@ -85,7 +106,7 @@ class HttpExchange(Exchange):
         request_class: int,
         arrived_s: float,
     ) -> None:
-        Exchange.__init__(self, services, route)
+        self.prepare(services, route)
         block = request.block
         self.requester = requester
         self.request = request
@@ -98,20 +119,6 @@ class HttpExchange(Exchange):
         self.has_body = block.length != 0
         self.whole = not self.has_body
         self._expects = block.expects
-        self.response_started = False
-        self.body_content = False
-        self.trailers: list[bytes] | None = None
-        self._status = 0
-        self._until_close = False
-        self._rival: Attempt | None = None
-        self._unsent: bytes | None = None
-        self._replay: bytes | None = None
-        self._pending: bytes | None = None  # the head of the response, until its first piece is sent with it
-        self._pipeline: Pipeline | None = None
-        self._response_body: FilteredBody | None = None
-        self._offer: Offer | None = None
-        self._tunnel: Tunnel | None = None
-        self._suspended: asyncio.Future[None] | None = None
 
     @property
     def client(self) -> str:

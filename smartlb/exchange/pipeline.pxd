@@ -6,6 +6,7 @@ from smartlb.stages.plan cimport RoutePlan
 from smartlb.wire.http1 cimport HeaderBlock
 
 
+@cython.final
 cdef class Pipeline:
     cdef RoutePlan _plan
     cdef public Context context

@@ -118,7 +118,7 @@ class Shadows:
             outgoing = block.outgoing
             for edits in context.edits or ():
                 outgoing = edits.apply(outgoing)
-            if exchange.has_body:
+            if len(body) != block.length:
                 outgoing = b"\r\ncontent-length: %d" % len(body) + without_headers(outgoing, _FRAMING)
             exchange.begin(pool, request_head(request.method, context.target, outgoing, context.request_id), body)
         except Exception:

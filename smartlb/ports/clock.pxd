@@ -1,3 +1,6 @@
+cimport cython
+
+@cython.final
 cdef class Clock:
     cdef public double ahead_s
 

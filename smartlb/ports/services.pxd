@@ -1,8 +1,11 @@
+cimport cython
+
 from smartlb.core.ring_writer cimport RingWriter
 from smartlb.ports.clock cimport Clock
 from smartlb.wire.pieces cimport RequestIds
 
 
+@cython.final
 cdef class Services:
     cdef public Clock clock
     cdef public RequestIds request_ids

@@ -1,6 +1,9 @@
+cimport cython
+
 from smartlb.wire.http1 cimport Request
 
 
+@cython.final
 cdef class Context:
     cdef public Request request
     cdef public object peer
@@ -15,6 +18,7 @@ cdef class Context:
     cdef object _state
 
 
+@cython.final
 cdef class ResponseHead:
     cdef public bytes raw
     cdef public int status

@@ -1,3 +1,6 @@
+cimport cython
+
+@cython.final
 cdef class RoutePlan:
     cdef public object pool
     cdef public bint empty

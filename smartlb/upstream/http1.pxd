@@ -5,6 +5,7 @@ from smartlb.ports.upstream cimport Attempt, Home, Link, ResponseSink
 from smartlb.wire.http1 cimport Response, find_head_end, read_response
 
 
+@cython.final
 cdef class BackendConnection(Link):
     cdef Home _home
     cdef Clock _clock

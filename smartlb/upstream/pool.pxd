@@ -1,7 +1,10 @@
+cimport cython
+
 from smartlb.upstream.connections cimport Connections
 from smartlb.upstream.selection cimport Selection
 
 
+@cython.final
 cdef class Pool:
     cdef public object name
     cdef public object settings

@@ -4,6 +4,7 @@ from cpython.array cimport array
 from smartlb.policies.compiled cimport CompiledPolicy
 
 
+@cython.final
 cdef class Selection:
     cdef object _name
     cdef bint _discovers

@@ -168,6 +168,7 @@ async def test_a_broken_exchange_makes_room(live: Live) -> None:
     origin = await live.origin(script)
     router = await live.router({"address": origin.address, "max_in_flight": 1})
     first, second = await _ask_in_order(live, router, ["/1", "/2"])
+    await eventually(lambda: origin.requests)
     origin.script = answering
     broken.set()
     assert (await first.response()).status == 502

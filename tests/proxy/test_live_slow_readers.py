@@ -132,9 +132,7 @@ async def test_a_backend_that_still_takes_a_request_gets_no_other(live: Live) ->
     (connection,) = router.worker.pools["web"].connections._idle[0]
     connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     await client.send(request("PUT", "/", body=bytes(250_000)))
-    await eventually(
-        lambda: any(each.exchange and each.exchange.request_complete for each in router.worker.admission.clients)
-    )
+    await eventually(lambda: any(each.exchange and each.exchange.whole for each in router.worker.admission.clients))
     await eventually(lambda: connection.transport.get_write_buffer_size() > 0)
     go.set()
     assert (await client.response()).body == b"early"

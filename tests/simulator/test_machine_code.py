@@ -5,7 +5,6 @@ from array import array
 from itertools import accumulate
 from math import inf
 from pathlib import Path
-from typing import Any
 from random import Random
 from typing import Any
 
