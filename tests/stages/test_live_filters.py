@@ -1,6 +1,7 @@
 """Stages that see or change bodies as they pass, over real sockets."""
 
 import asyncio
+import socket
 import struct
 from collections.abc import Callable
 
@@ -53,7 +54,7 @@ async def answered(
 @every_response
 async def test_a_changed_response(live: Live, response: bytes, kind: type[Loud], split: bool) -> None:
     stage, router, client = await answered(
-        live, kind, *pieces(response, split), then_close=response == UNTIL_CLOSE or split
+        live, kind, *pieces(response, split), then_close=response == UNTIL_CLOSE
     )
     for turn in (1, 2):
         message = await client.ask(GET)
@@ -159,7 +160,7 @@ async def test_a_response_that_breaks_off_is_not_taken_for_complete(
             await link.send(b"zzz\r\n")
         elif how == "reset":
             sock = link.writer.get_extra_info("socket")
-            sock.setsockopt(1, 13, struct.pack("ii", 1, 0))  # SO_LINGER
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             link.reset()
 
     sent = asyncio.Event()
