@@ -12,6 +12,7 @@ from smartlb.core.record import NO_ROUTE
 from smartlb.downstream.front import Front
 from smartlb.exchange.http import HttpExchange
 from smartlb.exchange.reset import reset
+from smartlb.exchange.states import SUSPENDED
 from smartlb.ports.requester import Requester
 from smartlb.wire.answers import ROUTER_FAILED, error_response, status_of
 from smartlb.wire.chunked import BadChunk, ChunkedBody
@@ -271,7 +272,7 @@ class ClientConnection(Requester):
             if pool.by_key:
                 exchange.key = pool.request_key(self._peer, request.target, block)
             head = request_head(request.method, request.target, block.outgoing, exchange.request_id)
-            exchange.begin(pool, head, body)
+            exchange.begin(pool, head, body, now_s)
         else:
             exchange.begin_planned(plan, self._peer, body)
         if not exchange.whole and self.exchange is exchange:
@@ -305,7 +306,7 @@ class ClientConnection(Requester):
         body, used = self._body(exchange, data, 0)
         if used < len(data):
             self._buffer = data[used:]
-        if not exchange.whole:
+        if not exchange.whole and exchange.state != SUSPENDED:
             self.expect_body(self._services.clock.now())
         exchange.more(body)
         if self.exchange is not None:

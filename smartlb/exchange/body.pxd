@@ -4,6 +4,7 @@ cimport cython
 cdef class FilteredBody:
     cdef list _filters
     cdef bint _in_chunks
+    cdef bint _changes
 
     cpdef bytes feed(self, bytes content)
     cpdef bytes end(self, trailers)

@@ -33,7 +33,7 @@ cdef class HttpExchange(Exchange):
     cdef object _tunnel
     cdef object _suspended
 
-    cpdef begin(self, Pool pool, bytes head, bytes body)
+    cpdef begin(self, Pool pool, bytes head, bytes body, double now_s)
     cpdef begin_planned(self, RoutePlan plan, peer, bytes body)
     @cython.locals(pipeline=Pipeline)
     cdef _proceed(self)

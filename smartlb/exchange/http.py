@@ -3,7 +3,6 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable
 from math import inf
 from typing import Any, Final
 
@@ -95,7 +94,7 @@ class HttpExchange(Exchange):
     _response_body: FilteredBody | None
     _offer: Offer | None
     _tunnel: Tunnel | None
-    _suspended: asyncio.Future[None] | None
+    _suspended: asyncio.Future[Answer | None] | None
 
     def __init__(
         self,
@@ -132,13 +131,14 @@ class HttpExchange(Exchange):
 
     # The beginning
 
-    def begin(self, pool: Pool, head: bytes, body: bytes) -> None:
+    def begin(self, pool: Pool, head: bytes, body: bytes, now_s: float) -> None:
         """Dispatch the request.
 
         Args:
             pool: where it goes.
             head: as it is sent.
             body: what has come of it, as it is sent.
+            now_s: the time; later than `arrived_s` where stages have taken some.
         """
         self.pool = pool
         self.must_end_s = self.arrived_s + pool.request_s
@@ -146,8 +146,8 @@ class HttpExchange(Exchange):
         if self.whole:
             self._replay = data
         self._unsent = data
-        self.attempt = Attempt(self, 1, self.arrived_s)
-        self.dispatch(self.arrived_s)
+        self.attempt = Attempt(self, 1, now_s)
+        self.dispatch(now_s)
 
     def begin_planned(self, plan: RoutePlan, peer: Peer, body: bytes) -> None:
         """Take the request through the stages of its route, and dispatch it.
@@ -174,7 +174,8 @@ class HttpExchange(Exchange):
         elif verdict is not None:
             self.enter(SUSPENDED)
             self.requester.deadline_s = self.services.clock.now() + pipeline.timeout_s
-            self._suspended = asyncio.ensure_future(self._await(verdict))
+            self._suspended = asyncio.ensure_future(verdict)
+            self._suspended.add_done_callback(self._resumed)
             self.requester.adjust_reading()
         elif pipeline.needs_body:
             self._collect()
@@ -192,24 +193,26 @@ class HttpExchange(Exchange):
         self.requester.expect_body(self.services.clock.now())
         self.requester.adjust_reading()
 
-    async def _await(self, verdict: Awaitable[Answer | None]) -> None:
+    def _resumed(self, suspended: asyncio.Future[Answer | None]) -> None:
         """Go on once a stage knows what it wants."""
+        if suspended is not self._suspended:
+            # Nobody waits for it any more; an error is still one.
+            if not suspended.cancelled() and (error := suspended.exception()) is not None:
+                log.error("internal error in a stage, after it was given up", exc_info=error)
+            return
+        self._suspended = None
         try:
-            answer = await verdict
-            if self.state != SUSPENDED:
-                return
-            self._suspended = None
+            answer = suspended.result()
             if answer is not None:
                 self._answer_with(answer)
             else:
                 self._proceed()
         except RequestRefused as refusal:
             self._answer_with(error_answer(refusal.outcome, refusal.reason))
-        except Exception:
-            log.exception("internal error in a stage, for %s", self.target)
-            if self.state < WAITING:
-                self._suspended = None
-                self._answer_with(error_answer(Outcome.INTERNAL, ROUTER_FAILED))
+        except (Exception, asyncio.CancelledError):
+            log.exception("internal error in a stage, for %r", self.target)
+            if self.state != OVER:
+                self.refused_midway(Outcome.INTERNAL, ROUTER_FAILED)
 
     def _ready(self, pipeline: Pipeline) -> None:
         """All stages have had their say: send the request."""
@@ -220,12 +223,15 @@ class HttpExchange(Exchange):
         self.request_id = context.request_id = block.request_id or self.services.request_ids.next()
         self.key = pool.request_key(peer, request.target, block)
         head, body = pipeline.outgoing()
+        self.has_body = pipeline.has_body
         if block.upgrade:
             self._offer = offer_of(request.method, block, pool.upgrades)
             if self._offer is not None:
                 head = head[:-4] + self._offer.lines + b"\r\n\r\n"
                 self.keep_alive = False
-        self.begin(pool, head, self._filtered(pipeline, body))
+        if pipeline.context.body is not None:
+            self._expects = False
+        self.begin(pool, head, self._filtered(pipeline, body), self.services.clock.now())
 
     def _filtered(self, pipeline: Pipeline, piece: bytes) -> bytes:
         """A piece of the request's body as it is sent."""
@@ -524,6 +530,7 @@ class HttpExchange(Exchange):
         attempt.connection = None
         self.tried = (*self.tried, attempt.position)
         if other.connection is not None:
+            self.enter(AWAITING)
             self._expect_response(other.dispatched_s)
         else:
             self.enter(CONNECTING)
@@ -570,8 +577,6 @@ class HttpExchange(Exchange):
         length = response.length
         requester = self.requester
         http10 = self.http10
-        self.response_started = True
-        self._status = response.status
         self.content_only = http10
         if self._pipeline is not None:
             head = ResponseHead(raw, response.status, length)
@@ -580,6 +585,9 @@ class HttpExchange(Exchange):
             raw, length = head.raw, head.length
         if self.pool.binds:
             raw += self.pool.selection.response_line(self.key, attempt.position)
+        # Only now: where a stage fails, nothing of the response has been sent.
+        self.response_started = True
+        self._status = response.status
         self._until_close = length == UNTIL_CLOSE or (length == CHUNKED and http10)
         requester.deadline_s = self.must_end_s
         if requester.write_paused:
@@ -620,9 +628,14 @@ class HttpExchange(Exchange):
 
     def complete(self, attempt: Attempt, now_s: float) -> None:
         """The whole response has been relayed."""
-        attempt.connection = None
         if self._response_body is not None:
-            self.requester.transport.write(self._response_body.end(()))
+            try:
+                self.requester.transport.write(self._response_body.end(attempt.trailers))
+            except Exception:
+                log.exception("internal error in a stage, for %r", self.target)
+                self.broken(attempt, Outcome.INTERNAL, ROUTER_FAILED)
+                return
+        attempt.connection = None
         status = attempt.failed_as or self._status
         self.settle(attempt, COMPLETE, status, now_s)
         self._finish(COMPLETE, self._status)

@@ -12,14 +12,16 @@ cdef class Pipeline:
     cdef public Context context
     cdef object _held
     cdef Py_ssize_t _next
+    cdef bint _whole
     cdef public bint needs_body
+    cdef public bint has_body
     cdef public double timeout_s
     cdef public FilteredBody body
 
     cpdef hold(self, bytes piece)
-    @cython.locals(context=Context)
+    @cython.locals(context=Context, most=Py_ssize_t, size=Py_ssize_t)
     cpdef proceed(self, bint whole)
-    @cython.locals(plan=RoutePlan, context=Context, block=HeaderBlock)
+    @cython.locals(plan=RoutePlan, context=Context, block=HeaderBlock, whole=bint, body=bytes)
     cpdef tuple outgoing(self)
     cpdef FilteredBody responds(self, ResponseHead head, bint http10)
     cpdef done(self, int outcome, int status)

@@ -1,10 +1,11 @@
 # cython: annotation_typing=False
 """The way of one request through the stages of its route, and of its response back."""
 
+import logging
 from typing import Final
 
 from smartlb.core.outcome import Outcome
-from smartlb.exchange.body import FilteredBody
+from smartlb.exchange.body import FilteredBody, changes
 from smartlb.stages.context import Context, ResponseHead
 from smartlb.stages.plan import RoutePlan
 from smartlb.stages.stage import BodyFilter, Verdict
@@ -12,7 +13,12 @@ from smartlb.wire.answers import error_answer
 from smartlb.wire.http1 import CHUNKED, without_headers
 from smartlb.wire.pieces import request_head
 
+log = logging.getLogger(__name__)
+
 _FRAMING: Final = frozenset((b"content-length", b"transfer-encoding"))
+_EXPECT: Final = frozenset((b"expect",))
+_BODILESS: Final = frozenset((204, 304))
+"""Statuses of responses that end with their head (RFC 9112 section 6.3)."""
 
 
 class Pipeline:
@@ -26,6 +32,7 @@ class Pipeline:
     Attributes:
         context: the argument.
         needs_body: whether the stage that is next waits for all of the body.
+        has_body: whether the request is sent with a body, once `outgoing` is over.
         timeout_s: how long what the last stage has given to wait for may take.
         body: what the request's body passes through, once `outgoing` is over; None where it goes as it comes.
     """
@@ -35,7 +42,9 @@ class Pipeline:
         self.context = context
         self._held = bytearray(body)
         self._next = 0
+        self._whole = False
         self.needs_body = False
+        self.has_body = False
         self.timeout_s = 0.0
         self.body: FilteredBody | None = None
 
@@ -57,17 +66,20 @@ class Pipeline:
             RequestRefused: by a stage.
         """
         context = self.context
+        self._whole = whole
         self.needs_body = False
         while self._next < len(self._plan.request):
             stage = self._plan.request[self._next]
-            if stage.whole_body and context.body is None:
-                most = stage.whole_body
-                if len(self._held) > most or context.block.length > most:
+            most = stage.whole_body
+            if most:
+                size = max(len(self._held), context.block.length) if context.body is None else len(context.body)
+                if size > most:
                     return error_answer(Outcome.BODY_TOO_LARGE, f"the body is longer than {most} bytes")
                 if not whole:
                     self.needs_body = True
                     return None
-                context.body = bytes(self._held)
+                if context.body is None:
+                    context.body = bytes(self._held)
             self._next += 1
             verdict = stage.request(context)
             if verdict is not None:
@@ -83,19 +95,28 @@ class Pipeline:
         for edits in context.edits or ():
             lines = edits.apply(lines)
         filters = [found for each in plan.request_bodies if (found := each(context)) is not None]
-        changes = _changes(filters)
+        whole = context.body is not None
+        if whole and not self._whole:
+            raise RuntimeError("a stage has replaced a body that it has not asked for: see Stage.whole_body")
         body = bytes(self._held) if context.body is None else context.body
-        in_chunks = changes or (block.length == CHUNKED and plan.reads_body and context.body is None)
-        if in_chunks and block.length:
+        self.has_body = block.length != 0 or len(body) > 0
+        if not self.has_body:
+            filters = _without_changes(filters)
+        in_chunks = changes(filters) or (block.length == CHUNKED and plan.reads_body and not whole)
+        if in_chunks:
             lines = b"\r\ntransfer-encoding: chunked" + without_headers(lines, _FRAMING)
-        elif context.body is not None and (block.length or body):
+        elif whole and self.has_body:
             lines = b"\r\ncontent-length: %d" % len(body) + without_headers(lines, _FRAMING)
+        if whole and block.expects:
+            lines = without_headers(lines, _EXPECT)  # what the client waited for, it has had from the router
         if filters or in_chunks:
-            self.body = FilteredBody(filters, in_chunks and block.length != 0)
+            self.body = FilteredBody(filters, in_chunks)
         return request_head(context.request.method, context.target, lines, context.request_id), body
 
     def responds(self, head: ResponseHead, http10: bool) -> FilteredBody | None:
         """Have the stages look at the head of the response, which they may change.
+
+        A response that has no body is not framed for one, whatever its filters would make of nothing.
 
         Args:
             head: of the response.
@@ -106,9 +127,14 @@ class Pipeline:
         """
         context = self.context
         filters = [found for each in self._plan.responses if (found := each(context, head)) is not None]
+        if context.method == b"HEAD" or head.status < 200 or head.status in _BODILESS:
+            if changes(filters) and head.status >= 200:
+                head.raw = without_headers(head.raw, _FRAMING)  # which is not that of what a GET would get
+            filters = _without_changes(filters)
+            return FilteredBody(filters, False) if filters else None
         if not filters:
             return None
-        if head.length != CHUNKED and not _changes(filters):
+        if head.length != CHUNKED and not changes(filters):
             return FilteredBody(filters, False)
         head.frame_in_chunks()
         return FilteredBody(filters, not http10)
@@ -116,9 +142,12 @@ class Pipeline:
     def done(self, outcome: int, status: int) -> None:
         """Tell the stages that the exchange is over; `status` is what the client got, 0 for none."""
         for each in self._plan.done:
-            each(self.context, Outcome(outcome), status)
+            try:
+                each(self.context, Outcome(outcome), status)
+            except Exception:
+                log.exception("internal error in a stage, after the exchange for %r", self.context.request.target)
 
 
-def _changes(filters: list[BodyFilter]) -> bool:
-    """Whether what comes out of them may differ from what goes in."""
-    return any(each.changes for each in filters)
+def _without_changes(filters: list[BodyFilter]) -> list[BodyFilter]:
+    """Those that hear of the end of a body that is not there; the others could only make one of nothing."""
+    return [each for each in filters if not each.changes]

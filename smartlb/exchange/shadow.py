@@ -14,7 +14,8 @@ from smartlb.wire.pieces import request_head
 
 log = logging.getLogger(__name__)
 
-_FRAMING = frozenset((b"content-length", b"transfer-encoding"))
+_REPLACED = frozenset((b"content-length", b"transfer-encoding", b"expect"))
+"""Headers that do not hold for a request whose body is there."""
 
 
 class _Nowhere:
@@ -105,9 +106,8 @@ class Shadows:
         """Send a copy; whatever goes wrong, the original does not notice."""
         context, pool, body = copy.context, copy.pool, copy.body
         request, block = context.request, context.block
-        exchange = HttpExchange(
-            self._services, shadow, request, context.route, context.request_class, context.arrived_s
-        )
+        now_s = self._services.clock.now()
+        exchange = HttpExchange(self._services, shadow, request, context.route, context.request_class, now_s)
         exchange.whole = True
         exchange.request_bytes = len(body)
         exchange.request_id = context.request_id
@@ -118,9 +118,11 @@ class Shadows:
             outgoing = block.outgoing
             for edits in context.edits or ():
                 outgoing = edits.apply(outgoing)
+            exchange.has_body = bool(body)
             if len(body) != block.length:
-                outgoing = b"\r\ncontent-length: %d" % len(body) + without_headers(outgoing, _FRAMING)
-            exchange.begin(pool, request_head(request.method, context.target, outgoing, context.request_id), body)
+                outgoing = b"\r\ncontent-length: %d" % len(body) + without_headers(outgoing, _REPLACED)
+            head = request_head(request.method, context.target, outgoing, context.request_id)
+            exchange.begin(pool, head, body, now_s)
         except Exception:
             log.exception("internal error while mirroring a request to pool %s", pool.name)
             self.forget(shadow)

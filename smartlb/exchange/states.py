@@ -50,24 +50,23 @@ NAMES: Final = (
 )
 """Of the states, by number."""
 
-_AT_A_BACKEND: Final = frozenset((CONNECTING, SENDING, AWAITING))
-
 TRANSITIONS: Final[Mapping[int, frozenset[int]]] = {
-    NEW: frozenset((SUSPENDED, COLLECTING, WAITING, OVER)) | _AT_A_BACKEND,
-    SUSPENDED: frozenset((SUSPENDED, COLLECTING, WAITING, OVER)) | _AT_A_BACKEND,
-    COLLECTING: frozenset((SUSPENDED, WAITING, OVER)) | _AT_A_BACKEND,
-    WAITING: frozenset((OVER,)) | _AT_A_BACKEND,
-    CONNECTING: frozenset((RELAYING, WAITING, OVER)) | _AT_A_BACKEND,
-    SENDING: frozenset((RELAYING, WAITING, OVER)) | _AT_A_BACKEND,
-    AWAITING: frozenset((RELAYING, TUNNEL, WAITING, OVER)) | _AT_A_BACKEND,
-    RELAYING: frozenset((WAITING, OVER)) | _AT_A_BACKEND,
+    NEW: frozenset((SUSPENDED, COLLECTING, WAITING, CONNECTING, SENDING, AWAITING, OVER)),
+    SUSPENDED: frozenset((SUSPENDED, COLLECTING, WAITING, CONNECTING, SENDING, AWAITING, OVER)),
+    COLLECTING: frozenset((SUSPENDED, WAITING, CONNECTING, AWAITING, OVER)),
+    WAITING: frozenset((CONNECTING, SENDING, AWAITING, OVER)),
+    CONNECTING: frozenset((WAITING, CONNECTING, SENDING, AWAITING, RELAYING, OVER)),
+    SENDING: frozenset((AWAITING, RELAYING, OVER)),
+    AWAITING: frozenset((WAITING, CONNECTING, SENDING, AWAITING, RELAYING, TUNNEL, OVER)),
+    RELAYING: frozenset((WAITING, CONNECTING, AWAITING, OVER)),
     TUNNEL: frozenset((OVER,)),
     OVER: frozenset(),
 }
 """What may follow each state.
 
-A retry leads back to another backend, to its connection or into the queue. From `RELAYING` it does so only where
-nothing of the response has reached the client yet.
+A retry leads to another backend: to a connection that is opened or is there, or into the queue. While the request is
+still `SENDING` there is none, as not all of it is here to be sent again. From `RELAYING` there is one only where nothing
+of the response has reached the client yet.
 """
 
 

@@ -37,6 +37,7 @@ cdef class Attempt:
     cdef public double expected_s
     cdef public object timer
     cdef public int failed_as
+    cdef public object trailers
     cdef public bint patient
 
 

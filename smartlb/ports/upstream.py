@@ -7,7 +7,7 @@ goes back to where it is kept (`Home`).
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from smartlb.core.outcome import Outcome
@@ -113,6 +113,7 @@ class Attempt:
         expected_s: how long the response was expected to take, for `smartlb.upstream.hedging`; 0 where nobody asked.
         timer: sends a hedge.
         failed_as: the status to record when the response's own hides a failure (gRPC errors); 0 for none.
+        trailers: lines after the response's body, without their CRLF, where `ResponseSink.content_only`.
         patient: whether it goes on beyond the time of one attempt, as no other may follow it.
     """
 
@@ -129,6 +130,7 @@ class Attempt:
         self.expected_s = 0.0
         self.timer: asyncio.TimerHandle | None = None
         self.failed_as = 0
+        self.trailers: Sequence[bytes] = ()
         self.patient = False
 
 

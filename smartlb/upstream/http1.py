@@ -198,7 +198,9 @@ class BackendConnection(Link):
         exchange = attempt.exchange
         self.attempt = None
         self._in_body = False
-        self._chunked = None
+        if self._chunked is not None:
+            attempt.trailers = self._chunked.trailers
+            self._chunked = None
         now_s = self._clock.now()
         if reusable and exchange.whole and self._is_clear(exchange):
             self.resume_reading()

@@ -46,6 +46,8 @@ cdef class Selection:
 
     cpdef int choose(self, int request_class, key, double now_s, tuple tried) except -3
     cdef int _choose_among(self, int request_class, key, double now_s, tuple tried) except -3
+    @cython.locals(position=int)
+    cdef int _nobody_now(self, tuple tried) except -3
     cdef int _pick_slowly(self, view, int request_class, key, double now_s) except -3
     cpdef observe(self, int position, double now_s, double latency_s, bint failed)
     @cython.locals(before=int)

@@ -124,19 +124,28 @@ class Selection:
         """
         if not self._alone and now_s >= self._refresh_at_s:
             self._refresh(now_s)
-        if self._limited and self._total() >= self._most:
-            return ALL_FULL if len(self._candidates) or self._full_count else NOBODY
+        if self._most != _NO_LIMIT and self._total() >= self._most:
+            return self._nobody_now(tried)
         if tried or self._starting or self._affinity is not None:
             return self._choose_among(request_class, key, now_s, tried)
         if not len(self._candidates):
-            return ALL_FULL if self._full_count else NOBODY
+            return self._nobody_now(tried)
         return self._policy.pick(request_class, key, now_s)
+
+    def _nobody_now(self, tried: tuple[int, ...]) -> int:
+        """`ALL_FULL` where it is worth waiting for room, `NOBODY` where there is none to wait for."""
+        if not tried:
+            return ALL_FULL if len(self._candidates) or self._full_count else NOBODY
+        for position in range(self._size):
+            if self._allowed[position] and position not in tried:
+                return ALL_FULL
+        return NOBODY
 
     def _choose_among(self, request_class: int, key: int, now_s: float, tried: tuple[int, ...]) -> int:
         """`choose` where not all depends on the policy alone."""
         view = _narrowed(self.view, tried) if tried else self.view
         if not len(view.eligible):
-            return ALL_FULL if self._full_count else NOBODY
+            return self._nobody_now(tried)
         if self._affinity is not None:
             if key:
                 position, bound = self._affinity.pick(view, key, now_s)
@@ -204,7 +213,7 @@ class Selection:
         left = self._counts[position] - 1
         self._counts[position] = left
         self._own[position] -= 1
-        if self._full_count and self._full[position] and left < self._limits[position]:
+        if self._full[position] and left < self._limits[position]:
             self._has_room(position)
 
     def _total(self) -> int:

@@ -21,7 +21,10 @@ from smartlb.core.record import RECORD
 from smartlb.core.segment import Gauge, Segment
 from smartlb.core.snapshot import Snapshot
 from smartlb.downstream.http2 import Http2ClientConnection
+from smartlb.exchange.states import NAMES
 from smartlb.process.handover import layout_of
+from smartlb.stages.plan import RoutePlan
+from smartlb.stages.stage import Stage
 from smartlb.worker.listening import Listening, listen
 from smartlb.worker.worker import Worker
 from tests.eventually import eventually
@@ -129,6 +132,17 @@ class LiveRouter:
     async def _listen(self, bound: socket.socket) -> Listening:
         listener = self._config.listeners[0]
         return await listen(self.worker.front, self.worker.pools, listener, self._route, bound, alone=True)
+
+    def stage(self, *stages: Stage) -> None:
+        """Have the first route's requests pass through these stages, in place of those of the configuration."""
+        plans = self.worker.front.plans
+        plans[0] = RoutePlan(plans[0].pool, stages)
+
+    @property
+    def states(self) -> list[str]:
+        """What the exchanges under way are doing, one for each client, in the words of `smartlb.exchange.states`."""
+        clients = self.worker.admission.clients
+        return [NAMES[client.exchange.state] for client in clients if client.exchange is not None]
 
     def tick(self, ahead_s: float = 0.0) -> None:
         """Let the worker take in what was published, `ahead_s` in the future."""

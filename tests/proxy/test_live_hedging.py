@@ -43,7 +43,7 @@ class Held:
             end.cancel()
 
 
-async def _warm(
+async def warm(
     live: Live, *scripts: Held, config: dict[str, Any] | None = None, **pool: Any
 ) -> tuple[list[Origin], LiveRouter, Client]:
     """Backends that have answered quickly so far, and a client; its next request goes to the first."""
@@ -66,7 +66,7 @@ def _all_is_over(router: LiveRouter) -> bool:
 async def test_a_slow_backend_is_overtaken(live: Live) -> None:
     slow, quick = Held(ok(b"slow")), Held(ok(b"quick"))
     quick.go[0].set()
-    origins, router, client = await _warm(live, slow, quick)
+    origins, router, client = await warm(live, slow, quick)
     assert (await client.ask(GET)).body == b"quick"
     await eventually(lambda: any(link.ended for link in origins[0].links) or not slow.go[0].is_set())
     records = sorted(await router.records(2), key=lambda record: int(record["attempt"]))
@@ -89,7 +89,7 @@ async def test_a_hedge_on_a_route_that_does_more(live: Live, monkeypatch: pytest
     quick.go[0].set()
     route = {"name": "all", "pool": "web", "compression": {}, "set_response_headers": {"x-served": "yes"}}
     affinity = {"kind": "cookie", "secret_env": "AFFINITY_SECRET"}
-    _origins, router, client = await _warm(live, slow, quick, config={"routes": [route]}, affinity=affinity)
+    _origins, router, client = await warm(live, slow, quick, config={"routes": [route]}, affinity=affinity)
     answer = await client.ask(request("GET", "/", "accept-encoding: gzip"))
     assert gzip.decompress(answer.body) == text
     assert answer.header(b"x-served") == b"yes"
@@ -101,7 +101,7 @@ async def test_a_hedge_on_a_route_that_does_more(live: Live, monkeypatch: pytest
 
 async def test_the_first_attempt_may_still_answer_first(live: Live) -> None:
     slow, slower = Held(ok(b"slow")), Held(ok(b"slower"))
-    _origins, router, client = await _warm(live, slow, slower)
+    _origins, router, client = await warm(live, slow, slower)
     await client.send(GET)
     await eventually(lambda: slower.asked)
     assert router.in_flight == [1, 1]
@@ -117,7 +117,7 @@ async def test_the_first_attempt_may_still_answer_first(live: Live) -> None:
 async def test_a_response_that_has_begun_is_waited_for(live: Live) -> None:
     begun, other = Held(b"HTTP/1.1 200 OK\r\n", b"content-length: 2\r\n\r\nok"), Held(ok(b"other"))
     begun.go[0].set()
-    _origins, router, client = await _warm(live, begun, other)
+    _origins, router, client = await warm(live, begun, other)
     await client.send(GET)
     await asyncio.sleep(0.2)
     begun.go[1].set()
@@ -130,7 +130,7 @@ async def test_a_response_that_has_begun_is_waited_for(live: Live) -> None:
 async def test_a_post_is_hedged_only_where_it_may_be_repeated(live: Live, allowed: bool) -> None:
     slow, quick = Held(ok(b"slow")), Held(ok(b"quick"))
     quick.go[0].set()
-    _origins, router, client = await _warm(live, slow, quick, retries={"non_idempotent": allowed})
+    _origins, router, client = await warm(live, slow, quick, retries={"non_idempotent": allowed})
     await client.send(request("POST", body=b"hello"))
     if not allowed:
         await asyncio.sleep(0.2)
@@ -150,7 +150,7 @@ async def test_a_post_is_hedged_only_where_it_may_be_repeated(live: Live, allowe
 )
 async def test_budgets(live: Live, limits: dict[str, Any]) -> None:
     scripts = Held(ok(b"a")), Held(ok(b"b")), Held(ok(b"c"))
-    _origins, router, client = await _warm(live, *scripts, **limits)
+    _origins, router, client = await warm(live, *scripts, **limits)
     clients = [client, await live.client(router)]
     for each in clients:
         await each.send(GET)
@@ -167,7 +167,7 @@ async def test_budgets(live: Live, limits: dict[str, Any]) -> None:
 
 async def test_a_client_that_leaves_ends_both(live: Live) -> None:
     slow, slower = Held(ok(b"slow")), Held(ok(b"slower"))
-    _origins, router, client = await _warm(live, slow, slower)
+    _origins, router, client = await warm(live, slow, slower)
     await client.send(GET)
     await eventually(lambda: slower.asked)
     client.reset()
@@ -179,7 +179,7 @@ async def test_a_client_that_leaves_ends_both(live: Live) -> None:
 async def test_one_that_fails_leaves_the_other(live: Live, first_to_fail: int) -> None:
     scripts = Held(b"", then_close=True), Held(b"", then_close=True)
     scripts[1 - first_to_fail].pieces = (ok(b"good"),)
-    _origins, router, client = await _warm(live, *scripts)
+    _origins, router, client = await warm(live, *scripts)
     await client.send(GET)
     await eventually(lambda: scripts[1].asked)
     scripts[first_to_fail].go[0].set()
@@ -197,7 +197,7 @@ def _in_flight_at(router: LiveRouter, position: int) -> bool:
 
 async def test_both_fail(live: Live) -> None:
     scripts = Held(b"", then_close=True), Held(b"", then_close=True)
-    _origins, router, client = await _warm(live, *scripts)
+    _origins, router, client = await warm(live, *scripts)
     await client.send(GET)
     await eventually(lambda: scripts[1].asked)
     for script in scripts:
@@ -210,7 +210,7 @@ async def test_both_fail(live: Live) -> None:
 async def test_a_status_that_is_retried_does_not_win(live: Live) -> None:
     slow, failing = Held(ok(b"slow")), Held(UNAVAILABLE)
     failing.go[0].set()
-    _origins, router, client = await _warm(live, slow, failing, retries={"retry_on": ["503"]})
+    _origins, router, client = await warm(live, slow, failing, retries={"retry_on": ["503"]})
     await client.send(GET)
     assert (await router.record())["status"] == 503
     slow.go[0].set()
@@ -221,7 +221,7 @@ async def test_a_status_that_is_retried_does_not_win(live: Live) -> None:
 
 async def test_both_are_late(live: Live) -> None:
     slow, slower = Held(ok(b"slow")), Held(ok(b"slower"))
-    _origins, router, client = await _warm(live, slow, slower, timeouts={"request_s": 5, "response_header_s": 5})
+    _origins, router, client = await warm(live, slow, slower, timeouts={"request_s": 5, "response_header_s": 5})
     await client.send(GET)
     await eventually(lambda: slower.asked)
     router.sweep(ahead_s=6)
@@ -232,7 +232,7 @@ async def test_both_are_late(live: Live) -> None:
 
 async def test_a_hedge_that_cannot_connect_is_forgotten(live: Live) -> None:
     slow, gone = Held(ok(b"slow")), Held(ok(b"gone"))
-    origins, router, client = await _warm(live, slow, gone)
+    origins, router, client = await warm(live, slow, gone)
     origins[1].close_listener()
     for link in origins[1].links:
         link.reset()
@@ -260,7 +260,7 @@ async def test_nothing_is_hedged_before_enough_is_known(live: Live) -> None:
 
 async def test_with_predictions_it_counts_how_long_a_request_takes_beside_them(live: Live) -> None:
     scripts = Held(ok(b"a")), Held(ok(b"b"))
-    _origins, router, client = await _warm(live, *scripts, policy="learned")
+    _origins, router, client = await warm(live, *scripts, policy="learned")
     router.publish(1, [1.0, 1.0])
     for _ in range(100):
         await client.ask(WARM)
@@ -277,7 +277,7 @@ async def test_with_predictions_it_counts_how_long_a_request_takes_beside_them(l
 
 
 async def test_a_request_that_is_over_is_not_kept_for_its_hedge(live: Live) -> None:
-    _origins, router, client = await _warm(live, Held(), Held(), hedging={"min_delay_s": 30})
+    _origins, router, client = await warm(live, Held(), Held(), hedging={"min_delay_s": 30})
     for _ in range(20):
         assert (await client.ask(request("PUT", "/warm", body=bytes(100_000)))).status == 200
     await router.records(20)
@@ -288,7 +288,7 @@ async def test_a_request_that_is_over_is_not_kept_for_its_hedge(live: Live) -> N
 async def test_of_two_backends_only_the_one_that_answers_is_heard(live: Live) -> None:
     hint = b"HTTP/1.1 103 Early Hints\r\nlink: <%s>\r\n\r\n"
     slow, quick = Held(hint % b"slow", ok(b"slow")), Held(hint % b"quick", ok(b"quick"))
-    _origins, router, client = await _warm(live, slow, quick)
+    _origins, router, client = await warm(live, slow, quick)
     await client.send(GET)
     await eventually(lambda: quick.asked)
     slow.go[0].set()
