@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import smartlb
+from tests.circles import circles
 
 ROOT = Path(smartlb.__file__).parent
 
@@ -39,9 +40,6 @@ ORDER = (
 )
 """The folders of smartlb: each may import only what stands before it."""
 
-WITHOUT_CIRCLES = {"core", "limits", "wire", "learning", "config", "process", "control", "admin", "supervisor", "cli"}
-"""Folders no file of which imports itself by way of others, imports for types only included."""
-
 PURE = {"core", "limits", "wire", "policies", "learning"}
 IMPURE = {"asyncio", "datetime", "os", "random", "secrets", "socket", "subprocess", "threading", "time"}
 HEAVY = {"numba", "pandas", "sklearn", "matplotlib", "river"}
@@ -64,11 +62,17 @@ def imports(path: Path) -> Iterator[tuple[int, str]]:
                 yield node.lineno, f"{node.module}.{alias.name}"
 
 
-FILES = sorted(ROOT.rglob("*.py"))
+FILES = sorted({*ROOT.rglob("*.py"), *ROOT.rglob("*.pyi")})
 
 
 def test_every_part_has_its_place() -> None:
     assert {part_of(path) for path in FILES} == set(ORDER)
+
+
+def test_the_page_has_the_order() -> None:
+    page = (ROOT.parent / "docs" / "architecture.md").read_text()
+    rows = re.findall(r"^\|[^|]*\| `(\w+)(?:\.py)?` \|", page, re.MULTILINE)
+    assert tuple(rows) == tuple(part for part in ORDER if not part.startswith("__"))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -91,30 +95,9 @@ def test_imports_point_one_way(path: Path) -> None:
         assert not others & IMPURE, "time, randomness and I/O are arguments here"
 
 
-def module_of(path: Path) -> str:
-    """The dotted name under which a file is imported."""
-    return ".".join(("smartlb", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
-
-
 def test_no_circle_between_files() -> None:
-    modules = {module_of(path) for path in FILES}
-    found: dict[str, set[str]] = {}
-    for path in FILES:
-        names = [name.split(".") for _, name in imports(path)]
-        longest = [
-            next((".".join(name[:end]) for end in range(len(name), 0, -1) if ".".join(name[:end]) in modules), "")
-            for name in names
-        ]
-        found[module_of(path)] = set(longest) - {"", "smartlb"}
-    for module in modules:
-        if module.split(".")[1:2] and module.split(".")[1] in WITHOUT_CIRCLES:
-            reached: set[str] = set()
-            ahead = list(found[module])
-            while ahead:
-                if (other := ahead.pop()) not in reached:
-                    reached.add(other)
-                    ahead += found[other]
-            assert module not in reached, f"{module} imports itself by way of others"
+    within_http2 = [{"smartlb.http2.connection", "smartlb.http2.stream"}]
+    assert [group for group in circles(ROOT) if set(group) not in within_http2] == []
 
 
 CYTHON = sorted({*ROOT.rglob("*.pyx"), *ROOT.rglob("*.pxd")})

@@ -65,8 +65,8 @@ TRANSITIONS: Final[Mapping[int, frozenset[int]]] = {
 """What may follow each state.
 
 A retry leads to another backend: to a connection that is opened or is there, or into the queue. While the request is
-still `SENDING` there is none, as not all of it is here to be sent again. From `RELAYING` there is one only where nothing
-of the response has reached the client yet.
+still `SENDING` there is none, as not all of it is here to be sent again. From `RELAYING` there is one only where
+nothing of the response has reached the client yet.
 """
 
 

@@ -166,7 +166,13 @@ Step = tuple[Event, str]
 """What happens, and the states through which that leads, the last of which can be seen; empty for a preparation."""
 
 PLAYS: dict[str, list[Step]] = {
-    "over a new connection": [(cool, ""), (get, "connecting"), (wait, "awaiting"), (begins, "relaying"), (ends, "over")],
+    "over a new connection": [
+        (cool, ""),
+        (get, "connecting"),
+        (wait, "awaiting"),
+        (begins, "relaying"),
+        (ends, "over"),
+    ],
     "over an idle one": [(get, "awaiting"), (begins, "relaying"), (leave, "over")],
     "nobody is there": [(none_healthy, ""), (get, "over")],
     "a body over a new connection": [(cool, ""), (half, "connecting"), (wait, "sending"), (rest, "awaiting")],

@@ -4,7 +4,6 @@ import asyncio
 import base64
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
@@ -16,7 +15,7 @@ from tests.eventually import eventually
 from tests.proxy.http2_client import Http2Client
 from tests.proxy.live import Client, Live, LiveRouter, request
 from tests.proxy.origin import Link, ok
-from tests.stages.probes import Gate, Loud, Requests, Responses, Whole, Witness, errors
+from tests.stages.probes import Gate, Loud, Requests, Responses, Tap, Whole, Witness, errors
 
 GET = request()
 HALF = request("POST", "/", "content-length: 5") + b"he"
@@ -233,24 +232,19 @@ class Unforeseen(Exception):
     """What no stage should do."""
 
 
-def fail(*_: Any) -> Any:
-    raise Unforeseen
-
-
 class FailsToFeed(Loud):
-    feed = fail
+    def feed(self, _data: bytes) -> bytes:
+        raise Unforeseen
 
 
 class FailsToEnd(Loud):
-    end = fail
+    def end(self) -> bytes:
+        raise Unforeseen
 
 
-class FailsToEndUnchanged(Loud):
-    changes = False
-    end = fail
-
-    def feed(self, data: bytes) -> bytes:
-        return data
+class FailsToEndUnchanged(Tap):
+    def end(self) -> bytes:
+        raise Unforeseen
 
 
 class FailsLater(Loud):
@@ -300,7 +294,9 @@ async def test_a_stage_that_fails_before_the_response(
     _, router, client = await live.pair()
     router.stage(witness, stage)
     await client.send(HALF)
-    await asyncio.sleep(0.01)  # so that the rest is most likely a piece of its own; it all fails as well where it is not
+    await asyncio.sleep(
+        0.01
+    )  # so that the rest is most likely a piece of its own; it all fails as well where it is not
     await client.send(b"llo")
     assert (await client.response()).error == "internal"
     assert witness.ends == [(Outcome.INTERNAL, 500)]
@@ -357,7 +353,7 @@ async def test_a_tap_that_fails_when_all_is_sent(live: Live, caplog: pytest.LogC
 
 async def test_a_stage_that_fails_when_all_is_over(live: Live, caplog: pytest.LogCaptureFixture) -> None:
     class Failing(Stage):
-        def done(self, context: Context, outcome: Outcome, status: int) -> None:
+        def done(self, _context: Context, _outcome: Outcome, _status: int) -> None:
             raise Unforeseen
 
     witness = Witness()

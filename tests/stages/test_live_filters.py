@@ -53,9 +53,7 @@ async def answered(
 @changing
 @every_response
 async def test_a_changed_response(live: Live, response: bytes, kind: type[Loud], split: bool) -> None:
-    stage, router, client = await answered(
-        live, kind, *pieces(response, split), then_close=response == UNTIL_CLOSE
-    )
+    stage, router, client = await answered(live, kind, *pieces(response, split), then_close=response == UNTIL_CLOSE)
     for turn in (1, 2):
         message = await client.ask(GET)
         assert (message.body, message.trailers) == (b"HELLO!", ())
@@ -89,7 +87,7 @@ async def test_a_changed_response_of_nothing(live: Live) -> None:
         (request("HEAD"), b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"),
         (request("HEAD"), b"HTTP/1.1 200 OK\r\n\r\n"),
         (GET, b"HTTP/1.1 204 No Content\r\n\r\n"),
-        (GET, b"HTTP/1.1 304 Not Modified\r\ncontent-length: 5\r\netag: \"a\"\r\n\r\n"),
+        (GET, b'HTTP/1.1 304 Not Modified\r\ncontent-length: 5\r\netag: "a"\r\n\r\n'),
     ],
     ids=["HEAD, length", "HEAD, chunks", "HEAD", "204", "304"],
 )
@@ -148,7 +146,11 @@ async def test_a_response_whose_body_is_broken_from_the_start_is_tried_again(liv
 async def test_a_response_that_breaks_off_is_not_taken_for_complete(
     live: Live, form: str, how: str, asked: bytes
 ) -> None:
-    if (form, how) in (("until close", "end"), ("until close", "a chunk that is none"), ("length", "a chunk that is none")):
+    if (form, how) in (
+        ("until close", "end"),
+        ("until close", "a chunk that is none"),
+        ("length", "a chunk that is none"),
+    ):
         return  # which is no break
     began = RESPONSES[form].partition(b"hel")[0] + b"hel" + (b"\r\n" if form == "chunks" else b"")
 
@@ -184,7 +186,7 @@ async def test_a_response_that_breaks_off_is_not_taken_for_complete(
 
 
 @pytest.mark.parametrize("kind", [Loud, Tap])
-async def test_who_reads_slowly_holds_the_backend_back(live: Live, kind: type[Loud]) -> None:
+async def test_who_reads_slowly_holds_the_backend_back(live: Live, kind: type[Loud] | type[Tap]) -> None:
     size = 30_000_000
     sent = 0
 
@@ -300,6 +302,7 @@ async def test_a_slow_backend_holds_the_client_back(live: Live) -> None:
 
 # Taps
 
+
 @every_response
 async def test_a_tap_leaves_a_response_as_it_is(live: Live, response: bytes) -> None:
     tap = Tap()
@@ -391,5 +394,3 @@ async def test_a_stream_that_breaks_off_is_reset(live: Live) -> None:
     assert (answer.body, answer.ended) == (b"HEL", False)
     assert answer.reset is not None
     assert stage.ends == [(Outcome.TRUNCATED, 200)]
-
-

@@ -1,6 +1,7 @@
 """Stages that need the whole body of a request, over real sockets."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -240,8 +241,8 @@ async def test_a_copy_of_a_request_that_gets_a_body(live: Live) -> None:
     pools = {"web": {"backends": [original.address]}, "next": {"backends": [copy.address]}}
     router = await live.router(pools=pools, routes=[{"name": "all", "pool": "web", "mirror": {"pool": "next"}}])
     client = await live.client(router)
-    mirror = router.worker.front.plans[0].request_bodies[0].__self__
-    router.stage(Whole(change=longer), mirror)
+    mirror: Any = router.worker.front.plans[0].request_bodies[0]
+    router.stage(Whole(change=longer), mirror.__self__)
     for _ in range(2):
         assert (await client.ask(GET)).body == b"<>"
     assert (await client.ask(FORMS["chunks"])).status == 200

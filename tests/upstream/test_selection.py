@@ -43,9 +43,7 @@ class World:
         self.segment = Segment(memoryview(bytearray(layout.size)), layout)
         self.segment.eligible[:] = 1
         self.members = list(numbering.backends)
-        self.selection = Selection(
-            "web", config.pools["web"], self.members, 0, self.segment, 0, Random(7), None
-        )
+        self.selection = Selection("web", config.pools["web"], self.members, 0, self.segment, 0, Random(7), None)
         self.now_s = 1.0
         self.selection.update(None, self.now_s)
 
@@ -244,9 +242,7 @@ class SelectionMachine(RuleBasedStateMachine):
         assert [self.world.selection.bars(at) for at in range(SIZE)] == [not each for each in self.eligible]
 
 
-SelectionMachine.TestCase.settings = settings(
-    derandomize=True, deadline=None, max_examples=100, stateful_step_count=30
-)
+SelectionMachine.TestCase.settings = settings(derandomize=True, deadline=None, max_examples=100, stateful_step_count=30)
 TestSelection = SelectionMachine.TestCase
 
 
