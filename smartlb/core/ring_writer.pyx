@@ -1,8 +1,9 @@
-"""The writing end of a telemetry ring."""
+# cython: boundscheck=False, wraparound=False
+"""The writing end of a telemetry ring, and what it takes: a record by the names of its fields."""
 
 from libc.string cimport memcpy
 
-from smartlb.core.record import HEAD_BYTES, RECORD
+from smartlb.core.record import HEAD_BYTES, NO_BACKEND, NO_ROUTE, RECORD
 
 
 cdef extern from *:
@@ -12,25 +13,40 @@ cdef extern from *:
     void smartlb_store_release(unsigned long long* where, unsigned long long what) noexcept nogil
 
 
-cdef packed struct Slot:
-    # As `smartlb.core.record.RECORD` has it.
-    double arrived_s
-    float queued_s
-    float first_byte_s
-    float total_s
-    unsigned int in_flight
-    unsigned long long request_bytes
-    unsigned long long response_bytes
-    unsigned int backend
-    unsigned short route
-    unsigned short request_class
-    unsigned short status
-    unsigned char outcome
-    unsigned char attempt
-
-
 if sizeof(Slot) != RECORD.itemsize:
     raise ImportError("the compiled telemetry record does not fit RECORD; build smartlb anew: pip install .")
+
+cdef unsigned int _NO_BACKEND = NO_BACKEND
+cdef unsigned short _NO_ROUTE = NO_ROUTE
+
+
+cdef class Record:
+    """One attempt at a request, made once and filled in again for each.
+
+    Args:
+        fields: values by name; those of `clear` where not given.
+
+    Attributes:
+        arrived_s, queued_s, first_byte_s, total_s, in_flight, request_bytes, response_bytes, backend, route,
+            request_class, status, outcome, attempt: as `smartlb.core.record.RECORD` has them.
+    """
+
+    def __init__(self, **fields):
+        self.clear(0.0)
+        for name, value in fields.items():
+            setattr(self, name, value)
+
+    cpdef clear(self, double arrived_s):
+        """Begin with a request that came to no route and no backend, and took no time."""
+        self.arrived_s = arrived_s
+        self.queued_s = self.total_s = 0.0
+        self.first_byte_s = float("nan")
+        self.in_flight = 0
+        self.request_bytes = self.response_bytes = 0
+        self.backend = _NO_BACKEND
+        self.route = _NO_ROUTE
+        self.request_class = self.status = self.outcome = 0
+        self.attempt = 1
 
 
 cdef class RingWriter:
@@ -50,37 +66,22 @@ cdef class RingWriter:
         self._capacity = capacity
         self._written = self._head[0]
 
-    cpdef write(
-        self,
-        double arrived_s,
-        double queued_s,
-        double first_byte_s,
-        double total_s,
-        unsigned int in_flight,
-        unsigned long long request_bytes,
-        unsigned long long response_bytes,
-        unsigned int backend,
-        unsigned int route,
-        unsigned int request_class,
-        unsigned int status,
-        unsigned int outcome,
-        unsigned int attempt,
-    ):
-        """Append one record; the arguments are the fields of `smartlb.core.record.RECORD`."""
+    cpdef append(self, Record record):
+        """Append one record."""
         cdef Slot slot
-        slot.arrived_s = arrived_s
-        slot.queued_s = <float>queued_s
-        slot.first_byte_s = <float>first_byte_s
-        slot.total_s = <float>total_s
-        slot.in_flight = in_flight
-        slot.request_bytes = request_bytes
-        slot.response_bytes = response_bytes
-        slot.backend = backend
-        slot.route = <unsigned short>route
-        slot.request_class = <unsigned short>request_class
-        slot.status = <unsigned short>status
-        slot.outcome = <unsigned char>outcome
-        slot.attempt = <unsigned char>min(attempt, 255)
+        slot.arrived_s = record.arrived_s
+        slot.queued_s = <float>record.queued_s
+        slot.first_byte_s = <float>record.first_byte_s
+        slot.total_s = <float>record.total_s
+        slot.in_flight = record.in_flight
+        slot.request_bytes = record.request_bytes
+        slot.response_bytes = record.response_bytes
+        slot.backend = record.backend
+        slot.route = record.route
+        slot.request_class = record.request_class
+        slot.status = record.status
+        slot.outcome = record.outcome
+        slot.attempt = <unsigned char>min(record.attempt, 255)
         memcpy(self._slots + (self._written % self._capacity) * sizeof(Slot), &slot, sizeof(Slot))
         self._written += 1
         smartlb_store_release(self._head, self._written)

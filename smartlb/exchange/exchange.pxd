@@ -1,6 +1,7 @@
 cimport cython
 
 from smartlb.core.outcome cimport failed
+from smartlb.core.ring_writer cimport Record
 from smartlb.ports.services cimport Services
 from smartlb.ports.upstream cimport Attempt, ResponseSink
 from smartlb.upstream.pool cimport Pool
@@ -34,7 +35,7 @@ cdef class Exchange(ResponseSink):
     cpdef go_to(self, int position, double now_s)
     cpdef next_attempt(self, double now_s)
     cpdef leave_queue(self)
-    @cython.locals(pool=Pool, position=int, first_byte_s=double, dispatched_s=double)
+    @cython.locals(pool=Pool, position=int, first_byte_s=double, dispatched_s=double, record=Record)
     cpdef settle(self, Attempt attempt, int outcome, int status, double now_s)
     @cython.locals(latency_s=double)
     cpdef observe(self, Attempt attempt, int position, int outcome, int status, double now_s)

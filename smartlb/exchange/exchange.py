@@ -166,22 +166,21 @@ class Exchange(ResponseSink):
         position = attempt.position
         first_byte_s = attempt.first_byte_s
         dispatched_s = attempt.dispatched_s
-        self.services.record(
-            arrived_s=self.arrived_s,
-            queued_s=dispatched_s - self.arrived_s,
-            first_byte_s=first_byte_s - dispatched_s - attempt.quiet_s if first_byte_s else _NEVER,
-            total_s=now_s - dispatched_s,
-            in_flight=attempt.in_flight,
-            request_bytes=self.request_bytes,
-            response_bytes=self.response_bytes,
-            backend=pool.first + position if position >= 0 else NO_BACKEND,
-            route=self.route,
-            request_class=self.request_class,
-            status=status,
-            outcome=outcome,
-            attempt=attempt.number,
-            about=self,
-        )
+        record = self.services.record
+        record.arrived_s = self.arrived_s
+        record.queued_s = dispatched_s - self.arrived_s
+        record.first_byte_s = first_byte_s - dispatched_s - attempt.quiet_s if first_byte_s else _NEVER
+        record.total_s = now_s - dispatched_s
+        record.in_flight = attempt.in_flight
+        record.request_bytes = self.request_bytes
+        record.response_bytes = self.response_bytes
+        record.backend = pool.first + position if position >= 0 else NO_BACKEND
+        record.route = self.route
+        record.request_class = self.request_class
+        record.status = status
+        record.outcome = outcome
+        record.attempt = attempt.number
+        self.services.write(self)
         if attempt.number > 1:
             self.retried()
         if position < 0:

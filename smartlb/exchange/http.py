@@ -7,7 +7,6 @@ from math import inf
 from typing import Any, Final
 
 from smartlb.core.outcome import COMPLETE, HEDGE_LOST, SWITCHING_PROTOCOLS, Outcome
-from smartlb.core.record import NO_BACKEND
 from smartlb.exchange.body import FilteredBody
 from smartlb.exchange.exchange import Exchange
 from smartlb.exchange.pipeline import Pipeline
@@ -49,7 +48,6 @@ from smartlb.wire.upgrade import Offer, offer_of
 log = logging.getLogger(__name__)
 
 _UNREACHABLE: Final = "the backend cannot be reached"
-_NEVER: Final = float("nan")
 _NONE: Final[Any] = None
 _COPY_BELOW: Final = 4_096
 """A smaller body is joined to its head, a larger one is written beside it."""
@@ -830,22 +828,15 @@ class HttpExchange(Exchange):
 
     def _record_alone(self, outcome: int, status: int, now_s: float) -> None:
         """Record a request that came to no pool."""
-        self.services.record(
-            arrived_s=self.arrived_s,
-            queued_s=0.0,
-            first_byte_s=_NEVER,
-            total_s=now_s - self.arrived_s,
-            in_flight=0,
-            request_bytes=self.request_bytes,
-            response_bytes=0,
-            backend=NO_BACKEND,
-            route=self.route,
-            request_class=self.request_class,
-            status=status,
-            outcome=outcome,
-            attempt=1,
-            about=self,
-        )
+        record = self.services.record
+        record.clear(self.arrived_s)
+        record.total_s = now_s - self.arrived_s
+        record.request_bytes = self.request_bytes
+        record.route = self.route
+        record.request_class = self.request_class
+        record.status = status
+        record.outcome = outcome
+        self.services.write(self)
 
     def _finish(self, outcome: int, status: int) -> None:
         """Nothing follows any more."""

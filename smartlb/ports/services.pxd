@@ -1,6 +1,6 @@
 cimport cython
 
-from smartlb.core.ring_writer cimport RingWriter
+from smartlb.core.ring_writer cimport Record, RingWriter
 from smartlb.ports.clock cimport Clock
 from smartlb.wire.pieces cimport RequestIds
 
@@ -10,6 +10,7 @@ cdef class Services:
     cdef public Clock clock
     cdef public RequestIds request_ids
     cdef RingWriter _records
+    cdef readonly Record record
     cdef public object access_log
     cdef public Py_ssize_t header_bytes
     cdef public Py_ssize_t header_count
@@ -24,20 +25,4 @@ cdef class Services:
     cdef public object route_priorities
     cdef public long long stale_retries
 
-    cpdef record(
-        self,
-        double arrived_s,
-        double queued_s,
-        double first_byte_s,
-        double total_s,
-        unsigned int in_flight,
-        unsigned long long request_bytes,
-        unsigned long long response_bytes,
-        unsigned int backend,
-        unsigned int route,
-        unsigned int request_class,
-        unsigned int status,
-        unsigned int outcome,
-        unsigned int attempt,
-        about,
-    )
+    cpdef write(self, about)

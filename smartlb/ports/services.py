@@ -2,15 +2,13 @@
 """What the connections and exchanges of one worker share: limits, timeouts, the clock, records, counts."""
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from smartlb.core.outcome import Outcome
-from smartlb.core.record import NO_BACKEND, NO_ROUTE
-from smartlb.core.ring_writer import RingWriter
+from smartlb.core.record import NO_ROUTE
+from smartlb.core.ring_writer import Record, RingWriter
 from smartlb.ports.clock import Clock
 from smartlb.wire.pieces import RequestIds
-
-_NEVER: Final = float("nan")
 
 
 class Subject(Protocol):
@@ -58,6 +56,7 @@ class Services:
 
     Attributes:
         clock, request_ids: the arguments.
+        record: to be filled in before `write`; the same one for every attempt, as records do not outlive the call.
         access_log: takes in what is recorded, with what only the log wants; None where there is no log.
         header_bytes, header_count, body_bytes: limits, of the configuration.
         header_s, idle_s, tcp_idle_s, udp_idle_s, tls_handshake_s: timeouts, of the configuration.
@@ -71,6 +70,7 @@ class Services:
         self.clock = clock
         self.request_ids = request_ids
         self._records = records
+        self.record = Record()
         self.access_log: Any = None
         self.header_bytes = self.header_count = self.body_bytes = 0
         self.header_s = self.idle_s = self.tcp_idle_s = self.udp_idle_s = self.tls_handshake_s = 0.0
@@ -79,65 +79,11 @@ class Services:
         self.route_priorities: Sequence[int] = ()
         self.stale_retries = 0
 
-    def record(
-        self,
-        arrived_s: float,
-        queued_s: float,
-        first_byte_s: float,
-        total_s: float,
-        in_flight: int,
-        request_bytes: int,
-        response_bytes: int,
-        backend: int,
-        route: int,
-        request_class: int,
-        status: int,
-        outcome: int,
-        attempt: int,
-        about: Subject,
-    ) -> None:
-        """Record an attempt, in telemetry and in the access log.
-
-        Args:
-            arrived_s, queued_s, first_byte_s, total_s, in_flight, request_bytes, response_bytes, backend, route,
-                request_class, status, outcome, attempt: as `smartlb.core.record.RECORD` has them.
-            about: what it was, for the access log.
-        """
-        self._records.write(
-            arrived_s,
-            queued_s,
-            first_byte_s,
-            total_s,
-            in_flight,
-            request_bytes,
-            response_bytes,
-            backend,
-            route,
-            request_class,
-            status,
-            outcome,
-            attempt,
-        )
+    def write(self, about: Subject) -> None:
+        """Write `record`, which has been filled in, to telemetry and to the access log; `about` is for the log."""
+        self._records.append(self.record)
         if self.access_log is not None:
-            self.access_log.write(
-                arrived_s=arrived_s,
-                waited_s=queued_s,
-                first_byte_s=first_byte_s,
-                total_s=total_s,
-                in_flight=in_flight,
-                request_bytes=request_bytes,
-                response_bytes=response_bytes,
-                backend=backend,
-                route=route,
-                request_class=request_class,
-                status=status,
-                outcome=outcome,
-                attempt=attempt,
-                method=about.method,
-                target=about.target,
-                client=about.client,
-                request_id=about.request_id,
-            )
+            self.access_log.write(self.record, about)
 
     def record_refused(
         self,
@@ -149,19 +95,9 @@ class Services:
         route: int = NO_ROUTE,
     ) -> None:
         """Record a request that came to no pool; method, target and route where they are known."""
-        self.record(
-            arrived_s=self.clock.now(),
-            queued_s=0.0,
-            first_byte_s=_NEVER,
-            total_s=0.0,
-            in_flight=0,
-            request_bytes=0,
-            response_bytes=0,
-            backend=NO_BACKEND,
-            route=route,
-            request_class=0,
-            status=status,
-            outcome=outcome,
-            attempt=1,
-            about=Refused(method, target, client),
-        )
+        record = self.record
+        record.clear(self.clock.now())
+        record.route = route
+        record.status = status
+        record.outcome = outcome
+        self.write(Refused(method, target, client))

@@ -12,6 +12,8 @@ import orjson
 
 from smartlb.config.numbering import Member, Numbering
 from smartlb.core.outcome import Outcome
+from smartlb.core.ring_writer import Record
+from smartlb.ports.services import Subject
 
 log = logging.getLogger(__name__)
 
@@ -90,51 +92,16 @@ class AccessLog:
         for member in members:
             self._backends[member.index] = _named(member)
 
-    def write(
-        self,
-        *,
-        arrived_s: float,
-        waited_s: float,
-        first_byte_s: float,
-        total_s: float,
-        in_flight: int,
-        request_bytes: int,
-        response_bytes: int,
-        backend: int,
-        route: int,
-        request_class: int,
-        status: int,
-        outcome: int,
-        attempt: int,
-        method: bytes,
-        target: bytes,
-        client: str,
-        request_id: bytes,
-    ) -> None:
+    def write(self, record: Record, about: Subject) -> None:
         """Add the line of one attempt at a request; never waits and never raises.
 
         Args:
-            arrived_s: when the request's head was complete; monotonic.
-            waited_s: from arrival to dispatch.
-            first_byte_s: from dispatch to the first byte of the response; NaN where none came.
-            total_s: from dispatch to the end.
-            in_flight: at the backend at dispatch, this request not counted.
-            request_bytes: of the body, from the client.
-            response_bytes: likewise, from the backend.
-            backend: its number, as all numbers here by `Numbering`; `NO_BACKEND` for none.
-            route: likewise; `NO_ROUTE` for none.
-            request_class: likewise.
-            status: of the response; 0 for none.
-            outcome: an `Outcome`.
-            attempt: 1 for the first one.
-            method: as the client sent it; empty where it is not known.
-            target: likewise; a long one is cut.
-            client: its address: that of the connection's other end or, behind a trusted proxy, of whom that speaks for.
-            request_id: empty for none; a long one is cut.
+            record: of the attempt.
+            about: what it was; a long target or id is cut.
         """
         try:
             # Rounded once, so that both ways to write it say the same.
-            second, fraction = divmod(round((arrived_s + self._offset_s) * 1e6), 1_000_000)
+            second, fraction = divmod(round((record.arrived_s + self._offset_s) * 1e6), 1_000_000)
             if second != self._second:
                 self._second = second
                 self._prefix = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S").encode()
@@ -143,22 +110,22 @@ class AccessLog:
                 fraction,
                 second,
                 fraction,
-                self._routes[min(route, self._no_route)],
-                self._classes[min(request_class, self._no_class)],
-                self._backends[min(backend, self._no_backend)],
-                _text(method),
-                _text(target[:_LONGEST_TARGET]),
-                _encode(client),
-                _text(request_id[:_LONGEST_ID]),
-                request_bytes,
-                response_bytes,
-                in_flight,
-                _milliseconds(waited_s),
-                _milliseconds(first_byte_s),
-                _milliseconds(total_s),
-                status,
-                _OUTCOMES[outcome],
-                attempt,
+                self._routes[min(record.route, self._no_route)],
+                self._classes[min(record.request_class, self._no_class)],
+                self._backends[min(record.backend, self._no_backend)],
+                _text(about.method),
+                _text(about.target[:_LONGEST_TARGET]),
+                _encode(about.client),
+                _text(about.request_id[:_LONGEST_ID]),
+                record.request_bytes,
+                record.response_bytes,
+                record.in_flight,
+                _milliseconds(record.queued_s),
+                _milliseconds(record.first_byte_s),
+                _milliseconds(record.total_s),
+                record.status,
+                _OUTCOMES[record.outcome],
+                record.attempt,
             )
             if not line.isascii():
                 line = _escaped(line)

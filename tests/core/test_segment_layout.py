@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from smartlb.core.ring_writer import Record
 from smartlb.core.segment import Gauge, Layout, Segment
 from smartlb.core.snapshot import Snapshot
 
@@ -57,7 +58,7 @@ def test_every_part_keeps_what_was_written_to_it() -> None:
         row = writer.in_flight_row(worker)
         for backend in range(LAYOUT.backends):
             row[backend] = 10 * worker + backend
-        writer.ring_writer(worker).write(*(float(worker), 0.0, 0.0, 0.0, 0, 0, 0, worker, 0, 0, 200, 0, 1))
+        writer.ring_writer(worker).append(Record(arrived_s=float(worker), backend=worker, status=200))
     matrix = np.arange(10, dtype=np.float64).reshape(2, 5)
     rows = [matrix + 100 * at for at in range(5)]
     writer.snapshot.publish(Snapshot(1, 9.0, rows[0], rows[1], rows[2], rows[3], rows[4], samples=7, drifts=1))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from smartlb.core.outcome import Outcome
 from smartlb.core.record import NO_BACKEND, NO_ROUTE, RECORD, Records, ring_bytes
 from smartlb.core.ring_reader import RingReader
-from smartlb.core.ring_writer import RingWriter
+from smartlb.core.ring_writer import Record, RingWriter
 
 CAPACITY = 8
 
@@ -17,11 +17,16 @@ def new_ring(capacity: int = CAPACITY) -> memoryview:
     return memoryview(bytearray(ring_bytes(capacity)))
 
 
+def record_of(*fields: float) -> Record:
+    return Record(**dict(zip(RECORD.names or (), fields, strict=True)))
+
+
 def write(writer: RingWriter, *numbers: int) -> None:
     """One record per number, which every field tells in its own way."""
     for number in numbers:
         times_s = (float(number), number + 0.25, number + 0.5, number + 0.75)
-        writer.write(*times_s, number, number * 10, number * 100, number, number, number, 200, Outcome.COMPLETE, 1)
+        fields = (*times_s, number, number * 10, number * 100, number, number, number, 200, Outcome.COMPLETE, 1)
+        writer.append(record_of(*fields))
 
 
 def numbers(records: Records) -> list[int]:
@@ -34,7 +39,7 @@ def test_a_record_comes_out_as_it_went_in() -> None:
     ring = new_ring()
     reader = RingReader(ring, CAPACITY)
     fields = (1e6 + 0.125, 0.5, 0.25, 0.75, 2**32 - 2, 2**63, 2**64 - 1, NO_BACKEND, NO_ROUTE, 254, 503, 15, 3)
-    RingWriter(ring, CAPACITY).write(*fields)
+    RingWriter(ring, CAPACITY).append(record_of(*fields))
     (record,) = reader.read()
     assert record.dtype == RECORD
     assert record.item() == fields
@@ -43,7 +48,7 @@ def test_a_record_comes_out_as_it_went_in() -> None:
 def test_no_first_byte_is_nan() -> None:
     ring = new_ring()
     reader = RingReader(ring, CAPACITY)
-    RingWriter(ring, CAPACITY).write(1.0, 0.0, float("nan"), 2.0, 0, 0, 0, 1, 0, 0, 0, Outcome.RESET, 1)
+    RingWriter(ring, CAPACITY).append(Record(arrived_s=1.0, total_s=2.0, backend=1, outcome=Outcome.RESET))
     assert np.isnan(reader.read()["first_byte_s"]).tolist() == [True]
 
 

@@ -16,6 +16,8 @@ from smartlb.config.model import Config
 from smartlb.config.numbering import Member, Numbering
 from smartlb.core.outcome import Outcome
 from smartlb.core.record import NO_BACKEND, NO_ROUTE
+from smartlb.core.ring_writer import Record
+from smartlb.ports.services import Refused
 from smartlb.worker.access_log import AccessLog
 
 OFFSET_S = 1_700_000_000.0
@@ -34,7 +36,7 @@ NUMBERING = Numbering(
 
 ATTEMPT: dict[str, Any] = {
     "arrived_s": 100.25,
-    "waited_s": 0.001,
+    "queued_s": 0.001,
     "first_byte_s": 0.0125,
     "total_s": 0.5,
     "in_flight": 3,
@@ -80,10 +82,16 @@ def access_log(supervisor: Any, offset_s: Callable[[], float] = lambda: OFFSET_S
     return AccessLog(supervisor, NUMBERING, offset_s)
 
 
+def add(log: AccessLog, **fields: Any) -> None:
+    given = {**ATTEMPT, **fields}
+    about = Refused(*(given.pop(name) for name in Refused._fields))
+    log.write(Record(**given), about)
+
+
 def written(**fields: Any) -> dict[str, Any]:
     supervisor = Supervisor()
     log = access_log(supervisor)
-    log.write(**{**ATTEMPT, **fields})
+    add(log, **fields)
     log.flush()
     assert log.dropped == 0
     (line,) = supervisor.lines
@@ -129,9 +137,9 @@ def test_a_request_that_came_nowhere_has_nulls() -> None:
 def test_a_backend_that_took_anothers_place_has_its_own_name() -> None:
     supervisor = Supervisor()
     log = access_log(supervisor)
-    log.write(**ATTEMPT)
+    add(log)
     log.seat([Member(index=0, pool="web", position=0, settings=NUMBERING.backends[1].settings)])
-    log.write(**ATTEMPT)
+    add(log)
     log.flush()
     assert [line["backend"] for line in supervisor.lines] == ["a", "127.0.0.1:2"]
 
@@ -151,7 +159,7 @@ def test_a_backend_that_took_anothers_place_has_its_own_name() -> None:
 def test_a_target_never_breaks_its_line(target: bytes, shown: str) -> None:
     supervisor = Supervisor()
     log = access_log(supervisor)
-    log.write(**{**ATTEMPT, "target": target, "request_id": b"\xff"})
+    add(log, target=target, request_id=b"\xff")
     log.flush()
     (raw,) = supervisor.batches
     assert json.loads(raw)["target"] == shown
@@ -172,7 +180,7 @@ def test_times_follow_the_clock() -> None:
     supervisor = Supervisor()
     log = access_log(supervisor, lambda: next(offsets))
     for _ in range(2):
-        log.write(**{**ATTEMPT, "arrived_s": 86_405.0})
+        add(log, arrived_s=86_405.0)
         log.flush()
     assert [line["arrival_s"] for line in supervisor.lines] == [5.0, 86_405.0]
     assert [line["time"][:19] for line in supervisor.lines] == ["1970-01-01T00:00:05", "1970-01-02T00:00:05"]
@@ -182,7 +190,7 @@ def test_times_follow_the_clock() -> None:
 def test_numbers_come_back_as_they_are(fields: list[float], number: int) -> None:
     arrived_s, waited_s, first_byte_s, total_s = fields
     line = written(
-        arrived_s=arrived_s, waited_s=waited_s, first_byte_s=first_byte_s, total_s=total_s, response_bytes=number
+        arrived_s=arrived_s, queued_s=waited_s, first_byte_s=first_byte_s, total_s=total_s, response_bytes=number
     )
     assert line["arrival_s"] == pytest.approx(arrived_s + OFFSET_S, abs=1e-5)
     assert line["response_bytes"] == number
@@ -194,12 +202,12 @@ def test_a_full_batch_is_sent_at_once() -> None:
     supervisor = Supervisor()
     log = access_log(supervisor)
     for _ in range(63):
-        log.write(**ATTEMPT)
+        add(log)
     assert supervisor.batches == []
-    log.write(**ATTEMPT)
+    add(log)
     assert len(supervisor.lines) == 64
     for _ in range(14):
-        log.write(**{**ATTEMPT, "target": b"/" * 2_048})
+        add(log, target=b"/" * 2_048)
     assert len(supervisor.batches) == 2, "and so is one with many bytes"
     log.flush()
     log.flush()
@@ -210,7 +218,7 @@ def test_what_the_system_takes_in_parts_is_sent_in_parts() -> None:
     supervisor = Supervisor(OSError(90, "Message too long"), takes=1_500)
     log = access_log(supervisor)
     for number in range(20):
-        log.write(**{**ATTEMPT, "attempt": number})
+        add(log, attempt=number)
     log.flush()
     assert [line["attempt"] for line in supervisor.lines] == list(range(20))
     assert len(supervisor.batches) > 1
@@ -219,7 +227,7 @@ def test_what_the_system_takes_in_parts_is_sent_in_parts() -> None:
 def test_what_is_not_taken_is_counted() -> None:
     log = access_log(Supervisor(BlockingIOError(11, "busy"), takes=0))
     for _ in range(3):
-        log.write(**ATTEMPT)
+        add(log)
     log.flush()
     assert log.dropped == 3
 
@@ -228,7 +236,7 @@ def test_a_line_that_cannot_be_made_is_dropped_and_the_next_is_written(caplog: p
     supervisor = Supervisor()
     log = access_log(supervisor)
     for outcome in (99, 98, 0):
-        log.write(**{**ATTEMPT, "outcome": outcome})
+        add(log, outcome=outcome)
     log.flush()
     assert (log.dropped, len(supervisor.lines)) == (2, 1)
     assert [record.exc_info is not None for record in caplog.records if record.levelno == logging.ERROR] == [True]
