@@ -5,6 +5,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from smartlb.config.model import Backend, Config
 from smartlb.config.numbering import VACANT, Member, Numbering
 from smartlb.core.segment import Segment
+from smartlb.core.snapshot import Snapshot
 from smartlb.process.handover import layout_of
 from smartlb.upstream import selection
 from smartlb.upstream.selection import ALL_FULL, NOBODY, Selection
@@ -135,6 +137,23 @@ def test_who_has_tried_all_waits_for_no_room_in_the_pool_either() -> None:
     world = World([None, None], most=1)
     world.selection.began(0)
     assert (world.choose(), world.choose(0), world.choose(0, 1)) == (ALL_FULL, ALL_FULL, NOBODY)
+
+
+@pytest.mark.parametrize("explore", [0.0, 0.5])
+def test_a_learned_policy_does_not_pick_who_is_full(explore: float) -> None:
+    """Its rows are those of when nobody was."""
+    world = World([1, 1, None], policy="learned")
+    row = np.ones((1, 3))
+    world.selection.update(
+        Snapshot(1, 0.0, row, explore * row / 3, 0.01 * row, 0.01 * row, 0.0 * row, samples=0, drifts=0), world.now_s
+    )
+    assert not world.selection.on_fallback
+    for full in (0, 1):
+        world.selection.began(full)
+        assert {world.choose() for _ in range(200)} <= set(range(full + 1, 3))
+    assert world.choose(2) == ALL_FULL
+    world.selection.ended(1)
+    assert {world.choose(2) for _ in range(20)} == {1}
 
 
 limits = st.lists(st.one_of(st.none(), st.integers(1, 3)), min_size=SIZE, max_size=SIZE)
