@@ -626,6 +626,7 @@ class HttpExchange(Exchange):
 
     def complete(self, attempt: Attempt, now_s: float) -> None:
         """The whole response has been relayed."""
+        attempt.connection = None  # it is for others now, whatever the next write does to this client
         if self._response_body is not None:
             try:
                 self.requester.transport.write(self._response_body.end(attempt.trailers))
@@ -633,7 +634,6 @@ class HttpExchange(Exchange):
                 log.exception("internal error in a stage, for %r", self.target)
                 self.broken(attempt, Outcome.INTERNAL, ROUTER_FAILED)
                 return
-        attempt.connection = None
         status = attempt.failed_as or self._status
         self.settle(attempt, COMPLETE, status, now_s)
         self._finish(COMPLETE, self._status)

@@ -215,6 +215,21 @@ async def test_who_reads_slowly_holds_the_backend_back(live: Live, kind: type[Lo
     assert message.body == (b"a" * size if kind is Tap else b"A" * size + b"!")
 
 
+async def test_a_client_that_is_slow_at_the_end_does_not_hold_the_next_request_back(live: Live) -> None:
+    """The backend's connection is free by then, and read from again."""
+    size = 3_000_000
+    origin = await live.origin(saying(ok(b"a" * size)))
+    router = await live.router(origin)
+    router.stage(Responses(Late))
+    client = await live.slow_client(router)
+    for _ in range(2):
+        await client.send(GET)
+        await eventually(lambda: any(each.write_paused for each in router.worker.admission.clients))
+        assert len((await client.response()).body) == size + 1
+    assert await router.outcomes(2) == [Outcome.COMPLETE] * 2
+    assert len(origin.links) == 1
+
+
 # Requests that are changed
 
 POSTS = {
