@@ -4,7 +4,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-QUICK := tests/test_imports.py tests/test_compiled.py tests/core tests/limits tests/wire tests/policies tests/config tests/routing tests/tls
+QUICK := $(addprefix tests/,core limits wire policies config tls routing stages upstream exchange \
+  test_imports.py test_circles.py test_compiled.py test_serve_traffic.py) \
+  $(addprefix tests/proxy/test_live_,exchange.py http2.py retries.py)
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
