@@ -11,14 +11,16 @@ import contextlib
 import json
 import os
 import socket
+import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from time import monotonic
 
 import uvloop
 
-from benchmarks.rig.processes import LOW_PRIORITY, limit_files
+from benchmarks.rig.processes import LOW_PRIORITY, BenchmarkError, limit_files, prepare_child
 
 IDLE = 10_000
 _SLOW = 1_000
@@ -27,6 +29,12 @@ _GREEDY = 8_000
 _PER_SOURCE = 2_000
 """Connections from one loopback address, which has some 28,000 ports."""
 
+BUILD_UP_S = {"idle": 8.0}
+"""How long an abuse takes until all its connections are there, where that is long."""
+
+USUAL_BUILD_UP_S = 2.0
+
+_ENDS_S = 15.0
 _DRIP_S = 0.5
 _CONNECTING = 100
 
@@ -213,6 +221,59 @@ ABUSES: dict[str, Callable[[Attack], Awaitable[None]]] = {
     "idle": idle,
 }
 """By name."""
+
+
+class Abuser:
+    """An abuse under way in a process of its own.
+
+    Args:
+        process: the one.
+        name: of `ABUSES`.
+        seconds: that it takes.
+    """
+
+    def __init__(self, process: "subprocess.Popen[str]", name: str, seconds: float) -> None:
+        self._process = process
+        self._name = name
+        self._seconds = seconds
+
+    def tally(self) -> Tally:
+        """Wait for its end, and return what it has come to.
+
+        Raises:
+            BenchmarkError: it could not be tried.
+        """
+        try:
+            output, problem = self._process.communicate(timeout=self._seconds + _ENDS_S)
+        except subprocess.TimeoutExpired:
+            raise BenchmarkError(f"the abuse {self._name} did not end in time") from None
+        if self._process.returncode:
+            raise BenchmarkError(f"the abuse {self._name} failed: {problem.strip()[-800:]}")
+        return Tally(**json.loads(output))
+
+
+@contextlib.contextmanager
+def abused(name: str, address: str, seconds: float) -> Iterator[Abuser]:
+    """Have a router abused for so long, or until the block ends."""
+    command = [sys.executable, "-m", "benchmarks.rig.abusers", name, address, "--seconds", f"{seconds:g}"]
+    process = subprocess.Popen(
+        command,
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=prepare_child(None),
+    )
+    try:
+        yield Abuser(process, name, seconds)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def can_hold_idle() -> bool:
+    """Whether this system allows as many open files as `idle` has connections; raises the limit of this process."""
+    return limit_files() >= IDLE + 1_000
 
 
 async def _attack(name: str, address: str, seconds: float) -> Tally:

@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+from contextlib import ExitStack
 
 from benchmarks.rig.paced import message_length, request_bytes
 from benchmarks.rig.processes import BenchmarkError
@@ -22,20 +23,16 @@ def drive(address: str, shape: Shape, requests: int = REQUESTS) -> int:
     host, _, port = address.rpartition(":")
     request = request_bytes(shape, address)
     rounds = -(-requests // _CONNECTIONS)
-    connections: list[socket.socket] = []
     try:
-        for _ in range(_CONNECTIONS):
-            connections.append(_connected(host, int(port), tls=shape.tls))
-        for _ in range(rounds):
-            for connection in connections:
-                connection.sendall(request)
-            for connection in connections:
-                _receive(connection)
+        with ExitStack() as stack:
+            connections = [stack.enter_context(_connected(host, int(port), tls=shape.tls)) for _ in range(_CONNECTIONS)]
+            for _ in range(rounds):
+                for connection in connections:
+                    connection.sendall(request)
+                for connection in connections:
+                    _receive(connection)
     except (OSError, ValueError) as error:
         raise BenchmarkError(f"answered one of {requests} requests, shape {shape.name}, with {error}") from None
-    finally:
-        for connection in connections:
-            connection.close()
     return rounds * _CONNECTIONS
 
 
