@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks.peers import envoy, haproxy, nginx, smartlb, with_tls
 from benchmarks.peers.peer import Peer, Site, replaced
-from benchmarks.rig import certificate, command, contest, lockstep
+from benchmarks.rig import certificate, command, contest
 from benchmarks.rig.goals import Goal, at_least
 from benchmarks.rig.measuring import WARM_UP_S, Bench, count_instructions, running
 from benchmarks.rig.processes import BenchmarkError, prepare_child, process_tree
@@ -29,6 +29,9 @@ _COUNTS = re.compile(r"requests: \d+ total, \d+ started, (\d+) done, (\d+) succe
 
 _STREAMS = 10
 """Requests under way on each connection."""
+
+_COUNTED = 1_000
+"""Requests sent while instructions are counted."""
 
 
 def _nginx_config(site: Site) -> dict[str, str]:
@@ -96,7 +99,7 @@ class Load:
 
     def counted(self, address: str) -> int:
         """A fixed number of requests."""
-        return self._run(address, ["-n", str(lockstep.REQUESTS)], 120)[1]
+        return self._run(address, ["-n", str(_COUNTED)], 120)[1]
 
     def _run(self, address: str, how_much: Sequence[str], within_s: float) -> tuple[float, int]:
         url = f"{self._scheme}://{address}{SHAPES['small'].path}"

@@ -9,12 +9,13 @@ import sys
 from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import partial
+from operator import truediv
 from typing import Any
 
 from benchmarks.rig import command
 from benchmarks.rig.bare_worker import REQUEST, RESPONSE, BareWorker, Client
-from benchmarks.rig.cases import Case, figure, instructions, measured, options, table
-from benchmarks.rig.goals import Goal, at_most, ratio
+from benchmarks.rig.cases import Case, counted, measured, options, paired, table
+from benchmarks.rig.goals import Goal, at_most
 from benchmarks.rig.processes import BenchmarkError
 from smartlb.upstream.http1 import BackendConnection
 
@@ -102,8 +103,8 @@ def goals(rows: Sequence[Mapping[str, Any]]) -> list[Goal]:
     for backends in BACKENDS:
         one, none = _label(backends, "one"), _label(backends, "none")
         of = f"for a request with 1 of {backends} backends full, times those with none"
-        cpu, counted = (ratio(what(rows, one), what(rows, none)) for what in (figure, instructions))
-        found += [at_most(f"µs {of}", cpu, MOST_TIMES), at_most(f"instructions {of}", counted, MOST_TIMES)]
+        times, counts = (compare(rows, one, none, truediv) for compare in (paired, counted))
+        found += [at_most(f"µs {of}", times, MOST_TIMES), at_most(f"instructions {of}", counts, MOST_TIMES)]
     return found
 
 

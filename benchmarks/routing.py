@@ -7,11 +7,12 @@ of the call in it, which a configuration with one route for everything shows.
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle, islice
+from operator import truediv
 from typing import Any
 
 from benchmarks.rig import command
-from benchmarks.rig.cases import Case, figure, instructions, measured, options, table
-from benchmarks.rig.goals import Goal, at_most, ratio
+from benchmarks.rig.cases import Case, counted, measured, options, paired, table
+from benchmarks.rig.goals import Goal, at_most
 from smartlb.config.model import Config
 from smartlb.routing.routing import Routing
 from smartlb.wire.http1 import HeaderBlock, find_head_end, read_request
@@ -82,8 +83,7 @@ def goals(rows: Sequence[Mapping[str, Any]]) -> list[Goal]:
     found = []
     for what in BY:
         many, few = _label(1_000, what), _label(10, what)
-        times = ratio(figure(rows, many), figure(rows, few))
-        counts = ratio(instructions(rows, many), instructions(rows, few))
+        times, counts = (compare(rows, many, few, truediv) for compare in (paired, counted))
         found.append(at_most(f"µs among 1,000 routes, times those among 10, by {what}", times, MOST_TIMES))
         found.append(at_most(f"instructions among 1,000 routes, times those among 10, by {what}", counts, MOST_TIMES))
     return found

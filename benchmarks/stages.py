@@ -6,11 +6,12 @@ more.
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from benchmarks.rig import command
 from benchmarks.rig.bare_worker import BareWorker
-from benchmarks.rig.cases import Case, figure, measured, options, table
+from benchmarks.rig.cases import Case, measured, options, paired, table
 from benchmarks.rig.goals import Goal, at_most
 from smartlb.stages.context import Context, ResponseHead
 from smartlb.stages.plan import RoutePlan
@@ -59,15 +60,18 @@ def cases() -> dict[str, Case]:
     return found
 
 
+def _each(count: int, with_them: float, without: float) -> float:
+    return (with_them - without) / count
+
+
 def goals(rows: Sequence[Mapping[str, Any]]) -> list[Goal]:
     """What a stage should cost at most: the only one of a route, and each of several."""
-    without = figure(rows, _NONE)
     found = []
     for what in KINDS:
         for count in (1, _MANY):
-            each_us = round((figure(rows, _label(count, what)) - without) / count, 3)
+            each_us = paired(rows, _label(count, what), _NONE, partial(_each, count))
             of = "the only stage of a route" if count == 1 else f"each of {count} stages"
-            found.append(at_most(f"µs of {of}, which looks at {what}", each_us, STAGE_US))
+            found.append(at_most(f"µs of {of}, looking at {what}", each_us, STAGE_US))
     return found
 
 

@@ -62,12 +62,15 @@ class Attack:
     Args:
         address: of the router.
         until_s: when it is over; monotonic.
+        count: of the connections of `idle`.
 
     Attributes:
+        count: the argument.
         tally: what it has come to.
     """
 
-    def __init__(self, address: str, until_s: float) -> None:
+    def __init__(self, address: str, until_s: float, count: int = IDLE) -> None:
+        self.count = count
         host, _, port = address.rpartition(":")
         self._address = (host, int(port))
         self._until_s = until_s
@@ -196,13 +199,13 @@ async def huge_bodies(attack: Attack) -> None:
 
 
 async def idle(attack: Attack) -> None:
-    """Ten thousand connections from several addresses that have asked for something once."""
+    """Ten thousand connections, or another number, from several addresses that have asked for something once."""
 
     async def work(sock: socket.socket) -> None:
         await attack.send(sock, b"GET /health HTTP/1.1\r\nhost: a\r\n\r\n")
         await attack.hold(sock)
 
-    await attack.many(IDLE, work, sources=-(-IDLE // _PER_SOURCE))
+    await attack.many(attack.count, work, sources=-(-attack.count // _PER_SOURCE))
 
 
 async def greedy(attack: Attack) -> None:
@@ -253,9 +256,10 @@ class Abuser:
 
 
 @contextlib.contextmanager
-def abused(name: str, address: str, seconds: float) -> Iterator[Abuser]:
-    """Have a router abused for so long, or until the block ends."""
-    command = [sys.executable, "-m", "benchmarks.rig.abusers", name, address, "--seconds", f"{seconds:g}"]
+def abused(name: str, address: str, seconds: float, count: int = IDLE) -> Iterator[Abuser]:
+    """Have a router abused for so long, or until the block ends; `count` is of the connections of `idle`."""
+    how = ["--seconds", f"{seconds:g}", "--count", str(count)]
+    command = [sys.executable, "-m", "benchmarks.rig.abusers", name, address, *how]
     process = subprocess.Popen(
         command,
         cwd=Path(__file__).parents[2],
@@ -271,14 +275,19 @@ def abused(name: str, address: str, seconds: float) -> Iterator[Abuser]:
         process.wait()
 
 
-def can_hold_idle() -> bool:
-    """Whether this system allows as many open files as `idle` has connections; raises the limit of this process."""
-    return limit_files() >= IDLE + 1_000
+def allow_connections(count: int) -> None:
+    """Raise this process's limit of open files, which routers and abusers inherit.
+
+    Raises:
+        BenchmarkError: the system does not allow as many as are needed.
+    """
+    if limit_files() < count + 1_000:
+        raise BenchmarkError(f"{count:,} connections need as many open files: raise the hard limit (ulimit -Hn)")
 
 
-async def _attack(name: str, address: str, seconds: float) -> Tally:
+async def _attack(name: str, address: str, seconds: float, count: int) -> Tally:
     until_s = monotonic() + seconds
-    attack = Attack(address, until_s)
+    attack = Attack(address, until_s, count)
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(ABUSES[name](attack), seconds + 1)
     return attack.tally
@@ -290,11 +299,13 @@ def main() -> None:
     parser.add_argument("name", choices=list(ABUSES))
     parser.add_argument("address", help="HOST:PORT")
     parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--count", type=int, default=IDLE, help="of the connections of idle")
     chosen = parser.parse_args()
     os.nice(LOW_PRIORITY)
-    if limit_files() < IDLE + 100:
-        sys.exit(f"{IDLE} connections need as many open files: raise the hard limit (ulimit -Hn)")
-    print(json.dumps(asdict(uvloop.run(_attack(chosen.name, chosen.address, chosen.seconds)))))
+    most = max(_GREEDY, chosen.count)
+    if limit_files() < most + 100:
+        sys.exit(f"{most} connections need as many open files: raise the hard limit (ulimit -Hn)")
+    print(json.dumps(asdict(uvloop.run(_attack(chosen.name, chosen.address, chosen.seconds, chosen.count)))))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ the learned policy with learned weights, telemetry.
 import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
+from math import inf
 from random import Random
 from time import monotonic
 from typing import Any
@@ -106,7 +107,19 @@ class BareWorker:
         backends = len(numbering.backends)
         even = np.full((1, backends), 1.0 / backends)
         none, cost_s = np.zeros_like(even), np.full_like(even, 0.01)
-        segment.snapshot.publish(Snapshot(1, monotonic(), even, none, cost_s, cost_s, none, samples=0, drifts=0))
+        segment.snapshot.publish(
+            Snapshot(
+                1,
+                inf,
+                even,  # which is never too old
+                none,
+                cost_s,
+                cost_s,
+                none,
+                samples=0,
+                drifts=0,
+            )
+        )
         self.worker = Worker(config, segment, 0, Random(1), asyncio.new_event_loop())
         self.allow(range(backends))
         self.asked: deque[BackendConnection] = deque()

@@ -1,12 +1,13 @@
 """Cases that run in the benchmark's own process: their processor time, and their instructions in one apart.
 
 The rounds of all cases are interleaved, so that a slow spell of the machine meets them all; a figure is the mean of one
-round. The least of many rounds is what a case takes where nothing disturbs it, and what goals are judged by.
+round. Cases are compared within each round, as a machine may be faster in one than in the next.
 """
 
 import time
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
+from statistics import median
 from typing import Any
 
 from benchmarks.rig.command import Options, say
@@ -54,21 +55,32 @@ def measured(module: str, cases: Mapping[str, Case], calls: int, chosen: Namespa
     if not counts and not chosen.no_instructions:
         say(f"Instructions are not counted: {INSTALL}.")
     return [
-        {"case": name, "cpu_us": spread(each), "instructions": round(counts[name]) if name in counts else None}
+        {
+            "case": name,
+            "cpu_us": spread(each),
+            "instructions": round(counts[name]) if name in counts else None,
+            "rounds_us": [round(one, 4) for one in each],
+        }
         for name, each in times.items()
     ]
 
 
-def figure(rows: Sequence[Mapping[str, Any]], case: str) -> float:
-    """The least processor time of a case, in microseconds."""
-    return next(float(row["cpu_us"]["min"]) for row in rows if row["case"] == case)
+def paired(rows: Sequence[Mapping[str, Any]], case: str, other: str, how: Callable[[float, float], float]) -> float:
+    """How the processor times of two cases compare: the median of what `how` makes of those of the same round."""
+    one, two = (_of(rows, name)["rounds_us"] for name in (case, other))
+    return round(median(how(*pair) for pair in zip(one, two, strict=True)), 3)
 
 
-def instructions(rows: Sequence[Mapping[str, Any]], case: str) -> float | None:
-    """The instructions of a case; None where they were not counted."""
-    return next(
-        None if row["instructions"] is None else float(row["instructions"]) for row in rows if row["case"] == case
-    )
+def counted(
+    rows: Sequence[Mapping[str, Any]], case: str, other: str, how: Callable[[float, float], float]
+) -> float | None:
+    """The same of their instructions; None where they were not counted."""
+    one, two = (_of(rows, name)["instructions"] for name in (case, other))
+    return None if one is None or two is None else round(how(one, two), 3)
+
+
+def _of(rows: Sequence[Mapping[str, Any]], case: str) -> Mapping[str, Any]:
+    return next(row for row in rows if row["case"] == case)
 
 
 def table(rows: Sequence[Mapping[str, Any]], each: str) -> list[str]:
