@@ -4,17 +4,11 @@ smartlb, and nginx where it is installed, serves a normal client at a steady rat
 or flood it. Each abuse is measured between two quiet times. docs/benchmarks.md says what the figures are.
 """
 
-import argparse
 import asyncio
-import json
-import os
-import platform
-import signal
-import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from argparse import Namespace
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -25,15 +19,16 @@ from typing import Any
 
 from benchmarks.peers import nginx
 from benchmarks.rig import paced
-from benchmarks.rig.abusers import ABUSES, IDLE, Tally
+from benchmarks.rig.abusers import ABUSES, BUILD_UP_S, IDLE, USUAL_BUILD_UP_S, Tally, abused, allow_connections
+from benchmarks.rig.command import Options, publish, run, say
+from benchmarks.rig.goals import Goal, at_most
 from benchmarks.rig.load import Load
-from benchmarks.rig.memory import Growth, Sample, growth, sample
-from benchmarks.rig.processes import BenchmarkError, Server, free_address, limit_files, prepare_child
+from benchmarks.rig.memory import Growth, growth, watched
+from benchmarks.rig.processes import BenchmarkError, Server, free_address
 from benchmarks.rig.reachable import await_listener
 from benchmarks.rig.shapes import Shape
 from benchmarks.rig.site import Origin, Site, site
-from smartlb import __version__
-from smartlb.cli.arguments import number, several, whole_number
+from smartlb.cli.arguments import several, whole_number
 
 PER_CLIENT = 2_500
 """`limits.connections_per_client` of the router, a worker: the idle ones come from several addresses."""
@@ -41,15 +36,13 @@ PER_CLIENT = 2_500
 BODY_BYTES = 100_000_000_000
 """`limits.body_bytes`: bodies that do not end go on for as long as they are measured."""
 
+IDLE_MB = 200.0
+"""What all processes of the router should have at most with the connections of `idle` (PSS)."""
+
 _NORMAL = Shape("normal", "/health")
 _RATE_PER_S = 200.0
 _CONNECTIONS = 8
-_BUILD_UP_S = {"idle": 8.0}
-"""How long an abuse takes until all its connections are there."""
-
-_USUAL_BUILD_UP_S = 2.0
 _REST_S = 2.0
-_SAMPLE_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,25 +81,6 @@ def _normal(address: str, seconds: float) -> Load:
     return paced.drive(address, _NORMAL, _RATE_PER_S, seconds, _CONNECTIONS)
 
 
-@contextmanager
-def _watched(root: int) -> Iterator[list[Sample]]:
-    """Look at the router's memory while the block runs."""
-    found = sample(root)
-    over = threading.Event()
-
-    def watch() -> None:
-        while not over.wait(_SAMPLE_S):
-            found.extend(sample(root))
-
-    watching = threading.Thread(target=watch)
-    watching.start()
-    try:
-        yield found
-    finally:
-        over.set()
-        watching.join()
-
-
 def one(target: Target, abuse: str, seconds: float) -> Round:
     """Measure an abuse between two quiet times.
 
@@ -115,36 +89,18 @@ def one(target: Target, abuse: str, seconds: float) -> Round:
     """
     address = target.address
     before = _normal(address, seconds)
-    build_up_s = _BUILD_UP_S.get(abuse, _USUAL_BUILD_UP_S)
-    lasts_s = build_up_s + seconds + 1
-    command = [sys.executable, "-m", "benchmarks.rig.abusers", abuse, address, "--seconds", str(lasts_s)]
-    with _watched(target.pid) as samples:
-        abuser = subprocess.Popen(
-            command,
-            cwd=Path(__file__).parents[1],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            preexec_fn=prepare_child(None),
-        )
+    build_up_s = BUILD_UP_S.get(abuse, USUAL_BUILD_UP_S)
+    with watched(target.pid) as samples, abused(abuse, address, build_up_s + seconds + 1) as abuser:
+        time.sleep(build_up_s)
+        under: Load | None = None
         try:
-            time.sleep(build_up_s)
-            under: Load | None = None
-            try:
-                under = _normal(address, seconds)
-            except (BenchmarkError, OSError):
-                under = None
-            output, problem = abuser.communicate(timeout=lasts_s + 15)
-        except subprocess.TimeoutExpired:
-            raise BenchmarkError(f"the abuse {abuse} did not end in time") from None
-        finally:
-            abuser.kill()
-            abuser.wait()
-    if abuser.returncode:
-        raise BenchmarkError(f"the abuse {abuse} failed: {problem.strip()[-800:]}")
+            under = _normal(address, seconds)
+        except (BenchmarkError, OSError):
+            under = None
+        tally = abuser.tally()
     time.sleep(_REST_S)
     after = _normal(address, seconds)
-    return Round((before, after), under, Tally(**json.loads(output)), growth(samples))
+    return Round((before, after), under, tally, growth(samples))
 
 
 def row(proxy: str, abuse: str, rounds: Sequence[Round]) -> dict[str, Any]:
@@ -186,23 +142,20 @@ def table(rows: Sequence[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.abuse", description="Abusive clients, and the others.")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="also write the figures to this file")
-    parser.add_argument("--workers", type=whole_number(1), default=2, help="of the router (default: %(default)d)")
-    parser.add_argument("--rounds", type=whole_number(1), default=2, help="of every abuse (default: %(default)d)")
-    parser.add_argument(
-        "--seconds", type=number(1, 60), default=3.0, help="of normal load each time (default: %(default)g)"
-    )
-    parser.add_argument(
-        "--only", type=several("abuse", lambda: list(ABUSES)), default=tuple(ABUSES), metavar="NAMES",
-        help=f"separated by commas (default: {','.join(ABUSES)})",
-    )  # fmt: skip
-    return parser.parse_args(arguments)
+def goals(rows: Sequence[Mapping[str, Any]]) -> list[Goal]:
+    """What each abuse should leave to the normal client, and what the idle ones should take."""
+    found = []
+    for each in rows:
+        if each["proxy"] == "smartlb":
+            lost = each["errors"] + each["unanswered"]
+            found.append(at_most(f"the normal client's errors under {each['abuse']}", lost, 0))
+            if each["abuse"] == "idle":
+                found.append(at_most("all processes with idle connections, MB", each["memory_peak_mb"], IDLE_MB))
+    return found
 
 
 def measure(
-    on: Site, others: Sequence[Target], abuses: Sequence[str], rounds: int, seconds: float, say: Callable[[str], None]
+    on: Site, others: Sequence[Target], abuses: Sequence[str], rounds: int, seconds: float
 ) -> list[dict[str, Any]]:
     """All rounds, interleaved; returns the rows."""
     asyncio.run(on.learned())
@@ -265,36 +218,29 @@ http {{
 """
 
 
+def _abuse(chosen: Namespace) -> int:
+    if "idle" in chosen.only:
+        allow_connections(IDLE)
+    longest_s = 60 + 2 * chosen.rounds * len(chosen.only) * (3 * chosen.seconds + 40)
+    limits = {"connections_per_client": PER_CLIENT, "body_bytes": BODY_BYTES}
+    with site(longest_s, backends=2, workers=chosen.workers, calm=True, limits=limits) as on, _nginx(on) as others:
+        rows = measure(on, others, chosen.only, chosen.rounds, chosen.seconds)
+    print("\n".join(table(rows)))
+    publish(chosen.json, rows, goals(rows))
+    return 0
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and report."""
-    chosen = _parse(arguments)
-
-    def say(line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
-
-    if sys.platform != "linux":
-        say("The benchmark finds processes through /proc and uses many loopback addresses; it runs on Linux only.")
-        return 2
-    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(128 + signal.SIGTERM))
-    if "idle" in chosen.only and limit_files() < IDLE + 1_000:
-        say(f"{IDLE:,} connections need as many open files: raise the hard limit (ulimit -Hn).")
-        return 2
-    longest_s = 60 + 2 * chosen.rounds * len(chosen.only) * (3 * chosen.seconds + 40)
-    try:
-        limits = {"connections_per_client": PER_CLIENT, "body_bytes": BODY_BYTES}
-        with site(longest_s, backends=2, workers=chosen.workers, calm=True, limits=limits) as on, _nginx(on) as others:
-            rows = measure(on, others, chosen.only, chosen.rounds, chosen.seconds, say)
-    except BenchmarkError as error:
-        say(str(error))
-        return 2
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
-    print("\n".join(table(rows)))
-    if chosen.json:
-        about = {"version": __version__, "platform": platform.platform(), "python": platform.python_version()}
-        chosen.json.parent.mkdir(parents=True, exist_ok=True)
-        chosen.json.write_text(json.dumps({"rows": rows, **about, "cores": os.cpu_count()}, indent=2) + "\n")
-    return 0
+    options = Options("abuse", "Abusive clients, and the others.")
+    options.add_argument("--workers", type=whole_number(1), default=2, help="of the router (default: %(default)d)")
+    options.rounds(2, "of every abuse")
+    options.seconds(3, "of normal load each time", most=60)
+    options.add_argument(
+        "--only", type=several("abuse", lambda: list(ABUSES)), default=tuple(ABUSES), metavar="NAMES",
+        help=f"separated by commas (default: {','.join(ABUSES)})",
+    )  # fmt: skip
+    return run(partial(_abuse, options.parse_args(arguments)))
 
 
 if __name__ == "__main__":

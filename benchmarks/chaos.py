@@ -5,33 +5,31 @@ stopped, reset, reloaded and drained, one thing at a time, in an order that a se
 the figures are.
 """
 
-import argparse
 import asyncio
 import dataclasses
-import json
 import os
-import platform
 import random
 import signal
 import sys
+from argparse import Namespace
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 from statistics import median
 from time import monotonic
 from typing import Any
 
 import uvloop
 
+from benchmarks.rig import command
+from benchmarks.rig.goals import Goal, at_most
 from benchmarks.rig.load import percentile
 from benchmarks.rig.memory import Growth, Sample, growth, sample
 from benchmarks.rig.processes import BenchmarkError
 from benchmarks.rig.site import Site, site
 from benchmarks.rig.sockets import client_ports
 from benchmarks.rig.traffic import GIVEN_UP, KINDS, OK, Request, StreamEnd, Traffic
-from smartlb import __version__
-from smartlb.cli.arguments import number, whole_number
 
 QUIET_S = 4.0
 """Before the first event: what is normal is measured in it, after a second of warming up."""
@@ -413,13 +411,9 @@ def document(run: Run, seconds: float, seed: int, rate_per_s: float) -> dict[str
         "p50_ms": round(percentile(latencies, 0.5) * 1e3, 1),
         "p99_ms": round(percentile(latencies, 0.99) * 1e3, 1),
         "generator_late_ms": round(run.late_s * 1e3, 1),
-        "events": [dataclasses.asdict(row) for row in rows(run)],
+        "rows": [dataclasses.asdict(row) for row in rows(run)],
         "memory": {role: dataclasses.asdict(one) for role, one in growth(run.samples).items()},
         "connections_at_the_end": sum(worker["connections"] for worker in run.status["workers"]),
-        "version": __version__,
-        "platform": platform.platform(),
-        "python": platform.python_version(),
-        "cores": os.cpu_count(),
     }
 
 
@@ -442,36 +436,34 @@ def report(run: Run, figures: dict[str, Any]) -> list[str]:
     ]
 
 
+def goals(figures: Mapping[str, Any]) -> list[Goal]:
+    """What should be lost, and left."""
+    lost = sum(event["lost"] for event in figures["rows"])
+    outside, left = figures["lost_outside_events"], figures["connections_at_the_end"]
+    return [
+        at_most("requests lost that may be repeated, but for those in a killed worker", lost, 0),
+        at_most("requests lost outside all events", outside, 0),
+        at_most("connections left when the load is gone", left, 0),
+    ]
+
+
+def _disturb(chosen: Namespace) -> int:
+    with site(chosen.seconds + 120) as on:
+        done = uvloop.run(run(on, chosen.seconds, chosen.seed, chosen.rate, command.say))
+    figures = document(done, chosen.seconds, chosen.seed, chosen.rate)
+    print("\n".join(report(done, figures)))
+    found = goals(figures)
+    command.publish(chosen.json, figures.pop("rows"), found, figures)
+    return 0 if all(goal.reached for goal in found[:2]) else 1
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run and report; the exit status is 1 where a replayable request was lost outside a killed worker."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.chaos", description="Requests lost when things break.")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="also write the figures to this file")
-    parser.add_argument("--seconds", type=number(10, 3600), default=90.0, help="of load (default: %(default)g)")
-    parser.add_argument("--seed", type=whole_number(), default=1, help="of load and events (default: %(default)d)")
-    parser.add_argument("--rate", type=number(10, 10_000), default=250.0, help="requests/s (default: %(default)g)")
-    chosen = parser.parse_args(arguments)
-    if sys.platform != "linux":
-        print("The benchmark finds processes and their connections through /proc; it runs on Linux only.")
-        return 2
-    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(128 + signal.SIGTERM))
-
-    def say(line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
-
-    try:
-        with site(chosen.seconds + 120) as on:
-            done = uvloop.run(run(on, chosen.seconds, chosen.seed, chosen.rate, say))
-        figures = document(done, chosen.seconds, chosen.seed, chosen.rate)
-    except BenchmarkError as error:
-        say(str(error))
-        return 2
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
-    print("\n".join(report(done, figures)))
-    if chosen.json:
-        chosen.json.parent.mkdir(parents=True, exist_ok=True)
-        chosen.json.write_text(json.dumps(figures, indent=2) + "\n")
-    return 1 if any(row["lost"] for row in figures["events"]) or figures["lost_outside_events"] else 0
+    options = command.Options("chaos", "Requests lost when things break.")
+    options.seconds(90, "of load", least=10)
+    options.seed("of load and events")
+    options.rate(250)
+    return command.run(partial(_disturb, options.parse_args(arguments)))
 
 
 if __name__ == "__main__":

@@ -3,33 +3,35 @@
 Run as ``python -m benchmarks.http2``; docs/benchmarks.md says what is measured and how.
 """
 
-import argparse
-import json
-import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from benchmarks.peers import envoy, haproxy, nginx, smartlb, with_tls
 from benchmarks.peers.peer import Peer, Site, replaced
-from benchmarks.rig import certificate
-from benchmarks.rig.backends import backends
-from benchmarks.rig.measuring import WARM_UP_S, Bench, rotated, running
+from benchmarks.rig import certificate, command, contest
+from benchmarks.rig.goals import Goal, at_least
+from benchmarks.rig.measuring import WARM_UP_S, Bench, count_instructions, running
 from benchmarks.rig.processes import BenchmarkError, prepare_child, process_tree
-from benchmarks.rig.report import spread
+from benchmarks.rig.report import compared, spread
 from benchmarks.rig.shapes import SHAPES
-from smartlb.cli.arguments import whole_number
 
 _DONE = re.compile(r"finished in [\d.]+\w+, ([\d.]+) req/s")
 _COUNTS = re.compile(r"requests: \d+ total, \d+ started, (\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored")
 
 _STREAMS = 10
 """Requests under way on each connection."""
+
+_COUNTED = 1_000
+"""Requests sent while instructions are counted."""
 
 
 def _nginx_config(site: Site) -> dict[str, str]:
@@ -77,94 +79,111 @@ def parse_h2load(output: str) -> tuple[float, int]:
     return float(rate[1]), int(counts[2])
 
 
-def measure(peer: Peer, program: Sequence[str], h2load: str, bench: Bench, scheme: str) -> Round:
-    """Run a contender for one round.
+class Load:
+    """What h2load sends.
 
     Args:
-        peer: what it is.
         program: where it is.
-        h2load: where the load generator is.
-        bench: backends and cores.
         scheme: http or https.
+        bench: connections and cores.
+    """
+
+    def __init__(self, program: str, scheme: str, bench: Bench) -> None:
+        self._command = [program, "-c", str(bench.connections), "-m", str(_STREAMS), "-t", "1"]
+        self._scheme = scheme
+        self._core = bench.load_core
+
+    def lasting(self, address: str, seconds: float) -> tuple[float, int]:
+        """As many requests as go in so many seconds; returns how many in a second, and in all."""
+        return self._run(address, ["-D", str(round(seconds))], seconds + 30)
+
+    def counted(self, address: str) -> int:
+        """A fixed number of requests."""
+        return self._run(address, ["-n", str(_COUNTED)], 120)[1]
+
+    def _run(self, address: str, how_much: Sequence[str], within_s: float) -> tuple[float, int]:
+        url = f"{self._scheme}://{address}{SHAPES['small'].path}"
+        try:
+            done = subprocess.run(
+                [*self._command, *how_much, url],
+                capture_output=True,
+                text=True,
+                timeout=within_s,
+                preexec_fn=prepare_child(self._core),
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise BenchmarkError(f"h2load did not end within {within_s:g} s") from None
+        return parse_h2load(done.stdout + done.stderr)
+
+
+def measure(peer: Peer, program: Sequence[str], load: Load, bench: Bench) -> Round:
+    """Run a contender for one round.
 
     Raises:
         BenchmarkError: it does not start, or a request fails.
     """
     with running(peer, program, bench) as contender:
-
-        def load(seconds: float) -> str:
-            at_once = ["-c", str(bench.connections), "-m", str(_STREAMS), "-t", "1"]
-            done = subprocess.run(
-                [h2load, "-D", str(round(seconds)), *at_once, f"{scheme}://{contender.address}{SHAPES['small'].path}"],
-                capture_output=True,
-                text=True,
-                timeout=seconds + 30,
-                preexec_fn=prepare_child(bench.load_core),
-                check=False,
-            )
-            return done.stdout + done.stderr
-
-        load(WARM_UP_S)
+        load.lasting(contender.address, WARM_UP_S)
         before = process_tree(contender.server.pid)
-        per_s, count = parse_h2load(load(bench.seconds))
+        per_s, count = load.lasting(contender.address, bench.seconds)
         return Round(per_s, contender.worker_s(before) / count * 1e6)
 
 
-def report(rounds: dict[str, list[Round]]) -> tuple[list[str], list[dict[str, object]]]:
+def report(
+    rounds: Mapping[str, Sequence[Round]], instructions: Mapping[str, float | None]
+) -> tuple[list[str], list[dict[str, Any]]]:
     """A table in Markdown, and the rows of the JSON."""
-    lines = ["| proxy | requests/s | CPU µs/request | ÷ Envoy |", "|---|---|---|---|"]
-    rows: list[dict[str, object]] = []
+    lines = ["| proxy | requests/s | CPU µs/request | instructions | ÷ Envoy |", "|---|---|---|---|---|"]
+    rows: list[dict[str, Any]] = []
     rates = {name: spread([each.requests_per_s for each in own]) for name, own in rounds.items()}
     for name, own in rounds.items():
-        cpu_us = spread([each.cpu_us for each in own])
+        cpu_us, count = spread([each.cpu_us for each in own]), instructions.get(name)
         share = f"{rates[name]['median'] / rates['envoy']['median']:.2f}" if "envoy" in rates else "–"
-        lines.append(f"| {name} | {rates[name]['median']:,.0f} | {cpu_us['median']:.0f} | {share} |")
-        rows.append({"name": name, "requests_per_s": rates[name], "cpu_us_per_request": cpu_us})
+        counted = "–" if count is None else f"{count:,.0f}"
+        lines.append(f"| {name} | {rates[name]['median']:,.0f} | {cpu_us['median']:.0f} | {counted} | {share} |")
+        row = {"name": name, "requests_per_s": rates[name], "cpu_us_per_request": cpu_us}
+        rows.append({**row, "instructions_per_request": count})
     return lines, rows
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and report; the exit status is 1 where a proxy could not be measured."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.http2", description=__doc__)
-    parser.add_argument("--rounds", type=whole_number(1), default=5, help="of every proxy (default: 5)")
-    parser.add_argument("--seconds", type=whole_number(1), default=4, help="of load per proxy and round (default: 4)")
-    parser.add_argument("--connections", type=whole_number(1), default=8, help="of the load generator (default: 8)")
-    parser.add_argument("--tls", action="store_true", help="over TLS, where clients choose HTTP/2 by ALPN")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="also write the figures to this file")
-    chosen = parser.parse_args(arguments)
+def goals(rows: Sequence[Mapping[str, Any]]) -> list[Goal]:
+    """What it should come to."""
+    bounds = {"envoy": 1.5, "nginx": 1.0, "haproxy": 0.5}
+    return [
+        at_least(f"requests/s of {other}'s, over HTTP/2", compared(rows, "requests_per_s", other), bound)
+        for other, bound in bounds.items()
+    ]
 
-    def say(line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
 
+def _compare(chosen: Namespace) -> int:
     h2load = shutil.which("h2load")
     if h2load is None:
-        say("h2load is needed: apt-get install nghttp2-client")
-        return 2
-    cores = sorted(os.sched_getaffinity(0))
-    proxy_core, load_core = (cores[0], cores[1]) if len(cores) > 1 else (None, None)
-    rounds: dict[str, list[Round]] = {}
-    try:
-        with TemporaryDirectory(prefix="smartlb-http2-") as folder, backends(load_core) as addresses:
-            cert, key, _ = certificate.issue(Path(folder))
-            peers = with_tls.peers(with_tls.Tls(cert, key, http2=True)) if chosen.tls else WITHOUT_TLS
-            scheme = "https" if chosen.tls else "http"
-            programs = {name: program for name, peer in peers.items() if (program := peer.find()) is not None}
-            for name in peers.keys() - programs.keys():
-                say(f"{name} is not installed and left out: {peers[name].install}")
-            bench = Bench(addresses, None, chosen.connections, chosen.seconds, proxy_core, load_core)
-            for at in range(chosen.rounds):
-                for name in rotated(list(programs), at):
-                    say(f"round {at + 1} of {chosen.rounds}: {name}")
-                    rounds.setdefault(name, []).append(measure(peers[name], programs[name], h2load, bench, scheme))
-    except BenchmarkError as error:
-        say(str(error))
-        return 1
-    lines, rows = report(rounds)
+        raise BenchmarkError("h2load is needed: apt-get install nghttp2-client")
+    with TemporaryDirectory(prefix="smartlb-http2-") as folder:
+        cert, key, _ = certificate.issue(Path(folder))
+        peers = with_tls.peers(with_tls.Tls(cert, key, http2=True)) if chosen.tls else WITHOUT_TLS
+        programs = contest.installed(peers, peers)
+        counted: dict[str, float | None] = {}
+        with contest.bench(chosen.connections, chosen.seconds, []) as bench:
+            load = Load(h2load, "https" if chosen.tls else "http", bench)
+            rounds = contest.interleaved(
+                programs, chosen.rounds, lambda name: measure(peers[name], programs[name], load, bench), "HTTP/2"
+            )
+            for name in () if chosen.no_instructions else rounds:
+                command.say(f"HTTP/2, instructions: {name}")
+                counted[name] = count_instructions(peers[name], programs[name], bench, load.counted)
+    lines, rows = report(rounds, counted)
     print("\n".join(lines))
-    if chosen.json:
-        chosen.json.parent.mkdir(parents=True, exist_ok=True)
-        chosen.json.write_text(json.dumps(rows, indent=2) + "\n")
-    return 0
+    command.publish(chosen.json, rows, goals(rows), {"tls": chosen.tls})
+    return 0 if len(rows) == len(programs) else 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and report; the exit status is 1 where a proxy that is installed could not be measured."""
+    options = contest.options("http2", __doc__, connections=8)
+    options.add_argument("--tls", action="store_true", help="over TLS, where clients choose HTTP/2 by ALPN")
+    return command.run(partial(_compare, options.parse_args(arguments)))
 
 
 if __name__ == "__main__":

@@ -5,15 +5,12 @@ behind HAProxy and nginx where they are installed. All get the same requests in 
 docs/benchmarks.md says what the figures are and what they do not say.
 """
 
-import argparse
 import asyncio
 import dataclasses
-import json
-import os
-import platform
 import signal
 import sys
 import tempfile
+from argparse import Namespace
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -27,6 +24,8 @@ from rich.table import Table
 
 from benchmarks.peers import PEERS
 from benchmarks.peers.peer import Peer, Site
+from benchmarks.rig.command import Options, publish, results
+from benchmarks.rig.goals import Goal, at_most
 from benchmarks.rig.measuring import rotated
 from benchmarks.rig.processes import BenchmarkError, Server, free_address
 from benchmarks.rig.reachable import await_listener
@@ -40,7 +39,7 @@ from simulator.demo.settings import Settings
 from simulator.demo.summary import Summary, summarise
 from simulator.demo.view import Scene
 from smartlb import __version__ as smartlb_version
-from smartlb.cli.arguments import number, several, whole_number
+from smartlb.cli.arguments import several
 from smartlb.policies.registry import POLICIES
 
 OWN = "learned"
@@ -51,8 +50,6 @@ HASHING = ("ip_hash", "url_hash")
 FEW_ROUNDS = 3
 _RUN_COSTS_S = 2.5
 """What a run takes beside its requests: some twelve processes start and end."""
-
-_WIDTH_WITHOUT_TERMINAL = 130
 
 Rounds = Mapping[str, Sequence[Summary]]
 Spread = dict[str, float] | None
@@ -341,8 +338,8 @@ def notes(found: Sequence[Mapping[str, Any]], settings: Settings, rounds: int) -
     return lines
 
 
-def document(found: Sequence[Mapping[str, Any]], settings: Settings, rounds: int) -> dict[str, Any]:
-    """All of it, for a JSON file."""
+def about(found: Sequence[Mapping[str, Any]], settings: Settings, rounds: int) -> dict[str, Any]:
+    """What the JSON file says beside the rows."""
     load = workload.generated(settings.total_s, settings.rate, settings.seed)
     return {
         "rounds": rounds,
@@ -355,36 +352,29 @@ def document(found: Sequence[Mapping[str, Any]], settings: Settings, rounds: int
         "workload": load.source,
         "fleet": [dataclasses.asdict(server) for server in FLEET],
         "faults": [dataclasses.asdict(fault) for fault in scenario.faults(settings.seconds)],
-        "results": list(found),
         "learned_lost_to": losses(found),
-        "platform": platform.platform(),
-        "python": platform.python_version(),
-        "cores": os.cpu_count(),
     }
 
 
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    standard = Settings()
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.live", description="Every policy, HAProxy and nginx on real processes."
-    )
-    parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures to this file as well")
-    parser.add_argument("--rounds", type=whole_number(1), default=3, help="of everyone (default: 3)")
-    parser.add_argument(
+def goals(found: Sequence[Mapping[str, Any]]) -> list[Goal]:
+    """The learned policy should lose no figure to any other."""
+    lost = losses(found) or {}
+    return [at_most(f"who is better than learned: {_heading(figure)}", len(by), 0) for figure, by in lost.items()]
+
+
+def _parse(arguments: Sequence[str] | None) -> Namespace:
+    options = Options("live", "Every policy, HAProxy and nginx on real processes.")
+    options.rounds(3, "of everyone")
+    options.add_argument(
         "--policies", type=several("policy", names), default=tuple(names()), metavar="NAMES",
         help=f"separated by commas (default: {','.join(names())})",
     )  # fmt: skip
-    parser.add_argument(
-        "--seconds",
-        type=number(4, 3600),
-        default=standard.seconds,
-        help="that count of each run (default: %(default)g)",
-    )
-    parser.add_argument("--seed", type=whole_number(), default=1, help="of the first round (default: %(default)d)")
-    parser.add_argument(
+    options.seconds(Settings().seconds, "that count of each run", least=4)
+    options.seed("of the first round")
+    options.add_argument(
         "--logs", type=Path, default=Path("bench-results/live"), help="folder for logs (default: %(default)s)"
     )
-    return parser.parse_args(arguments)
+    return options.parse_args(arguments)
 
 
 async def _interruptible(
@@ -419,13 +409,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found = rows(taking_part, measured)
     if not found:
         return 1
-    shown = Console() if sys.stdout.isatty() else Console(width=_WIDTH_WITHOUT_TERMINAL)
+    shown = results()
     shown.print(table(found))
     for line in [*verdict(found), *notes(found, settings, chosen.rounds)]:
         shown.print(line, markup=False, highlight=False, soft_wrap=True)
-    if chosen.json:
-        chosen.json.parent.mkdir(parents=True, exist_ok=True)
-        chosen.json.write_text(json.dumps(document(found, settings, chosen.rounds), indent=2) + "\n")
+    publish(chosen.json, found, goals(found), about(found, settings, chosen.rounds))
     return 0 if len(found) == len(taking_part) else 1
 
 

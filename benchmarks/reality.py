@@ -6,9 +6,7 @@ side. One number is measured for the simulator beforehand, under light load: wha
 its way through load generator, router and server; it becomes the simulated network's round trip.
 """
 
-import argparse
 import asyncio
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,7 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from simulator.contenders import contender
+from benchmarks.rig.command import Options, publish
+from benchmarks.rig.goals import Goal, at_most
+from simulator.contenders import CONTENDERS, contender
 from simulator.demo import scenario, workload
 from simulator.demo.fleet import AFFINITY, FLEET
 from simulator.demo.load import Array
@@ -31,6 +31,7 @@ from simulator.scenario import Scenario
 from simulator.simulation import simulate
 from simulator.workload.given import Given
 from simulator.workload.request import REQUEST
+from smartlb.cli.arguments import several
 
 POLICIES = ("round_robin", "least_connections", "peak_ewma", "learned")
 LEVELS = (50, 90, 99)
@@ -163,25 +164,40 @@ def median_rows(found: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def goals(found: Mapping[str, Any]) -> list[Goal]:
+    """The simulator should put the policies in the order of the live run, by the mean latency that each has."""
+    means = {
+        side: {policy: float(np.median([pair[side]["mean_ms"] for pair in pairs])) for policy, pairs in found.items()}
+        for side in ("live", "simulated")
+    }
+    live, simulated = (sorted(of, key=of.__getitem__) for of in means.values())
+    misplaced = sum(one != other for one, other in zip(live, simulated, strict=True))
+    return [
+        at_most("policies that the simulator puts in another place than the live run, by their means", misplaced, 0)
+    ]
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the comparison."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.reality", description="The simulator against reality.")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures to this file as well")
-    parser.add_argument("--rounds", type=int, default=3, help="of each policy, with seeds of their own (default: 3)")
-    parser.add_argument("--policies", default=",".join(POLICIES), help="separated by commas (default: %(default)s)")
-    parser.add_argument("--seconds", type=float, default=14.0, help="that count of each run (default: 14)")
-    parser.add_argument("--logs", type=Path, default=Path("bench-results/reality"), help="folder for the router's logs")
-    chosen = parser.parse_args(arguments)
+    options = Options("reality", "The simulator against reality.")
+    options.rounds(3, "of each policy, with seeds of their own")
+    options.add_argument(
+        "--policies", type=several("policy", lambda: list(CONTENDERS)), default=POLICIES, metavar="NAMES",
+        help=f"separated by commas (default: {','.join(POLICIES)})",
+    )  # fmt: skip
+    options.seconds(14, "that count of each run", least=4)
+    options.add_argument(
+        "--logs", type=Path, default=Path("bench-results/reality"), help="folder for the router's logs"
+    )
+    chosen = options.parse_args(arguments)
     settings = Settings(seconds=chosen.seconds, output=chosen.logs)
     heads = ("mean", *(f"p{level}" for level in LEVELS), "failed")
     print(f"{'latency in ms':<28}" + "  ".join(f"{head:^16}" for head in heads))
     print(f"{'':<28}" + "  ".join(f"{'live':>8}{'sim.':>8}" for _ in heads), flush=True)
-    found = compare(settings, chosen.policies.split(","), chosen.rounds)
+    found = compare(settings, chosen.policies, chosen.rounds)
     print(f"\nmedians of {chosen.rounds} rounds; a request's way takes {found['round_trip_ms']:.2f} ms")
     print(median_rows(found))
-    if chosen.json:
-        chosen.json.parent.mkdir(parents=True, exist_ok=True)
-        chosen.json.write_text(json.dumps(found, indent=2) + "\n")
+    publish(chosen.json, found["policies"], goals(found["policies"]), {"round_trip_ms": found["round_trip_ms"]})
 
 
 if __name__ == "__main__":

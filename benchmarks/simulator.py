@@ -21,6 +21,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.rig.command import Options, publish
 from simulator.api import run
 from simulator.scenario import Scenario
 
@@ -206,7 +207,7 @@ def figures(measured: Sequence[Case], trace: dict[str, Any] | None) -> dict[str,
     """Everything that was measured, for the JSON file."""
     ours = next((case.rate for case in measured if case.policy == "smartlb"), 0.0)
     return {
-        "requests_per_s": [
+        "rows": [
             {"policy": case.policy, "backends": case.backends, "median": case.rate, "rounds": case.rates}
             for case in measured
             if case.what == "fleet"
@@ -222,7 +223,7 @@ def figures(measured: Sequence[Case], trace: dict[str, Any] | None) -> dict[str,
 
 def table(found: dict[str, Any]) -> str:
     """The figures for a terminal."""
-    rows = found["requests_per_s"]
+    rows = found["rows"]
     counts = sorted({row["backends"] for row in rows})
     lines = [f"{'requests simulated a second':<30}" + "".join(f"{f'{count} backends':>16}" for count in counts)]
     for policy in dict.fromkeys(row["policy"] for row in rows):
@@ -240,9 +241,8 @@ def table(found: dict[str, Any]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.simulator", description="How fast the simulator is.")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures to this file as well")
-    parser.add_argument("--rounds", type=int, default=5, help="measurements of each case (default: 5)")
+    parser = Options("simulator", "How fast the simulator is.")
+    parser.rounds(5, "measurements of each case")
     parser.add_argument("--requests", type=int, default=1_000_000, help="simulated in each (default: 1,000,000)")
     parser.add_argument(
         "--trace-requests", type=int, default=10_000_000, help="length of the trace; 0 for none (default: 10,000,000)"
@@ -255,14 +255,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     measured = cases(chosen.requests, POLICIES, BACKENDS)
     for case in cases(2_000, POLICIES, BACKENDS):  # what must be compiled or imported is so before anything is timed
         case.once(0)
-    for number in range(max(1, chosen.rounds)):
+    for number in range(chosen.rounds):
         for case in measured:
             case.measure(number)
     trace = trace_memory(chosen.trace_requests) if chosen.trace_requests else None
     found = figures(measured, trace)
     print(table(found))
-    if chosen.json:
-        chosen.json.write_text(json.dumps(found, indent=2) + "\n")
+    publish(chosen.json, found.pop("rows"), (), found)
 
 
 if __name__ == "__main__":

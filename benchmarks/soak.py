@@ -5,28 +5,25 @@ clients that leave, backends that reset their connections, and a reload now and 
 figures are.
 """
 
-import argparse
 import asyncio
 import dataclasses
-import json
-import os
-import platform
 import random
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from argparse import Namespace
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from time import monotonic
 from typing import Any
 
 import uvloop
 
+from benchmarks.rig import command
+from benchmarks.rig.goals import Goal, at_most
 from benchmarks.rig.memory import Sample, sample, slope_per_hour
 from benchmarks.rig.processes import BenchmarkError
 from benchmarks.rig.site import Site, site
-from smartlb import __version__
-from smartlb.cli.arguments import number, whole_number
 
 FLAT_MB_PER_HOUR = 5.0
 """What counts as flat."""
@@ -200,38 +197,36 @@ def table(found: Sequence[Held], seconds: float) -> list[str]:
     return lines
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run and report; the exit status is 1 where connections, requests or generations were left."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description="What grows over time.")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="also write the figures to this file")
-    parser.add_argument("--seconds", type=number(5, 604_800), default=3_600.0, help="of load (default: %(default)g)")
-    parser.add_argument("--seed", type=whole_number(), default=1, help="of the load (default: %(default)d)")
-    parser.add_argument("--rate", type=number(10, 10_000), default=200.0, help="requests/s (default: %(default)g)")
-    chosen = parser.parse_args(arguments)
-    say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True)  # noqa: E731
-    if sys.platform != "linux":
-        say("The benchmark finds processes and their memory through /proc; it runs on Linux only.")
-        return 2
-    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(128 + signal.SIGTERM))
+def goals(done: Soaked) -> list[Goal]:
+    """What should be left, and how memory should grow where the time is long enough to tell."""
+    left = {"connections": done.connections, "requests": done.in_flight, "generations": done.draining}
+    found = [at_most(f"{what} left when the load is gone", count, 0) for what, count in left.items()]
+    long = done.seconds >= LEAST_S
+    return found + [
+        at_most(f"MB/h that {one.role} grows", one.slope_mb_per_hour if long else None, FLAT_MB_PER_HOUR)
+        for one in done.held
+    ]
+
+
+def _soak(chosen: Namespace) -> int:
     every_s = min(_RELOAD_EVERY_S, chosen.seconds / 3)
-    try:
-        with site(chosen.seconds + 120) as on:
-            done = uvloop.run(run(on, chosen.seconds, chosen.seed, chosen.rate, every_s))
-    except BenchmarkError as error:
-        say(str(error))
-        return 2
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
+    with site(chosen.seconds + 120) as on:
+        done = uvloop.run(run(on, chosen.seconds, chosen.seed, chosen.rate, every_s))
     print("\n".join(table(done.held, done.seconds)))
     results = ", ".join(f"{count:,} {result}" for result, count in sorted(done.results.items()))
     print(f"\n{done.seconds:g} s with {done.reloads} reloads. Requests: {results}.")
-    print(f"Left: {done.connections} connections, {done.in_flight} requests, {done.draining} generations.")
-    if chosen.json:
-        about = {"version": __version__, "platform": platform.platform(), "python": platform.python_version()}
-        chosen.json.parent.mkdir(parents=True, exist_ok=True)
-        figures = {**dataclasses.asdict(done), **about, "cores": os.cpu_count()}
-        chosen.json.write_text(json.dumps(figures, indent=2) + "\n")
+    figures = dataclasses.asdict(done)
+    command.publish(chosen.json, figures.pop("held"), goals(done), figures)
     return 1 if done.connections or done.in_flight or done.draining else 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run and report; the exit status is 1 where connections, requests or generations were left."""
+    options = command.Options("soak", "What grows over time.")
+    options.seconds(3_600, "of load", least=5, most=604_800)
+    options.seed("of the load")
+    options.rate(200)
+    return command.run(partial(_soak, options.parse_args(arguments)))
 
 
 if __name__ == "__main__":

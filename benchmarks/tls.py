@@ -3,30 +3,27 @@
 Run as ``python -m benchmarks.tls``; docs/benchmarks.md says what is measured and how.
 """
 
-import argparse
-import json
-import os
 import re
 import shutil
 import ssl
 import subprocess
 import sys
-from collections.abc import Sequence
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-
-from rich.console import Console
+from typing import Any
 
 from benchmarks.peers import with_tls
 from benchmarks.peers.peer import Peer
-from benchmarks.rig import certificate, wrk
-from benchmarks.rig.backends import backends
-from benchmarks.rig.measuring import Bench, Measurement, measure, rotated, running
+from benchmarks.rig import certificate, command, contest
+from benchmarks.rig.goals import Goal, at_least
+from benchmarks.rig.measuring import Bench, running
 from benchmarks.rig.processes import BenchmarkError, prepare_child, process_tree
-from benchmarks.rig.report import Result, spread, table
+from benchmarks.rig.report import compared, spread, table
 from benchmarks.rig.shapes import SHAPES
-from smartlb.cli.arguments import whole_number
 
 _CLIENTS = 4
 """Processes that shake hands, each one after another."""
@@ -94,70 +91,63 @@ def shake_hands(peer: Peer, program: Sequence[str], bench: Bench) -> Handshakes:
     return Handshakes(count / bench.seconds, worker_s / count * 1e6)
 
 
-def _report(rows: dict[str, list[Handshakes]]) -> tuple[list[str], list[dict[str, object]]]:
+def handshake_rows(found: Mapping[str, Sequence[Handshakes]]) -> list[dict[str, Any]]:
+    """The rounds of handshakes as objects of the JSON report."""
+    return [
+        {
+            "name": name,
+            "shape": "handshakes",
+            "handshakes_per_s": spread([one.per_s for one in each]),
+            "cpu_us_per_handshake": spread([one.cpu_us for one in each]),
+        }
+        for name, each in found.items()
+    ]
+
+
+def handshake_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The same in Markdown."""
+    nginx = next((row["handshakes_per_s"]["median"] for row in rows if row["name"] == "nginx"), None)
     lines = ["| proxy | handshakes/s | CPU µs/handshake | ÷ nginx |", "|---|---|---|---|"]
-    found: list[dict[str, object]] = []
-    spreads = {
-        name: (spread([one.per_s for one in each]), spread([one.cpu_us for one in each])) for name, each in rows.items()
-    }
-    for name, (per_s, cpu_us) in spreads.items():
-        share = f"{per_s['median'] / spreads['nginx'][0]['median']:.2f}" if "nginx" in spreads else "–"
-        lines.append(f"| {name} | {per_s['median']:,.0f} | {cpu_us['median']:,.0f} | {share} |")
-        found.append({"name": name, "shape": "handshakes", "handshakes_per_s": per_s, "cpu_us_per_handshake": cpu_us})
-    return lines, found
+    for row in rows:
+        per_s, cpu_us = row["handshakes_per_s"]["median"], row["cpu_us_per_handshake"]["median"]
+        share = f"{per_s / nginx:.2f}" if nginx else "–"
+        lines.append(f"| {row['name']} | {per_s:,.0f} | {cpu_us:,.0f} | {share} |")
+    return lines
+
+
+def goals(rows: Sequence[Mapping[str, Any]]) -> list[Goal]:
+    """What requests over kept connections should come to."""
+    return [at_least("requests/s of nginx's, over TLS", compared(rows, "requests_per_s", "nginx"), 0.9)]
+
+
+def _compare(chosen: Namespace) -> int:
+    shape = SHAPES[chosen.shape]
+    shape = replace(shape, name=f"{shape.name}, TLS", tls=True)
+    with TemporaryDirectory(prefix="smartlb-tls-") as folder:
+        cert, key, _ = certificate.issue(Path(folder))
+        peers = with_tls.peers(with_tls.Tls(cert, key))
+        programs = contest.installed(peers, peers)
+        with contest.bench(chosen.connections, chosen.seconds, [shape]) as bench:
+            results = contest.compare(peers, programs, shape, chosen.rounds, bench, count=not chosen.no_instructions)
+            through = [result.name for result in results]
+            shaken = contest.interleaved(
+                through, chosen.rounds, lambda name: shake_hands(peers[name], programs[name], bench), "handshakes"
+            )
+    rows = [result.as_json() for result in results]
+    if rows:
+        command.results().print(table(rows))
+    handshakes = handshake_rows(shaken)
+    print("\n".join(handshake_table(handshakes)))
+    command.publish(chosen.json, [*rows, *handshakes], goals(rows), {"openssl": ssl.OPENSSL_VERSION})
+    return 0 if len(handshakes) == len(programs) else 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and report; the exit status is 1 where a proxy could not be measured."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.tls", description=__doc__)
-    parser.add_argument("--rounds", type=whole_number(1), default=5, help="of every proxy (default: 5)")
-    parser.add_argument("--seconds", type=whole_number(1), default=4, help="of load per proxy and round (default: 4)")
-    parser.add_argument("--connections", type=whole_number(1), default=64, help="of the load generator (default: 64)")
-    parser.add_argument("--shape", choices=list(SHAPES), default="small", help="of requests (default: small)")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="also write the figures to this file")
-    chosen = parser.parse_args(arguments)
-
-    def say(line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
-
-    shape = replace(SHAPES[chosen.shape], tls=True)
-    load_generator = wrk.find()
-    if load_generator is None or shape.rate_per_s is not None:
-        say(f"wrk is needed, and a shape that is not paced: {wrk.INSTALL}")
-        return 2
-    cores = sorted(os.sched_getaffinity(0))
-    proxy_core, load_core = (cores[0], cores[1]) if len(cores) > 1 else (None, None)
-    requests: dict[str, list[Measurement]] = {}
-    handshakes: dict[str, list[Handshakes]] = {}
-    try:
-        with TemporaryDirectory(prefix="smartlb-tls-") as folder, backends(load_core) as addresses:
-            cert, key, _ = certificate.issue(Path(folder))
-            contenders = with_tls.peers(with_tls.Tls(cert, key))
-            programs = {name: program for name, peer in contenders.items() if (program := peer.find()) is not None}
-            for name in contenders.keys() - programs.keys():
-                say(f"{name} is not installed and left out: {contenders[name].install}")
-            bench = Bench(addresses, load_generator, chosen.connections, chosen.seconds, proxy_core, load_core)
-            for at in range(chosen.rounds):
-                for name in rotated(list(programs), at):
-                    say(f"round {at + 1} of {chosen.rounds}: {name}")
-                    requests.setdefault(name, []).append(measure(contenders[name], programs[name], shape, bench))
-                    handshakes.setdefault(name, []).append(shake_hands(contenders[name], programs[name], bench))
-            results = [
-                Result(name, contenders[name].version(programs[name]), f"{shape.name}, TLS", found)
-                for name, found in requests.items()
-            ]
-    except BenchmarkError as error:
-        say(str(error))
-        return 1
-    rows = [result.as_json() for result in results]
-    Console(width=None if sys.stdout.isatty() else 120).print(table(rows))
-    lines, found = _report(handshakes)
-    print("\n".join(lines))
-    if chosen.json:
-        chosen.json.parent.mkdir(parents=True, exist_ok=True)
-        chosen.json.write_text(json.dumps([*rows, *found], indent=2) + "\n")
-    say(f"OpenSSL of this Python: {ssl.OPENSSL_VERSION}")
-    return 0
+    """Measure and report; the exit status is 1 where a proxy that is installed could not be measured."""
+    options = contest.options("tls", __doc__, connections=64)
+    unpaced = [name for name, shape in SHAPES.items() if shape.rate_per_s is None]
+    options.add_argument("--shape", choices=unpaced, default="small", help="of requests (default: small)")
+    return command.run(partial(_compare, options.parse_args(arguments)))
 
 
 if __name__ == "__main__":

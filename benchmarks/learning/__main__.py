@@ -5,8 +5,6 @@ Parts: ``loads`` (all scenarios at two loads), ``routers`` (the same behind twen
 docs/benchmarks.md says what the figures are.
 """
 
-import argparse
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +14,11 @@ from rich.console import Console
 
 from benchmarks.learning import change, cost, standing
 from benchmarks.learning.goals import Row, table
+from benchmarks.rig.command import Options, publish, results
+from benchmarks.rig.goals import Goal
 from simulator.catalogue import names
 from simulator.contenders import CONTENDERS
-from smartlb.cli.arguments import output, whole_number
+from smartlb.cli.arguments import whole_number
 
 RESULTS: Final = Path("arena-results")
 
@@ -76,6 +76,7 @@ class Benchmark:
 
     Attributes:
         found: figures by part.
+        goals: those of all figures that have one.
     """
 
     def __init__(self, extent: Extent, jobs: int, console: Console) -> None:
@@ -83,6 +84,7 @@ class Benchmark:
         self._jobs = jobs
         self._console = console
         self.found: dict[str, Any] = {}
+        self.goals: list[Goal] = []
 
     def loads(self) -> None:
         """Every scenario at each level, against everyone."""
@@ -139,6 +141,7 @@ class Benchmark:
     def _show(self, key: str, title: str, rows: Sequence[Row]) -> None:
         self._console.print(table(title, rows), highlight=False)
         self.found[key] = [row.as_json() for row in rows]
+        self.goals += [goal for row in rows if (goal := row.goal) is not None]
 
 
 PARTS: Final[Mapping[str, Callable[[Benchmark], None]]] = {
@@ -152,11 +155,8 @@ PARTS: Final[Mapping[str, Callable[[Benchmark], None]]] = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.learning", description="What the learned policy must reach, and what it does."
-    )
+    parser = Options("learning", "What the learned policy must reach, and what it does.")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)} (default: all)")
-    parser.add_argument("--json", type=output, metavar="OUT", help="write the figures to this file as well")
     parser.add_argument(
         "--seeds",
         type=whole_number(1),
@@ -170,12 +170,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if unknown := set(chosen.parts) - PARTS.keys():
         parser.error(f"part {', '.join(sorted(unknown))} unknown (one of: {', '.join(PARTS)})")
     extent = quick() if chosen.quick else Extent(seeds=chosen.seeds, change_seeds=CHANGE_SEEDS * chosen.seeds)
-    console = Console()
-    benchmark = Benchmark(extent, chosen.jobs, console if console.is_terminal else Console(width=160))
+    benchmark = Benchmark(extent, chosen.jobs, results())
     for part in chosen.parts or PARTS:
         PARTS[part](benchmark)
-    if chosen.json:
-        chosen.json.write_text(json.dumps(benchmark.found, indent=2, allow_nan=False) + "\n")
+    publish(chosen.json, benchmark.found, benchmark.goals)
 
 
 if __name__ == "__main__":

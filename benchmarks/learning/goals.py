@@ -8,48 +8,37 @@ from typing import Final
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from benchmarks.rig.goals import Bound, Goal
 
-@dataclass(frozen=True, slots=True)
-class Goal:
-    """A bound: the most a figure may be, or the least."""
-
-    value: float
-    at_least: bool = False
-
-    def met(self, figure: float) -> bool:
-        """Whether a figure keeps it."""
-        return figure >= self.value if self.at_least else figure <= self.value
-
-
-_STANDING: Final[Mapping[str, Goal]] = {
-    "p99": Goal(1.2),
-    "p99.worst": Goal(1.5),
-    "p99.other": Goal(1.05),
-    "p99.clearly": Goal(1.0 / 3.0, at_least=True),
-    "mean.other": Goal(1.05),
-    "mean.clearly": Goal(1.0 / 3.0, at_least=True),
-    "errors": Goal(0.0),
+_STANDING: Final[Mapping[str, Bound]] = {
+    "p99": Bound(1.2),
+    "p99.worst": Bound(1.5),
+    "p99.other": Bound(1.05),
+    "p99.clearly": Bound(1.0 / 3.0, at_least=True),
+    "mean.other": Bound(1.05),
+    "mean.clearly": Bound(1.0 / 3.0, at_least=True),
+    "errors": Bound(0.0),
 }
 
-GOALS: Final[Mapping[str, Goal]] = {
+GOALS: Final[Mapping[str, Bound]] = {
     **{
         f"{part}.{figure}": goal
         for part in ("loads.0.5", "loads.0.8", "held_out")
         for figure, goal in _STANDING.items()
     },
-    **{f"routers.{load}.p99": Goal(1.4) for load in (0.5, 0.8)},
-    **{f"routers.{load}.p99.worst": Goal(1.8) for load in (0.5, 0.8)},
-    "slow.settles": Goal(1.0),
-    "slow.p99": Goal(2.0),
-    "recovered.settles": Goal(5.0),
-    "joins.settles": Goal(5.0),
-    "joins.load": Goal(1.0),
-    "joins.cold.settles": Goal(5.0),
-    "joins.cold.load": Goal(1.0),
-    "cost.20.cores": Goal(0.05),
-    "cost.20.age.worst": Goal(300.0),
-    "cost.1000.cores": Goal(0.30),
-    "cost.1000.age.worst": Goal(300.0),
+    **{f"routers.{load}.p99": Bound(1.4) for load in (0.5, 0.8)},
+    **{f"routers.{load}.p99.worst": Bound(1.8) for load in (0.5, 0.8)},
+    "slow.settles": Bound(1.0),
+    "slow.p99": Bound(2.0),
+    "recovered.settles": Bound(5.0),
+    "joins.settles": Bound(5.0),
+    "joins.load": Bound(1.0),
+    "joins.cold.settles": Bound(5.0),
+    "joins.cold.load": Bound(1.0),
+    "cost.20.cores": Bound(0.05),
+    "cost.20.age.worst": Bound(300.0),
+    "cost.1000.cores": Bound(0.30),
+    "cost.1000.age.worst": Bound(300.0),
 }
 """By the key of a `Row`; a figure without one is shown for its own sake."""
 
@@ -71,16 +60,23 @@ class Row:
     where: str = ""
 
     @property
-    def goal(self) -> Goal | None:
+    def bound(self) -> Bound | None:
         """What it should be."""
         return GOALS.get(self.key)
 
     @property
+    def goal(self) -> Goal | None:
+        """The figure beside what it should be; None where that is not said."""
+        return (
+            None
+            if self.bound is None
+            else Goal(f"{self.key}: {self.what.removeprefix('... ')}", self.figure, self.bound)
+        )
+
+    @property
     def met(self) -> bool | None:
         """Whether it is; None where it has no goal."""
-        if self.goal is None:
-            return None
-        return self.figure is not None and self.goal.met(self.figure)
+        return None if self.bound is None else self.bound.kept(self.figure)
 
     def as_json(self) -> dict[str, object]:
         """The same for a file; what is not a number there is null."""
@@ -88,7 +84,7 @@ class Row:
             "key": self.key,
             "what": self.what,
             "figure": finite(self.figure),
-            "goal": None if self.goal is None else self.goal.value,
+            "goal": None if self.bound is None else self.bound.value,
             "met": self.met,
             "where": self.where,
         }
@@ -103,8 +99,8 @@ def table(title: str, rows: Sequence[Row]) -> Table:
     lines.add_column("")
     lines.add_column("of")
     for row in rows:
-        goal = row.goal
-        bound = "" if goal is None else f"{'≥' if goal.at_least else '≤'} {shown(goal.value)}"
+        of = row.bound
+        bound = "" if of is None else f"{'≥' if of.at_least else '≤'} {shown(of.value)}"
         verdict = {None: "", True: "met", False: "missed"}[row.met]
         lines.add_row(row.what, shown(row.figure), bound, verdict, row.where)
     return lines

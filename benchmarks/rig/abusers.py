@@ -11,14 +11,16 @@ import contextlib
 import json
 import os
 import socket
+import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from time import monotonic
 
 import uvloop
 
-from benchmarks.rig.processes import LOW_PRIORITY, limit_files
+from benchmarks.rig.processes import LOW_PRIORITY, BenchmarkError, limit_files, prepare_child
 
 IDLE = 10_000
 _SLOW = 1_000
@@ -27,6 +29,12 @@ _GREEDY = 8_000
 _PER_SOURCE = 2_000
 """Connections from one loopback address, which has some 28,000 ports."""
 
+BUILD_UP_S = {"idle": 8.0}
+"""How long an abuse takes until all its connections are there, where that is long."""
+
+USUAL_BUILD_UP_S = 2.0
+
+_ENDS_S = 15.0
 _DRIP_S = 0.5
 _CONNECTING = 100
 
@@ -54,12 +62,15 @@ class Attack:
     Args:
         address: of the router.
         until_s: when it is over; monotonic.
+        count: of the connections of `idle`.
 
     Attributes:
+        count: the argument.
         tally: what it has come to.
     """
 
-    def __init__(self, address: str, until_s: float) -> None:
+    def __init__(self, address: str, until_s: float, count: int = IDLE) -> None:
+        self.count = count
         host, _, port = address.rpartition(":")
         self._address = (host, int(port))
         self._until_s = until_s
@@ -188,13 +199,13 @@ async def huge_bodies(attack: Attack) -> None:
 
 
 async def idle(attack: Attack) -> None:
-    """Ten thousand connections from several addresses that have asked for something once."""
+    """Ten thousand connections, or another number, from several addresses that have asked for something once."""
 
     async def work(sock: socket.socket) -> None:
         await attack.send(sock, b"GET /health HTTP/1.1\r\nhost: a\r\n\r\n")
         await attack.hold(sock)
 
-    await attack.many(IDLE, work, sources=-(-IDLE // _PER_SOURCE))
+    await attack.many(attack.count, work, sources=-(-attack.count // _PER_SOURCE))
 
 
 async def greedy(attack: Attack) -> None:
@@ -215,9 +226,68 @@ ABUSES: dict[str, Callable[[Attack], Awaitable[None]]] = {
 """By name."""
 
 
-async def _attack(name: str, address: str, seconds: float) -> Tally:
+class Abuser:
+    """An abuse under way in a process of its own.
+
+    Args:
+        process: the one.
+        name: of `ABUSES`.
+        seconds: that it takes.
+    """
+
+    def __init__(self, process: "subprocess.Popen[str]", name: str, seconds: float) -> None:
+        self._process = process
+        self._name = name
+        self._seconds = seconds
+
+    def tally(self) -> Tally:
+        """Wait for its end, and return what it has come to.
+
+        Raises:
+            BenchmarkError: it could not be tried.
+        """
+        try:
+            output, problem = self._process.communicate(timeout=self._seconds + _ENDS_S)
+        except subprocess.TimeoutExpired:
+            raise BenchmarkError(f"the abuse {self._name} did not end in time") from None
+        if self._process.returncode:
+            raise BenchmarkError(f"the abuse {self._name} failed: {problem.strip()[-800:]}")
+        return Tally(**json.loads(output))
+
+
+@contextlib.contextmanager
+def abused(name: str, address: str, seconds: float, count: int = IDLE) -> Iterator[Abuser]:
+    """Have a router abused for so long, or until the block ends; `count` is of the connections of `idle`."""
+    how = ["--seconds", f"{seconds:g}", "--count", str(count)]
+    command = [sys.executable, "-m", "benchmarks.rig.abusers", name, address, *how]
+    process = subprocess.Popen(
+        command,
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=prepare_child(None),
+    )
+    try:
+        yield Abuser(process, name, seconds)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def allow_connections(count: int) -> None:
+    """Raise this process's limit of open files, which routers and abusers inherit.
+
+    Raises:
+        BenchmarkError: the system does not allow as many as are needed.
+    """
+    if limit_files() < count + 1_000:
+        raise BenchmarkError(f"{count:,} connections need as many open files: raise the hard limit (ulimit -Hn)")
+
+
+async def _attack(name: str, address: str, seconds: float, count: int) -> Tally:
     until_s = monotonic() + seconds
-    attack = Attack(address, until_s)
+    attack = Attack(address, until_s, count)
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(ABUSES[name](attack), seconds + 1)
     return attack.tally
@@ -229,11 +299,13 @@ def main() -> None:
     parser.add_argument("name", choices=list(ABUSES))
     parser.add_argument("address", help="HOST:PORT")
     parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--count", type=int, default=IDLE, help="of the connections of idle")
     chosen = parser.parse_args()
     os.nice(LOW_PRIORITY)
-    if limit_files() < IDLE + 100:
-        sys.exit(f"{IDLE} connections need as many open files: raise the hard limit (ulimit -Hn)")
-    print(json.dumps(asdict(uvloop.run(_attack(chosen.name, chosen.address, chosen.seconds)))))
+    most = max(_GREEDY, chosen.count)
+    if limit_files() < most + 100:
+        sys.exit(f"{most} connections need as many open files: raise the hard limit (ulimit -Hn)")
+    print(json.dumps(asdict(uvloop.run(_attack(chosen.name, chosen.address, chosen.seconds, chosen.count)))))
 
 
 if __name__ == "__main__":

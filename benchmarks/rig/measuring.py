@@ -7,7 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.peers.peer import Peer, Site
-from benchmarks.rig import paced, wrk
+from benchmarks.rig import instructions, paced, wrk
+from benchmarks.rig.command import say
 from benchmarks.rig.load import Load
 from benchmarks.rig.processes import (
     BenchmarkError,
@@ -17,9 +18,10 @@ from benchmarks.rig.processes import (
     free_address,
     pin,
     process_tree,
+    proportional_mb,
     resident_mb,
 )
-from benchmarks.rig.reachable import await_listener, check_response
+from benchmarks.rig.reachable import STARTS_S, await_listener, check_response
 from benchmarks.rig.shapes import Shape
 
 WARM_UP_S = 1.0
@@ -57,6 +59,7 @@ class Measurement:
         cpu_us_per_request: user and system time of the processes that carry traffic.
         cpu_us_per_request_all: the same of all the proxy's processes.
         rss_mb: resident memory of the processes that carry traffic.
+        pss_mb: the same, with their part of what they share with other processes.
         errors: answers other than 2xx, broken connections and requests without an answer.
     """
 
@@ -66,11 +69,15 @@ class Measurement:
     cpu_us_per_request: float
     cpu_us_per_request_all: float
     rss_mb: float
+    pss_mb: float
     errors: int
 
 
-def _workers(peer: Peer, tree: dict[int, Usage]) -> set[int]:
+def _workers(peer: Peer, tree: dict[int, Usage], *, named: bool = True) -> set[int]:
     workers = {pid for pid in tree if peer.worker in command_line(pid)}
+    if not workers and not named:
+        # Under valgrind nginx cannot name its processes; the one that starts the worker does nothing afterwards.
+        return set(tree)
     if not workers:
         raise BenchmarkError(f"has no process with {peer.worker!r} in its command line")
     return workers
@@ -119,7 +126,11 @@ class Contender:
 
 @contextmanager
 def running(
-    peer: Peer, program: Sequence[str], bench: Bench, check: Callable[[str], None] = lambda _: None
+    peer: Peer,
+    program: Sequence[str],
+    bench: Bench,
+    check: Callable[[str], None] = lambda _: None,
+    by: instructions.Counter | None = None,
 ) -> Iterator[Contender]:
     """Start a contender, and stop it in the end.
 
@@ -128,6 +139,7 @@ def running(
         program: where it is.
         bench: its backends and cores.
         check: of the address, before its workers are looked for.
+        by: counts its instructions.
 
     Raises:
         BenchmarkError: it does not start, or has no worker.
@@ -139,10 +151,14 @@ def running(
             (folder / file).write_text(content)
         # Processes that do not carry traffic stay off the proxy's core: only the workers are moved there.
         first_core = bench.load_core if peer.worker else bench.proxy_core
-        with Server([*program, *peer.arguments(site)], folder, first_core, peer.environ(site)) as server:
-            address = await_listener(server, lambda: peer.address(site))
+        command = [*program, *peer.arguments(site)]
+        starts_s = STARTS_S
+        if by is not None:
+            command, starts_s = by.wrapped(command), instructions.STARTS_S
+        with Server(command, folder, first_core, peer.environ(site)) as server:
+            address = await_listener(server, lambda: peer.address(site), starts_s)
             check(address)
-            workers = _workers(peer, process_tree(server.pid))
+            workers = _workers(peer, process_tree(server.pid), named=by is None)
             if bench.proxy_core is not None:
                 for pid in workers:
                     pin(pid, bench.proxy_core)
@@ -171,8 +187,32 @@ def measure(peer: Peer, program: Sequence[str], shape: Shape, bench: Bench) -> M
             cpu_us_per_request=sum(used[pid] for pid in contender.workers) / load.requests * 1e6,
             cpu_us_per_request_all=sum(used.values()) / load.requests * 1e6,
             rss_mb=sum(resident_mb(pid) for pid in contender.workers),
+            pss_mb=sum(proportional_mb(pid) for pid in contender.workers),
             errors=load.errors,
         )
+
+
+def count_instructions(peer: Peer, program: Sequence[str], bench: Bench, load: Callable[[str], int]) -> float | None:
+    """Instructions in user mode that a request takes of the processes that carry traffic, one start for all of it.
+
+    Args:
+        peer: what it is.
+        program: where it is.
+        bench: its backends and cores.
+        load: sends a fixed number of requests to an address, and returns how many.
+
+    Returns:
+        None where nothing counts on this machine, or the proxy does not run under what does.
+    """
+    with instructions.counter() as by:
+        if by is None:
+            return None
+        try:
+            with running(peer, program, bench, by=by) as contender:
+                return round(instructions.per_request(contender.workers, by, lambda: load(contender.address)))
+        except BenchmarkError as error:
+            say(f"{peer.name}: its instructions are not counted: {error}")
+            return None
 
 
 def rotated(names: Sequence[str], round_number: int) -> list[str]:

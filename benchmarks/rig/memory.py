@@ -1,7 +1,9 @@
 """What the router's processes hold: memory, open files, and how both change."""
 
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +15,8 @@ ROLES = {
     "nginx: worker process": "worker",
 }
 """What a process is, by what its command line has in it; the rest is the supervisor."""
+
+_WATCH_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,25 @@ def sample(root: int) -> list[Sample]:
         except (BenchmarkError, OSError):
             continue
     return found
+
+
+@contextmanager
+def watched(root: int) -> Iterator[list[Sample]]:
+    """Look at `root` and its descendants, often, for as long as the block runs."""
+    found = sample(root)
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(_WATCH_S):
+            found.extend(sample(root))
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        yield found
+    finally:
+        over.set()
+        watching.join()
 
 
 @dataclass(frozen=True, slots=True)

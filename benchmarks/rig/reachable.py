@@ -9,7 +9,7 @@ from collections.abc import Callable
 from benchmarks.rig.processes import BenchmarkError, Server
 from benchmarks.rig.shapes import Shape
 
-_START_S = 20.0
+STARTS_S = 20.0
 _ANSWER_S = 5.0
 _ROUTES_S = 5.0
 
@@ -23,17 +23,18 @@ def _accepts(address: str) -> bool:
     return True
 
 
-def await_listener(server: Server, address: Callable[[], str | None]) -> str:
+def await_listener(server: Server, address: Callable[[], str | None], within_s: float = STARTS_S) -> str:
     """Wait until `server` takes connections; returns its address.
 
     Args:
         server: ends the wait if it ends.
         address: where it listens, None while that is not known.
+        within_s: how long it may take.
 
     Raises:
-        BenchmarkError: the server has ended, or takes no connections after twenty seconds.
+        BenchmarkError: the server has ended, or takes no connections in time.
     """
-    until = time.monotonic() + _START_S
+    until = time.monotonic() + within_s
     while time.monotonic() < until:
         found = address()
         if found and _accepts(found):
@@ -41,7 +42,7 @@ def await_listener(server: Server, address: Callable[[], str | None]) -> str:
         if not server.running:
             raise BenchmarkError(f"ended while it started, after saying: {server.last_words or 'nothing'}")
         time.sleep(0.05)
-    raise BenchmarkError(f"took no connections within {_START_S:g} s; it said: {server.last_words or 'nothing'}")
+    raise BenchmarkError(f"took no connections within {within_s:g} s; it said: {server.last_words or 'nothing'}")
 
 
 def check_response(address: str, shape: Shape) -> None:

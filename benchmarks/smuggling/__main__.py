@@ -3,7 +3,6 @@
 Ends with 1 where router and backend disagree, or where an answer is not what the RFCs demand.
 """
 
-import argparse
 import asyncio
 import json
 import sys
@@ -15,12 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from benchmarks.peers.peer import Site
 from benchmarks.peers.smartlb import PEER as SMARTLB
+from benchmarks.rig import command
+from benchmarks.rig.goals import Goal, at_most
 from benchmarks.rig.processes import BenchmarkError, Server
 from benchmarks.rig.reachable import await_listener
 from benchmarks.smuggling.backends import Backend, Recorder, backends
@@ -72,8 +72,8 @@ async def router(backend: str) -> AsyncIterator[tuple[str, str]]:
         site = Site(Path(folder), "", [backend])
         for file, content in peer.files(site).items():
             Path(folder, file).write_text(content)
-        command = [*(peer.find() or []), *peer.arguments(site)]
-        with Server(command, site.folder, None, peer.environ(site)) as server:
+        start = [*(peer.find() or []), *peer.arguments(site)]
+        with Server(start, site.folder, None, peer.environ(site)) as server:
             await asyncio.to_thread(await_listener, server, partial(peer.address, site))
             first, second = _listeners(site)
             yield first, second
@@ -120,11 +120,20 @@ def complaints(found: Mapping[str, Mapping[str, Sequence[Result]]]) -> list[str]
     ]
 
 
+def goals(found: Mapping[str, Mapping[str, Sequence[Result]]], wrong: Sequence[str]) -> list[Goal]:
+    """Router and backend should be of one mind, and all answers as the RFCs demand."""
+    every = [one for groups in found.values() for results in groups.values() for one in results]
+    disagree = sum(one.verdict is Verdict.DISAGREE for one in every)
+    return [
+        at_most("cases in which router and backend disagree", disagree, 0),
+        at_most("cases and requests that did not go as they should", len(wrong), 0),
+    ]
+
+
 def main() -> None:
     """Run, print and write."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.smuggling", description=__doc__)
-    parser.add_argument("--json", type=Path, metavar="OUT", help="write every case with what became of it")
-    arguments = parser.parse_args()
+    options = command.Options("smuggling", __doc__)
+    arguments = options.parse_args()
     found, wrong = {}, []
     http2: dict[str, list[Http2Result]] = {}
     try:
@@ -133,23 +142,19 @@ def main() -> None:
             wrong += [f"{name}: {stray}" for stray in strays]
             wrong += [f"{name}: HTTP/2: {one.case.name}: {one.problem}" for one in http2[name] if one.problem]
     except BenchmarkError as error:
-        sys.exit(f"{parser.prog}: {error}")
+        sys.exit(f"{options.prog}: {error}")
     wrong = complaints(found) + wrong
-    console = Console(width=None if sys.stdout.isatty() else 130)
+    console = command.results()
     console.print(table(found))
     console.print(f"HTTP/2: {len(CASES)} cases before each backend")
     for line in wrong:
         console.print(f"[red]{escape(line)}[/red]")
-    if arguments.json:
-        report = {
-            "cases": {
-                backend: {group: [one.as_json() for one in results] for group, results in groups.items()}
-                for backend, groups in found.items()
-            },
-            "http2": {backend: [one.as_json() for one in results] for backend, results in http2.items()},
-            "wrong": wrong,
-        }
-        arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+    rows = {
+        backend: {group: [one.as_json() for one in results] for group, results in groups.items()}
+        for backend, groups in found.items()
+    }
+    of_http2 = {backend: [one.as_json() for one in results] for backend, results in http2.items()}
+    command.publish(arguments.json, rows, goals(found, wrong), {"http2": of_http2, "wrong": wrong})
     sys.exit(1 if wrong else 0)
 
 

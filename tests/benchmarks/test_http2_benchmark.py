@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.http2 import WITHOUT_TLS, Round, parse_h2load, report
+from benchmarks.http2 import WITHOUT_TLS, Round, goals, parse_h2load, report
 from benchmarks.peers.peer import Site
 from benchmarks.rig.processes import BenchmarkError
 
@@ -27,6 +27,9 @@ def test_all_speak_http2_without_tls(tmp_path: Path) -> None:
 
 def test_ratios_are_to_envoy() -> None:
     rounds = [Round(90.0, 9.0), Round(100.0, 10.0), Round(110.0, 11.0)]
-    lines, rows = report({"envoy": [Round(200.0, 5.0)], "smartlb": rounds})
-    assert lines[-1] == "| smartlb | 100 | 10 | 0.50 |"
-    assert [row["name"] for row in rows] == ["envoy", "smartlb"]
+    lines, rows = report({"envoy": [Round(200.0, 5.0)], "smartlb": rounds}, {"smartlb": 1_234.0})
+    assert lines[-1] == "| smartlb | 100 | 10 | 1,234 | 0.50 |"
+    assert [(row["name"], row["instructions_per_request"]) for row in rows] == [("envoy", None), ("smartlb", 1_234.0)]
+    envoy, nginx, haproxy = goals(rows)
+    assert (envoy.value, envoy.reached) == (0.5, False)
+    assert nginx.value is haproxy.value is None

@@ -8,8 +8,9 @@ import pytest
 from benchmarks.learning import goals
 from benchmarks.learning.__main__ import PARTS, main
 from benchmarks.learning.change import WINDOW_S, Seen
-from benchmarks.learning.goals import Goal, Row
+from benchmarks.learning.goals import Row
 from benchmarks.learning.standing import APART, LEVELS, at_level
+from benchmarks.rig.goals import Bound
 from simulator.scenario import Scenario
 
 
@@ -19,7 +20,8 @@ def test_everything_is_measured(
     monkeypatch.chdir(tmp_path)
     out = tmp_path / "learning.json"
     main(["--quick", "--jobs", "1", "--json", str(out)])
-    found = json.loads(out.read_text())
+    content = json.loads(out.read_text())
+    found = content["rows"]
     standing = [f"{part}.{level:g}" for part in ("loads", "routers") for level in LEVELS] + ["held_out"]
     assert found.keys() == {*standing, *(f"{part}.scenarios" for part in standing), "slow_down", "joining", "cost"}
     for part in standing:
@@ -34,6 +36,8 @@ def test_everything_is_measured(
     keys = [row["key"] for part in found if not part.endswith(".scenarios") for row in found[part]]
     assert len(keys) == len(set(keys))
     assert goals.GOALS.keys() <= set(keys) | {f"cost.1000.{name}" for name in ("cores", "tick", "age", "age.worst")}
+    judged = [row for part in found if not part.endswith(".scenarios") for row in found[part] if row["met"] is not None]
+    assert [goal["reached"] for goal in content["goals"]] == [row["met"] for row in judged]
     printed = capsys.readouterr().out
     assert "true_weights_least_connections†" in printed
     assert "age of a snapshot" in printed
@@ -55,21 +59,21 @@ def test_a_load_that_cannot_be_carried_all_the_time_is_lowered() -> None:
 
 
 @pytest.mark.parametrize(
-    ("goal", "figure", "met"),
+    ("bound", "figure", "met"),
     [
-        (Goal(2.0), 1.9, True),
-        (Goal(2.0), 2.1, False),
-        (Goal(2.0), inf, False),
-        (Goal(2.0), None, False),
-        (Goal(0.8, at_least=True), 0.9, True),
-        (Goal(0.8, at_least=True), 0.7, False),
+        (Bound(2.0), 1.9, True),
+        (Bound(2.0), 2.1, False),
+        (Bound(2.0), inf, False),
+        (Bound(2.0), None, False),
+        (Bound(0.8, at_least=True), 0.9, True),
+        (Bound(0.8, at_least=True), 0.7, False),
     ],
 )
 def test_a_figure_keeps_its_goal_or_not(
-    monkeypatch: pytest.MonkeyPatch, goal: Goal, figure: float | None, met: bool
+    monkeypatch: pytest.MonkeyPatch, bound: Bound, figure: float | None, met: bool
 ) -> None:
     assert Row("a", "a figure", figure).met is None
-    monkeypatch.setattr(goals, "GOALS", {"a": goal})
+    monkeypatch.setattr(goals, "GOALS", {"a": bound})
     row = Row("a", "a figure", figure)
     assert row.met is met
     assert row.as_json()["figure"] == (None if figure in (None, inf) else figure)

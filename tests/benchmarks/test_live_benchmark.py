@@ -246,12 +246,18 @@ def test_what_spoils_a_figure_is_said_by_name() -> None:
     assert not any("ip_hash" in line for line in live.notes(found[:1], SHORT, 3))
 
 
-def test_the_document_is_json_with_every_seed() -> None:
-    content = json.loads(json.dumps(live.document(compared(learned=[10.0, 20.0]), replace(SHORT, seed=7), 2)))
+def test_what_goes_beside_the_rows_is_json_with_every_seed() -> None:
+    content = json.loads(json.dumps(live.about(compared(learned=[10.0, 20.0]), replace(SHORT, seed=7), 2)))
     assert content["seeds"] == [7, 8]
-    assert content["results"][0]["rounds"][1]["p99_ms"] == 20.0
     assert content["learned_lost_to"]["p99_ms"] == []
     assert [fault["name"] for fault in content["faults"]] == ["slow-down", "errors"]
+
+
+def test_learned_should_lose_no_figure() -> None:
+    found = {goal.what: goal for goal in live.goals(compared(learned=[40.0], haproxy=[30.0], nginx=[10.0]))}
+    assert found["who is better than learned: p99 ms"].value == 2
+    assert found["who is better than learned: mean ms"].reached
+    assert live.goals(compared(nginx=[10.0])) == []
 
 
 @pytest.mark.parametrize("arguments", [["--rounds", "0"], ["--policies", "squid"], ["--seconds", "1"]])

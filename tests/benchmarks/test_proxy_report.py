@@ -3,18 +3,20 @@ import io
 import pytest
 from rich.console import Console
 
-from benchmarks.proxy import main
+from benchmarks.proxy import goals, main
 from benchmarks.rig.measuring import Measurement, cpu_between, rotated
 from benchmarks.rig.processes import BenchmarkError, Usage, parse_stat
-from benchmarks.rig.report import Result, ratios, table
+from benchmarks.rig.report import Result, compared, ratios, table
 
 
 def measurement(requests_per_s: float, errors: int = 0) -> Measurement:
-    return Measurement(requests_per_s, 1.0, 2.0, 1e6 / requests_per_s, 2e6 / requests_per_s, 12.5, errors)
+    return Measurement(requests_per_s, 1.0, 2.0, 1e6 / requests_per_s, 2e6 / requests_per_s, 12.5, 7.5, errors)
 
 
-def result(name: str, *rates: float, errors: int = 0) -> Result:
-    return Result(name, "1.2.3", "small", [measurement(rate, errors) for rate in rates])
+def result(
+    name: str, *rates: float, errors: int = 0, shape: str = "small", instructions: float | None = None
+) -> Result:
+    return Result(name, "1.2.3", shape, [measurement(rate, errors) for rate in rates], instructions)
 
 
 def rendered(rows: list[dict[str, object]]) -> str:
@@ -37,6 +39,8 @@ def test_a_result_has_one_object_with_spreads() -> None:
         "cpu_us_per_request",
         "cpu_us_per_request_all",
         "rss_mb",
+        "pss_mb",
+        "instructions_per_request",
         "errors",
     ]
     assert row["rounds"] == 3
@@ -52,6 +56,35 @@ def test_the_table_shows_medians_and_ratios() -> None:
     assert "smartlb ÷ nginx: requests/s 0.80" in text
     assert "CPU/request 1.25" in text
     assert "envoy" not in text
+
+
+def test_instructions_are_compared_where_both_are_counted() -> None:
+    own = result("smartlb", 40_000, instructions=30_000.0).as_json()
+    assert "instructions 1.50" in rendered([own, result("nginx", 50_000, instructions=20_000.0).as_json()])
+    assert "instructions 1" not in rendered([own, result("nginx", 50_000).as_json()])
+
+
+def test_a_comparison_needs_both_without_errors() -> None:
+    rows = [result("smartlb", 40_000).as_json(), result("nginx", 50_000).as_json()]
+    assert compared(rows, "requests_per_s", "nginx") == 0.8
+    assert compared(rows, "requests_per_s", "envoy") is None
+    failing = [result("smartlb", 40_000).as_json(), result("nginx", 50_000, errors=1).as_json()]
+    assert compared(failing, "requests_per_s", "nginx") is None
+
+
+def test_small_shapes_have_goals_beside_each_and_large_ones_beside_the_best() -> None:
+    small = [result(name, rate).as_json() for name, rate in (("smartlb", 60.0), ("nginx", 50.0), ("envoy", 20.0))]
+    large = [
+        result(name, rate, shape="body100k").as_json() for name, rate in (("smartlb", 60.0), ("a", 50.0), ("b", 80.0))
+    ]
+    found = {goal.what: goal for goal in goals([*small, *large])}
+    assert found["requests/s of nginx's, small"].value == 1.2
+    assert found["CPU per request of nginx's, small"].reached
+    assert found["requests/s of haproxy's, small"].value is None
+    assert found["requests/s of envoy's, small"].reached
+    best = found["requests/s of the best other's, body100k"]
+    assert (best.value, best.reached) == (0.75, False)
+    assert found["a worker under load, MB (PSS)"].value == 7.5
 
 
 def test_rows_with_errors_are_marked() -> None:

@@ -1,0 +1,93 @@
+"""Cases that run in the benchmark's own process: their processor time, and their instructions in one apart.
+
+The rounds of all cases are interleaved, so that a slow spell of the machine meets them all; a figure is the mean of one
+round. Cases are compared within each round, as a machine may be faster in one than in the next.
+"""
+
+import time
+from argparse import Namespace
+from collections.abc import Callable, Mapping, Sequence
+from statistics import median
+from typing import Any
+
+from benchmarks.rig.command import Options, say
+from benchmarks.rig.instructions import INSTALL, of_cases
+from benchmarks.rig.report import spread
+
+Case = Callable[[int], None]
+"""Does something a given number of times."""
+
+_COUNTED = 4
+"""Times as many calls are counted as are timed at once: valgrind takes fifty times as long, but only once."""
+
+
+def options(module: str, description: str | None) -> Options:
+    """The command line of a benchmark of cases."""
+    found = Options(module, description)
+    found.rounds(100, "measurements of each case")
+    found.add_argument("--no-instructions", action="store_true", help="do not count them, which takes a while")
+    return found
+
+
+def timed(cases: Mapping[str, Case], rounds: int, calls: int) -> dict[str, list[float]]:
+    """Microseconds of processor time that a call takes, by case, in each round."""
+    found: dict[str, list[float]] = {name: [] for name in cases}
+    for _ in range(rounds):
+        for name, case in cases.items():
+            case(1)  # brings it about, where it is not the first to use what several share
+            began_s = time.thread_time()
+            case(calls)
+            found[name].append((time.thread_time() - began_s) / calls * 1e6)
+    return found
+
+
+def measured(module: str, cases: Mapping[str, Case], calls: int, chosen: Namespace) -> list[dict[str, Any]]:
+    """All figures, an object for each case.
+
+    Args:
+        module: whose function ``cases`` makes the same cases elsewhere.
+        cases: by name.
+        calls: in a round.
+        chosen: of the command line.
+    """
+    times = timed(cases, chosen.rounds, calls)
+    counts = {} if chosen.no_instructions else of_cases(module, list(cases), _COUNTED * calls)
+    if not counts and not chosen.no_instructions:
+        say(f"Instructions are not counted: {INSTALL}.")
+    return [
+        {
+            "case": name,
+            "cpu_us": spread(each),
+            "instructions": round(counts[name]) if name in counts else None,
+            "rounds_us": [round(one, 4) for one in each],
+        }
+        for name, each in times.items()
+    ]
+
+
+def paired(rows: Sequence[Mapping[str, Any]], case: str, other: str, how: Callable[[float, float], float]) -> float:
+    """How the processor times of two cases compare: the median of what `how` makes of those of the same round."""
+    one, two = (_of(rows, name)["rounds_us"] for name in (case, other))
+    return round(median(how(*pair) for pair in zip(one, two, strict=True)), 3)
+
+
+def counted(
+    rows: Sequence[Mapping[str, Any]], case: str, other: str, how: Callable[[float, float], float]
+) -> float | None:
+    """The same of their instructions; None where they were not counted."""
+    one, two = (_of(rows, name)["instructions"] for name in (case, other))
+    return None if one is None or two is None else round(how(one, two), 3)
+
+
+def _of(rows: Sequence[Mapping[str, Any]], case: str) -> Mapping[str, Any]:
+    return next(row for row in rows if row["case"] == case)
+
+
+def table(rows: Sequence[Mapping[str, Any]], each: str) -> list[str]:
+    """The rows as a table of Markdown; `each` says what a call is."""
+    lines = [f"| µs for {each} | least | median | greatest | instructions |", "|---|---|---|---|---|"]
+    for row in rows:
+        cpu = row["cpu_us"]
+        count = "–" if row["instructions"] is None else f"{row['instructions']:,}"
+        lines.append(f"| {row['case']} | {cpu['min']:.3f} | {cpu['median']:.3f} | {cpu['max']:.3f} | {count} |")
+    return lines
