@@ -46,6 +46,10 @@ lint: $(VENV)/dev build  ## Lint and type-check.
 bench: $(VENV)/dev build  ## All benchmarks, beside the proxies that are installed (an hour and a half).
 	@mkdir -p bench-results
 	@$(BIN)/python -m benchmarks.pick --json bench-results/pick.json
+	@$(BIN)/python -m benchmarks.stages --json bench-results/stages.json
+	@$(BIN)/python -m benchmarks.routing --json bench-results/routing.json
+	@$(BIN)/python -m benchmarks.overload --json bench-results/overload.json
+	@$(BIN)/python -m benchmarks.idle --json bench-results/idle.json
 	@$(BIN)/python -m benchmarks.simulator --json bench-results/simulator.json
 	@$(BIN)/python -m benchmarks.reality --json bench-results/reality.json
 	@$(BIN)/python -m benchmarks.abuse --json bench-results/abuse.json

@@ -24,6 +24,7 @@ from typing import Any
 from benchmarks.rig.command import Options, publish
 from simulator.api import run
 from simulator.scenario import Scenario
+from smartlb.cli.arguments import several
 
 POLICIES = (
     "round_robin",
@@ -243,6 +244,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
     parser = Options("simulator", "How fast the simulator is.")
     parser.rounds(5, "measurements of each case")
+    parser.add_argument(
+        "--policies", type=several("policy", lambda: POLICIES), default=POLICIES, metavar="NAMES",
+        help=f"separated by commas (default: {','.join(POLICIES)})",
+    )  # fmt: skip
     parser.add_argument("--requests", type=int, default=1_000_000, help="simulated in each (default: 1,000,000)")
     parser.add_argument(
         "--trace-requests", type=int, default=10_000_000, help="length of the trace; 0 for none (default: 10,000,000)"
@@ -252,8 +257,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if chosen.replay:
         print(json.dumps(replay(chosen.replay)))
         return
-    measured = cases(chosen.requests, POLICIES, BACKENDS)
-    for case in cases(2_000, POLICIES, BACKENDS):  # what must be compiled or imported is so before anything is timed
+    measured = cases(chosen.requests, chosen.policies, BACKENDS)
+    for case in cases(
+        2_000, chosen.policies, BACKENDS
+    ):  # what must be compiled or imported is so before anything is timed
         case.once(0)
     for number in range(chosen.rounds):
         for case in measured:

@@ -20,6 +20,9 @@ from benchmarks.rig.reachable import await_listener
 from benchmarks.rig.shapes import BODIES
 
 COUNT = 2
+_LONGEST_S = 21_600.0
+"""After which one in Python ends by itself, whatever became of the benchmark."""
+
 _SMALL_ENOUGH_TO_INLINE = 1_000
 
 
@@ -97,7 +100,9 @@ async def _answer(address: str) -> None:
     host, _, port = address.rpartition(":")
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: _Answer(responses), host, int(port), backlog=4096)
-    await server.serve_forever()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_LONGEST_S):
+            await server.serve_forever()
 
 
 def kind() -> str:
@@ -139,7 +144,7 @@ def backends(core: int | None) -> Iterator[list[str]]:
 
 
 def main() -> None:
-    """Serve the benchmark's bodies in Python until SIGTERM."""
+    """Serve the benchmark's bodies in Python until SIGTERM, or for six hours."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.rig.backends", description=main.__doc__)
     parser.add_argument("address", help="HOST:PORT")
     uvloop.run(_answer(parser.parse_args().address))

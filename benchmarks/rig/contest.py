@@ -18,12 +18,15 @@ from smartlb.cli.arguments import whole_number
 Programs = dict[str, list[str]]
 Round = TypeVar("Round")
 
+_MOST_S = 200.0
+"""smartlb ends by itself 300 s after its start."""
+
 
 def options(module: str, description: str | None, connections: int) -> Options:
     """The command line of a contest; `connections` is the default."""
     found = Options(module, description)
     found.rounds(5, "of every proxy")
-    found.seconds(4, "of load per proxy and round")
+    found.seconds(4, "of load per proxy and round", most=_MOST_S)
     found.add_argument(
         "--connections",
         type=whole_number(1),

@@ -188,27 +188,29 @@ def of_cases(module: str, cases: Sequence[str], calls: int) -> dict[str, float]:
         if by is None:
             return found
         command = by.wrapped([sys.executable, "-m", "benchmarks.rig.counted", module])
-        process = subprocess.Popen(
-            command,
-            cwd=Path(__file__).parents[2],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            for case in cases:
-                for counted in (False, True):  # once to warm up
-                    with by.counting([process.pid]) if counted else contextlib.nullcontext(Counted()) as count:
-                        process.stdin.write(f"{case}\t{calls}\n")
-                        process.stdin.flush()
-                        if process.stdout.readline() != "done\n":
-                            raise BenchmarkError(f"{module} ended while {case} was counted")
+        with subprocess.Popen(
+            command, cwd=Path(__file__).parents[2], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as process:
+            try:
+                for case in cases:
+                    _ask(process, module, case, calls)  # to warm up
+                    with by.counting([process.pid]) as count:
+                        _ask(process, module, case, calls)
                     found[case] = count.instructions / calls
-            process.stdin.close()
-            process.wait(_ANSWERS_S)
-        finally:
-            process.kill()
-            process.wait()
+            finally:
+                process.kill()
     return found
+
+
+def _ask(process: "subprocess.Popen[str]", module: str, case: str, calls: int) -> None:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        process.stdin.write(f"{case}\t{calls}\n")
+        process.stdin.flush()
+    except BrokenPipeError:
+        answer = ""
+    else:
+        answer = process.stdout.readline()
+    if answer != "done\n":
+        raise BenchmarkError(f"{module} ended while {case} was counted")

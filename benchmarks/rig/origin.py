@@ -8,6 +8,7 @@ kilobyte. SIGUSR1 resets every connection, whatever is under way on it.
 import argparse
 import asyncio
 import base64
+import contextlib
 import hashlib
 import random
 import signal
@@ -106,7 +107,7 @@ class _Connection(asyncio.Protocol):
             self._loop.call_later(EVENT_S, self._event)
 
 
-async def _serve(address: str) -> None:
+async def _serve(address: str, longest_s: float) -> None:
     host, _, port = address.rpartition(":")
     every: set[_Connection] = set()
 
@@ -117,14 +118,18 @@ async def _serve(address: str) -> None:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGUSR1, reset_all)
     server = await loop.create_server(lambda: _Connection(every), host, int(port), backlog=4096)
-    await server.serve_forever()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(longest_s):
+            await server.serve_forever()
 
 
 def main() -> None:
-    """Serve until SIGTERM."""
+    """Serve until SIGTERM, or until the time is over."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.rig.origin", description=main.__doc__)
     parser.add_argument("address", help="HOST:PORT")
-    uvloop.run(_serve(parser.parse_args().address))
+    parser.add_argument("--for-s", type=float, default=3_600.0, help="how long, at most (default: %(default)g)")
+    chosen = parser.parse_args()
+    uvloop.run(_serve(chosen.address, chosen.for_s))
 
 
 if __name__ == "__main__":

@@ -34,17 +34,23 @@ _ANSWER_S = 5.0
 class Origin:
     """A backend that can be killed and started again at the same address.
 
+    Args:
+        name: in the router's configuration.
+        folder: for what it prints; is made.
+        longest_s: after which it ends by itself.
+
     Attributes:
         name: in the router's configuration.
         address: HOST:PORT.
         running: it does.
     """
 
-    def __init__(self, name: str, folder: Path) -> None:
+    def __init__(self, name: str, folder: Path, longest_s: float) -> None:
         self.name = name
         self.address = free_address()
         self.running = False
         self._folder = folder
+        self._longest_s = longest_s
         folder.mkdir()
 
     def start(self) -> None:
@@ -52,7 +58,7 @@ class Origin:
 
         To be called from the main thread: the process ends with the thread that has started it.
         """
-        command = [sys.executable, "-m", "benchmarks.rig.origin", self.address]
+        command = [sys.executable, "-m", "benchmarks.rig.origin", self.address, "--for-s", f"{self._longest_s:g}"]
         self._server = Server(command, self._folder, None, _ROOT)
         self.running = True
 
@@ -228,7 +234,7 @@ def site(
     """Run origins and a router until the block ends, or for `longest_s` at most.
 
     Args:
-        longest_s: after which the router ends by itself.
+        longest_s: after which router and origins end by themselves.
         backends: how many origins.
         workers: of the router.
         shutdown_s: of its configuration.
@@ -240,7 +246,7 @@ def site(
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="smartlb-site-")))
-        origins = [Origin(f"b{number + 1}", folder / f"b{number + 1}") for number in range(backends)]
+        origins = [Origin(f"b{number + 1}", folder / f"b{number + 1}", longest_s) for number in range(backends)]
         for origin in origins:
             stack.callback(origin.stop)
             origin.start()

@@ -33,7 +33,7 @@ def quick(command: str, goals: int, *marks: pytest.MarkDecorator) -> object:
         quick("overload " + " ".join(CASES), 4),
         quick("stages " + " ".join(CASES), 4),
         quick("routing " + " ".join(CASES), 4),
-        quick("simulator --rounds 1 --requests 2000 --trace-requests 2000", 0),
+        quick("simulator --rounds 1 --policies round_robin --requests 2000 --trace-requests 2000", 0),
         quick("reality --rounds 1 --seconds 4 --policies round_robin", 1),
         quick("live --rounds 1 --seconds 4 --policies learned", 6),
         quick("chaos --seconds 10 --rate 80", 3),
