@@ -17,6 +17,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from benchmarks.idle import ALL_MB, PER_CLIENT
 from benchmarks.peers import nginx
 from benchmarks.rig import paced
 from benchmarks.rig.abusers import ABUSES, BUILD_UP_S, IDLE, USUAL_BUILD_UP_S, Tally, abused, allow_connections
@@ -30,14 +31,8 @@ from benchmarks.rig.shapes import Shape
 from benchmarks.rig.site import Origin, Site, site
 from smartlb.cli.arguments import several, whole_number
 
-PER_CLIENT = 2_500
-"""`limits.connections_per_client` of the router, a worker: the idle ones come from several addresses."""
-
 BODY_BYTES = 100_000_000_000
 """`limits.body_bytes`: bodies that do not end go on for as long as they are measured."""
-
-IDLE_MB = 200.0
-"""What all processes of the router should have at most with the connections of `idle` (PSS)."""
 
 _NORMAL = Shape("normal", "/health")
 _RATE_PER_S = 200.0
@@ -150,7 +145,7 @@ def goals(rows: Sequence[Mapping[str, Any]]) -> list[Goal]:
             lost = each["errors"] + each["unanswered"]
             found.append(at_most(f"the normal client's errors under {each['abuse']}", lost, 0))
             if each["abuse"] == "idle":
-                found.append(at_most("all processes with idle connections, MB", each["memory_peak_mb"], IDLE_MB))
+                found.append(at_most("all processes with idle connections, MB", each["memory_peak_mb"], ALL_MB))
     return found
 
 

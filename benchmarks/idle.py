@@ -27,7 +27,7 @@ WORKER_MB = 40.0
 ALL_MB = 200.0
 """What all processes of a router with two workers should have at most, with all the connections."""
 
-_PER_CLIENT = 2_500
+PER_CLIENT = 2_500
 """`limits.connections_per_client`, a worker: the connections come from several addresses."""
 
 _SERVED = Shape("normal", "/health")
@@ -97,7 +97,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _idle(chosen: Namespace) -> int:
     allow_connections(chosen.connections)
-    limits = {"connections_per_client": _PER_CLIENT}
+    limits = {"connections_per_client": PER_CLIENT}
     with site(120 + chosen.seconds, backends=2, workers=chosen.workers, calm=True, limits=limits) as on:
         rows, tally = measure(on, chosen.seconds, chosen.connections)
     print("\n".join(table(rows)))

@@ -7,14 +7,12 @@ whose backends are all full, so that every request waits in the queue.
 
 import sys
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from operator import truediv
-from typing import Any
 
-from benchmarks.rig import command
 from benchmarks.rig.bare_worker import REQUEST, RESPONSE, BareWorker, Client
-from benchmarks.rig.cases import Case, counted, measured, options, paired, table
+from benchmarks.rig.cases import Case, Rows, counted, paired, run
 from benchmarks.rig.goals import Goal, at_most
 from benchmarks.rig.processes import BenchmarkError
 from smartlb.upstream.http1 import BackendConnection
@@ -33,12 +31,16 @@ def _addresses(backends: int) -> list[str]:
 
 
 class OneLimited:
-    """A router whose first backend may have one request at a time."""
+    """A router whose first backend may have one request at a time.
+
+    Attributes:
+        bare: the router.
+    """
 
     def __init__(self, backends: int) -> None:
         self._backends = backends
         first, *others = _addresses(backends)
-        self._bare = BareWorker({"backends": [{"address": first, "max_in_flight": 1}, *others]})
+        self.bare = BareWorker({"backends": [{"address": first, "max_in_flight": 1}, *others]})
         self._held: BackendConnection | None = None
 
     def serve(self, full: bool, requests: int) -> None:
@@ -48,29 +50,33 @@ class OneLimited:
         elif not full and self._held is not None:
             self._held.data_received(RESPONSE)
             self._held = None
-        self._bare.serve(requests)
+        self.bare.serve(requests)
 
     def _hold(self) -> BackendConnection:
         """Have the first backend get a request, which nobody answers for now."""
-        self._bare.allow([0])
-        self._bare.client().send(REQUEST)
-        self._bare.allow(range(self._backends))
-        return self._bare.asked.popleft()
+        self.bare.allow([0])
+        self.bare.client().send(REQUEST)
+        self.bare.allow(range(self._backends))
+        return self.bare.asked.popleft()
 
 
 class AllFull:
-    """A router whose backends may have one request each, with more clients than that: some always wait."""
+    """A router whose backends may have one request each, with more clients than that: some always wait.
+
+    Attributes:
+        bare: the router.
+    """
 
     def __init__(self, backends: int) -> None:
         of_each = [{"address": address, "max_in_flight": 1} for address in _addresses(backends)]
-        self._bare = BareWorker({"backends": of_each})
-        self._clients = deque(self._bare.client() for _ in range(backends + _WAITING))
+        self.bare = BareWorker({"backends": of_each})
+        self._clients = deque(self.bare.client() for _ in range(backends + _WAITING))
         for client in self._clients:
             client.send(REQUEST)
 
     def serve(self, requests: int) -> None:
         """Have one backend after another answer, and whoever got the answer send the next request."""
-        clients, asked = self._clients, self._bare.asked
+        clients, asked = self._clients, self.bare.asked
         for _ in range(requests):
             # Backends are asked in the order of the clients, and answer in that order.
             client: Client = clients.popleft()
@@ -97,7 +103,7 @@ def cases() -> dict[str, Case]:
     return found
 
 
-def goals(rows: Sequence[Mapping[str, Any]]) -> list[Goal]:
+def goals(rows: Rows) -> list[Goal]:
     """What one full backend should cost at most."""
     found = []
     for backends in BACKENDS:
@@ -110,11 +116,7 @@ def goals(rows: Sequence[Mapping[str, Any]]) -> list[Goal]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and report."""
-    chosen = options("overload", __doc__).parse_args(arguments)
-    rows = measured("benchmarks.overload", cases(), _CALLS, chosen)
-    print("\n".join(table(rows, "a request")))
-    command.publish(chosen.json, rows, goals(rows))
-    return 0
+    return run("overload", __doc__, cases(), _CALLS, "a request", goals, arguments)
 
 
 if __name__ == "__main__":

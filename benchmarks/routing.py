@@ -10,8 +10,7 @@ from itertools import cycle, islice
 from operator import truediv
 from typing import Any
 
-from benchmarks.rig import command
-from benchmarks.rig.cases import Case, counted, measured, options, paired, table
+from benchmarks.rig.cases import Case, Rows, counted, paired, run
 from benchmarks.rig.goals import Goal, at_most
 from smartlb.config.model import Config
 from smartlb.routing.routing import Routing
@@ -78,7 +77,7 @@ def _label(count: int, what: str) -> str:
     return f"{count:,} by {what}"
 
 
-def goals(rows: Sequence[Mapping[str, Any]]) -> list[Goal]:
+def goals(rows: Rows) -> list[Goal]:
     """How much more many routes should cost at most."""
     found = []
     for what in BY:
@@ -91,11 +90,7 @@ def goals(rows: Sequence[Mapping[str, Any]]) -> list[Goal]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and report."""
-    chosen = options("routing", __doc__).parse_args(arguments)
-    rows = measured("benchmarks.routing", cases(), _CALLS, chosen)
-    print("\n".join(table(rows, "finding a route")))
-    command.publish(chosen.json, rows, goals(rows))
-    return 0
+    return run("routing", __doc__, cases(), _CALLS, "finding a route", goals, arguments)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,9 @@ more.
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
 
-from benchmarks.rig import command
 from benchmarks.rig.bare_worker import BareWorker
-from benchmarks.rig.cases import Case, measured, options, paired, table
+from benchmarks.rig.cases import Case, Rows, paired, run
 from benchmarks.rig.goals import Goal, at_most
 from smartlb.stages.context import Context, ResponseHead
 from smartlb.stages.plan import RoutePlan
@@ -64,7 +62,7 @@ def _each(count: int, with_them: float, without: float) -> float:
     return (with_them - without) / count
 
 
-def goals(rows: Sequence[Mapping[str, Any]]) -> list[Goal]:
+def goals(rows: Rows) -> list[Goal]:
     """What a stage should cost at most: the only one of a route, and each of several."""
     found = []
     for what in KINDS:
@@ -77,11 +75,7 @@ def goals(rows: Sequence[Mapping[str, Any]]) -> list[Goal]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and report."""
-    chosen = options("stages", __doc__).parse_args(arguments)
-    rows = measured("benchmarks.stages", cases(), _CALLS, chosen)
-    print("\n".join(table(rows, "a request")))
-    command.publish(chosen.json, rows, goals(rows))
-    return 0
+    return run("stages", __doc__, cases(), _CALLS, "a request", goals, arguments)
 
 
 if __name__ == "__main__":

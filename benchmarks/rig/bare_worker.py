@@ -57,24 +57,23 @@ class Client(_Transport):
     """A client's connection.
 
     Attributes:
-        answers: that it has got.
+        answers: of backends, that it has got.
+        refusal: the last answer that was no backend's.
     """
 
     def __init__(self, worker: Worker) -> None:
         self.answers = 0
+        self.refusal = b""
         connection = ClientConnection(worker.front, TrustedNetworks(()))
         connection.connection_made(self)  # type: ignore[arg-type]
         self.send = connection.data_received
 
     def write(self, data: bytes) -> None:
-        """Get an answer.
-
-        Raises:
-            BenchmarkError: it is not the backend's.
-        """
-        if data[9:12] != b"200":
-            raise BenchmarkError(f"the router has answered {data[:200]!r}")
-        self.answers += 1
+        """Get an answer."""
+        if data[9:12] == b"200":
+            self.answers += 1
+        else:
+            self.refusal = data
 
 
 class _BackendTransport(_Transport):
@@ -135,6 +134,11 @@ class BareWorker:
         """One more client."""
         return Client(self.worker)
 
+    @property
+    def in_flight(self) -> list[int]:
+        """Requests that each backend has."""
+        return [int(count) for count in self._segment.in_flight[0]]
+
     def allow(self, positions: Sequence[int]) -> None:
         """Say which backends may be picked, as the supervisor would."""
         self._segment.eligible[:] = 0
@@ -150,8 +154,11 @@ class BareWorker:
         """
         client, send, asked = self._client, self._client.send, self.asked
         before = client.answers
-        for _ in range(requests):
-            send(REQUEST)
-            asked.popleft().data_received(RESPONSE)
+        try:
+            for _ in range(requests):
+                send(REQUEST)
+                asked.popleft().data_received(RESPONSE)
+        except IndexError:
+            raise BenchmarkError(f"no backend was asked; the router has answered {client.refusal!r}") from None
         if client.answers - before != requests:
-            raise BenchmarkError(f"{requests - client.answers + before} of {requests} requests were not answered")
+            raise BenchmarkError(f"some requests were answered with {client.refusal!r}")

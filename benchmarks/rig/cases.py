@@ -5,28 +5,23 @@ round. Cases are compared within each round, as a machine may be faster in one t
 """
 
 import time
-from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from benchmarks.rig.command import Options, say
+from benchmarks.rig.command import Options, publish, say
+from benchmarks.rig.goals import Goal
 from benchmarks.rig.instructions import INSTALL, of_cases
 from benchmarks.rig.report import spread
 
 Case = Callable[[int], None]
 """Does something a given number of times."""
 
+Rows = Sequence[Mapping[str, Any]]
+"""What was measured: an object for each case."""
+
 _COUNTED = 4
 """Times as many calls are counted as are timed at once: valgrind takes fifty times as long, but only once."""
-
-
-def options(module: str, description: str | None) -> Options:
-    """The command line of a benchmark of cases."""
-    found = Options(module, description)
-    found.rounds(100, "measurements of each case")
-    found.add_argument("--no-instructions", action="store_true", help="do not count them, which takes a while")
-    return found
 
 
 def timed(cases: Mapping[str, Case], rounds: int, calls: int) -> dict[str, list[float]]:
@@ -41,49 +36,65 @@ def timed(cases: Mapping[str, Case], rounds: int, calls: int) -> dict[str, list[
     return found
 
 
-def measured(module: str, cases: Mapping[str, Case], calls: int, chosen: Namespace) -> list[dict[str, Any]]:
-    """All figures, an object for each case.
+def run(
+    module: str,
+    about: str | None,
+    cases: Mapping[str, Case],
+    calls: int,
+    each: str,
+    goals: Callable[[Rows], list[Goal]],
+    arguments: Sequence[str] | None,
+) -> int:
+    """The command of a benchmark of cases: measures and reports.
 
     Args:
-        module: whose function ``cases`` makes the same cases elsewhere.
+        module: of `benchmarks`; its function ``cases`` makes the same cases elsewhere.
+        about: what it measures.
         cases: by name.
-        calls: in a round.
-        chosen: of the command line.
+        calls: timed at once.
+        each: what a call is.
+        goals: of the rows.
+        arguments: of the command line; None for those of the process.
     """
+    options = Options(module, about)
+    options.rounds(100, "measurements of each case")
+    options.add_argument("--no-instructions", action="store_true", help="do not count them, which takes a while")
+    chosen = options.parse_args(arguments)
     times = timed(cases, chosen.rounds, calls)
-    counts = {} if chosen.no_instructions else of_cases(module, list(cases), _COUNTED * calls)
+    counts = {} if chosen.no_instructions else of_cases(f"benchmarks.{module}", list(cases), _COUNTED * calls)
     if not counts and not chosen.no_instructions:
         say(f"Instructions are not counted: {INSTALL}.")
-    return [
+    rows = [
         {
             "case": name,
-            "cpu_us": spread(each),
+            "cpu_us": spread(each_us),
             "instructions": round(counts[name]) if name in counts else None,
-            "rounds_us": [round(one, 4) for one in each],
+            "rounds_us": [round(one, 4) for one in each_us],
         }
-        for name, each in times.items()
+        for name, each_us in times.items()
     ]
+    print("\n".join(table(rows, each)))
+    publish(chosen.json, rows, goals(rows))
+    return 0
 
 
-def paired(rows: Sequence[Mapping[str, Any]], case: str, other: str, how: Callable[[float, float], float]) -> float:
+def paired(rows: Rows, case: str, other: str, how: Callable[[float, float], float]) -> float:
     """How the processor times of two cases compare: the median of what `how` makes of those of the same round."""
     one, two = (_of(rows, name)["rounds_us"] for name in (case, other))
     return round(median(how(*pair) for pair in zip(one, two, strict=True)), 3)
 
 
-def counted(
-    rows: Sequence[Mapping[str, Any]], case: str, other: str, how: Callable[[float, float], float]
-) -> float | None:
+def counted(rows: Rows, case: str, other: str, how: Callable[[float, float], float]) -> float | None:
     """The same of their instructions; None where they were not counted."""
     one, two = (_of(rows, name)["instructions"] for name in (case, other))
     return None if one is None or two is None else round(how(one, two), 3)
 
 
-def _of(rows: Sequence[Mapping[str, Any]], case: str) -> Mapping[str, Any]:
+def _of(rows: Rows, case: str) -> Mapping[str, Any]:
     return next(row for row in rows if row["case"] == case)
 
 
-def table(rows: Sequence[Mapping[str, Any]], each: str) -> list[str]:
+def table(rows: Rows, each: str) -> list[str]:
     """The rows as a table of Markdown; `each` says what a call is."""
     lines = [f"| µs for {each} | least | median | greatest | instructions |", "|---|---|---|---|---|"]
     for row in rows:
