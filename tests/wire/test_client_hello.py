@@ -2,6 +2,7 @@
 
 import ssl
 from contextlib import suppress
+from itertools import count
 
 import pytest
 from hypothesis import given
@@ -85,6 +86,7 @@ def test_a_long_greeting() -> None:
         (HELLO.replace(b"www.example.com", b"www example com"), "a host that cannot be one"),
         (HELLO.replace(b"www.example.com", b"..............."), "a host that cannot be one"),
     ],
+    ids=count(),  # greetings have random bytes, and all processes of a run must call a test the same
 )
 def test_what_is_no_greeting(data: bytes, why: str) -> None:
     with pytest.raises(NotAClientHello, match=why):
