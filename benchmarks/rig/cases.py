@@ -20,8 +20,8 @@ Case = Callable[[int], None]
 Rows = Sequence[Mapping[str, Any]]
 """What was measured: an object for each case."""
 
-_COUNTED = 4
-"""Times as many calls are counted as are timed at once: valgrind takes fifty times as long, but only once."""
+_COUNTED = 16
+"""Times as many calls are counted as are timed at once: it is done only once, and the learned policy has settled then."""
 
 
 def timed(cases: Mapping[str, Case], rounds: int, calls: int) -> dict[str, list[float]]:
