@@ -20,6 +20,8 @@ _PATIENCE_S: Final = 75.0
 _FAREWELL_S: Final = 2.0
 """The same of a peer that has broken the protocol, or done too much."""
 
+_WRONG_LENGTH: Final = "its body is not as long as its content-length says"
+
 _BREACHES: Final = frozenset(
     (ErrorCode.PROTOCOL_ERROR, ErrorCode.FLOW_CONTROL_ERROR, ErrorCode.STREAM_CLOSED, ErrorCode.FRAME_SIZE_ERROR)
 )
@@ -199,10 +201,11 @@ class Connection(Carrier):
         if stream is None:
             self.session.taken(number, len(content))
             return
-        if content:
-            stream.deliver_body(content)
-        if last:
-            stream.deliver_end(b"")
+        if content and not stream.deliver_body(content):
+            self.session.taken(number, len(content))
+            self.malformed(number, _WRONG_LENGTH)
+        elif last and not stream.deliver_end(b""):
+            self.malformed(number, _WRONG_LENGTH)
 
     def trailers(self, number: int, headers: tuple[tuple[bytes, bytes], ...]) -> None:
         """The end of a message."""
@@ -211,7 +214,8 @@ class Connection(Carrier):
         if stream is None:
             return
         try:
-            stream.deliver_end(trailers_from_http2(headers))
+            if not stream.deliver_end(trailers_from_http2(headers)):
+                self.malformed(number, _WRONG_LENGTH)
         except Malformed as error:
             self.malformed(number, str(error))
 

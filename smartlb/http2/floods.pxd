@@ -2,7 +2,11 @@ cimport cython
 
 from smartlb.http2.frames cimport FrameCount
 
+cdef long long _UPDATES_EARNED
+cdef long long _MOST_UPDATES
 
+
+@cython.final
 cdef class FloodGuard:
     cdef object _control_frames
     cdef object _resets

@@ -1,6 +1,18 @@
 cimport cython
 
+cdef Py_ssize_t _HEADER
+cdef Py_ssize_t _PREFACE
+cdef Py_ssize_t _DATA
+cdef Py_ssize_t _HEADERS
+cdef Py_ssize_t _RST_STREAM
+cdef Py_ssize_t _WINDOW_UPDATE
+cdef Py_ssize_t _CONTINUATION
+cdef Py_ssize_t _END_STREAM
+cdef Py_ssize_t _END_HEADERS
+cdef Py_ssize_t _WORTHWHILE
 
+
+@cython.final
 cdef class FrameCount:
     cdef public long long control
     cdef public long long data

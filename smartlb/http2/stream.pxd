@@ -1,6 +1,12 @@
 cimport cython
 
+from smartlb.wire.chunked cimport ChunkedBody
+
 from smartlb.http2.session cimport Hearer, Session
+
+cdef Py_ssize_t _MOST_UNSENT
+cdef Py_ssize_t _FEW_UNSENT
+cdef Py_ssize_t _OPEN_WINDOW
 
 
 cdef class Carrier(Hearer):
@@ -18,11 +24,12 @@ cdef class Stream:
     cdef public object protocol
     cdef public bint chunks
     cdef public bint received
-    cdef Carrier _carrier
+    cdef readonly Carrier carrier
+    cdef public long long missing
     cdef bytes _head
     cdef bint _begun
     cdef long long _left
-    cdef object _chunked
+    cdef ChunkedBody _chunked
     cdef bint _written
     cdef bint _bodiless
     cdef bint _closed
@@ -45,8 +52,9 @@ cdef class Stream:
     @cython.locals(held=Py_ssize_t)
     cpdef bint flushed(self) except -1
     cpdef deliver(self, bytes data, Py_ssize_t size=*)
-    cpdef deliver_body(self, bytes content)
-    cpdef deliver_end(self, bytes trailers=*)
+    @cython.locals(size=Py_ssize_t)
+    cpdef bint deliver_body(self, bytes content) except -1
+    cpdef bint deliver_end(self, bytes trailers=*) except -1
     cpdef hand_on(self)
     cdef _hand(self, bytes data, Py_ssize_t size)
     cdef _take(self, Py_ssize_t size)

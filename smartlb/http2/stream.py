@@ -58,18 +58,21 @@ class Stream:
         number: of the stream; 0 until it has one.
 
     Attributes:
+        carrier: the argument.
         number: of the stream.
         protocol: a client's or a backend's connection, for one exchange.
         chunks: whether what is received is delivered as chunks.
+        missing: bytes of the body that are yet to be received; negative where it does not say how long it is.
         received: whether the peer has sent all.
     """
 
     protocol: Any
 
     def __init__(self, carrier: Carrier, number: int = 0) -> None:
-        self._carrier = carrier
+        self.carrier = carrier
         self.number = number
         self.chunks = False
+        self.missing = -1
         self._head = b""
         self._begun = False  # a head has been sent that a body may follow
         self._left = 0  # of the body that is sent; or CHUNKED, UNTIL_CLOSE
@@ -100,7 +103,7 @@ class Stream:
         if length == CHUNKED:
             self._chunked = ChunkedBody(unframed=True)
         if self._written:
-            self._carrier.to_send(self)
+            self.carrier.to_send(self)
 
     # What goes to the peer
 
@@ -148,7 +151,7 @@ class Stream:
         return data
 
     def _send(self, content: bytes, trailers: list[tuple[bytes, bytes]] | None) -> None:
-        session = self._carrier.session
+        session = self.carrier.session
         try:
             if trailers:
                 if content:
@@ -161,12 +164,12 @@ class Stream:
         except StreamGone:
             self._written = True
             return
-        self._carrier.to_send(self)
+        self.carrier.to_send(self)
 
     def _all_sent(self) -> bool:
         if not self._written or self._closed:
             return self._written
-        session = self._carrier.session
+        session = self.carrier.session
         # An end without content waits for a window, too.
         return session.held(self.number) == 0 and (self._bodiless or session.window(self.number) > 0)
 
@@ -174,7 +177,7 @@ class Stream:
         """What the peer's windows allow has gone out; returns whether to call again after more has."""
         if self._over:
             return False
-        held = self._carrier.session.held(self.number)
+        held = self.carrier.session.held(self.number)
         if held > _MOST_UNSENT and not self._pausing:
             self._pausing = True
             self.protocol.pause_writing()
@@ -205,16 +208,29 @@ class Stream:
         if self._arrived:
             self.hand_on()
 
-    def deliver_body(self, content: bytes) -> None:
-        """Hand on content of a DATA frame."""
-        self.deliver(chunk(content) if self.chunks else content, len(content))
+    def deliver_body(self, content: bytes) -> bool:
+        """Hand on content of a DATA frame; False where there is more than was announced."""
+        size = len(content)
+        if self.missing >= 0:
+            if size > self.missing:
+                return False
+            self.missing -= size
+        self.deliver(chunk(content) if self.chunks else content, size)
+        return True
 
-    def deliver_end(self, trailers: bytes = b"") -> None:
-        """Nothing more will come; `trailers` are lines with their CRLF."""
+    def deliver_end(self, trailers: bytes = b"") -> bool:
+        """Nothing more will come; False where less has come than was announced.
+
+        Args:
+            trailers: lines with their CRLF.
+        """
+        if self.missing > 0:
+            return False
         self.received = True
         if self.chunks:
             self.deliver(b"0\r\n" + trailers + b"\r\n")
         self._end_if_done()
+        return True
 
     def hand_on(self) -> None:
         """Deliver what has arrived, as far as it is taken."""
@@ -239,9 +255,9 @@ class Stream:
             self._give_back()
 
     def _give_back(self) -> None:
-        self._carrier.session.taken(self.number, self._taken)
+        self.carrier.session.taken(self.number, self._taken)
         self._taken = 0
-        self._carrier.flush_soon()
+        self.carrier.flush_soon()
 
     def pause_reading(self) -> None:
         """Deliver nothing for now; the peer's window closes then."""
@@ -271,7 +287,7 @@ class Stream:
         self._drop_arrived()
         if self._taken:
             self._give_back()
-        self._carrier.forget(self)
+        self.carrier.forget(self)
 
     def _drop_arrived(self) -> None:
         if self._arrived:
@@ -283,7 +299,7 @@ class Stream:
         """End the stream at once."""
         if not self._over:
             if self.number and not self._closed:
-                self._carrier.reset(self.number, code)
+                self.carrier.reset(self.number, code)
             self._end()
 
     def lost(self) -> None:
@@ -309,7 +325,7 @@ class Stream:
         self._paused = False
         self._drop_arrived()
         self._closing = True
-        self._carrier.to_send(self)
+        self.carrier.to_send(self)
         self._end_if_done()
 
     def abort(self) -> None:
@@ -323,7 +339,7 @@ class Stream:
 
     def get_write_buffer_size(self) -> int:
         """What the peer's windows hold back."""
-        return self._carrier.session.held(self.number) if self.number else 0
+        return self.carrier.session.held(self.number) if self.number else 0
 
     def is_closing(self) -> bool:
         """Whether the stream is over."""
@@ -335,4 +351,4 @@ class Stream:
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Of the connection, but for its socket, which is not the stream's alone."""
-        return default if name == "socket" else self._carrier.transport.get_extra_info(name, default)
+        return default if name == "socket" else self.carrier.transport.get_extra_info(name, default)
