@@ -11,7 +11,6 @@ from smartlb.wire.http1 cimport Request
 from smartlb.wire.http2_heads cimport Head, Outgoing, method_of, request_from_http2, response_to_http2
 
 
-@cython.final
 cdef class ResponseStream(Stream):
     cdef bytes _method
 
@@ -19,12 +18,10 @@ cdef class ResponseStream(Stream):
     cpdef begin(self, bytes raw)
 
 
-@cython.final
 cdef class StreamClient(ClientConnection):
     cdef begin(self, ResponseStream stream, Request last)
 
 
-@cython.final
 cdef class Http2ClientConnection(Connection):
     cdef Front _front
     cdef Services _services

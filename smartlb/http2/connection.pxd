@@ -25,7 +25,6 @@ cdef class Connection(Carrier):
     cpdef calm(self)
     cpdef end(self, int code)
     cdef _close(self, double patience_s)
-    cpdef flush(self)
     cdef _put_out(self)
     cpdef malformed(self, int number, reason)
     cpdef breached(self)

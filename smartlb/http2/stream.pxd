@@ -55,7 +55,6 @@ cdef class Stream:
     @cython.locals(size=Py_ssize_t)
     cpdef bint deliver_body(self, bytes content) except -1
     cpdef bint deliver_end(self, bytes trailers=*) except -1
-    cpdef hand_on(self)
     cdef _hand(self, bytes data, Py_ssize_t size)
     cdef _take(self, Py_ssize_t size)
     cdef _give_back(self)

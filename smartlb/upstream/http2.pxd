@@ -7,7 +7,6 @@ from smartlb.upstream.http1 cimport BackendConnection
 from smartlb.wire.http2_heads cimport Head, Outgoing, request_to_http2, response_from_http2
 
 
-@cython.final
 cdef class RequestStream(Stream):
     cdef Http2BackendConnection _connection
     cdef bytes _method
@@ -19,7 +18,6 @@ cdef class RequestStream(Stream):
     cpdef abort(self)
 
 
-@cython.final
 cdef class Http2BackendConnection(Connection):
     cdef readonly bytes scheme
     cdef public bint going_away

@@ -166,7 +166,10 @@ class Http2BackendConnection(Connection):
         super().forget(stream)
         self.idle_since_s = monotonic()
         if self.going_away and not self.streams:
-            asyncio.get_running_loop().call_soon(self.end, ErrorCode.NO_ERROR)
+            asyncio.get_running_loop().call_soon(self._leave)
+
+    def _leave(self) -> None:
+        self.end(ErrorCode.NO_ERROR)
 
     def response(self, number: int, headers: tuple[tuple[bytes, bytes], ...], complete: bool) -> None:
         """A response has come, or an interim one."""

@@ -25,6 +25,7 @@ from smartlb.wire.names cimport (
 
 cdef enum:
     _MOST_DIGITS = 18  # of a length: it fits 64 bits
+    _COOKIE = 6
     _TE = 2  # the length of this name, which is alone in having it
 
 cdef bytes _CHUNKS = b"transfer-encoding: chunked\r\n"
@@ -66,6 +67,7 @@ cdef struct Section:
     long long length  # what content-length says; -1 without one
     Py_ssize_t first  # of the headers that are no pseudo-headers
     int hosts
+    int cookies
 
 
 cdef _shown(bytes name):
@@ -123,7 +125,7 @@ cdef _check(tuple headers, tuple expected, list pseudo, Section* section):
     section.size = 0
     section.length = -1
     section.first = -1
-    section.hosts = 0
+    section.hosts = section.cookies = 0
     for at in range(len(headers)):
         name, value = headers[at]
         text = <Bytes>PyBytes_AS_STRING(name)
@@ -154,6 +156,8 @@ cdef _check(tuple headers, tuple expected, list pseudo, Section* section):
             continue
         elif kind in (CONNECTION, TRANSFER_ENCODING, UPGRADE, OF_A_HOP):  # RFC 9113 section 8.2.2
             raise Malformed(f"{_shown(name)} has no place in HTTP/2")
+        elif size == _COOKIE and is_word(text, b"cookie", _COOKIE):
+            section.cookies += 1
         section.size += size + PyBytes_GET_SIZE(value) + 4
     if section.first < 0:
         section.first = len(headers)
@@ -209,6 +213,10 @@ cpdef Head request_from_http2(tuple headers, bint complete):
     cdef bytes method, path, authority, start
     cdef Head head = Head.__new__(Head)
     _check(headers, _OF_A_REQUEST, pseudo, &section)
+    if section.cookies > 1:
+        headers = _with_one_cookie(headers)
+        pseudo = [None, None, None, None]
+        _check(headers, _OF_A_REQUEST, pseudo, &section)
     method, scheme, authority, path = pseudo
     if not method or not _all(<Bytes>PyBytes_AS_STRING(method), PyBytes_GET_SIZE(method), TOKEN):
         raise Malformed(":method is missing, or no method")
@@ -235,6 +243,12 @@ cpdef Head request_from_http2(tuple headers, bint complete):
         start += b"host: " + authority + b"\r\n"
     head.raw = _head(start, headers, &section, _CHUNKS + b"\r\n" if head.chunked else b"\r\n")
     return head
+
+
+cdef tuple _with_one_cookie(tuple headers):
+    """Headers with what browsers split for compression in one piece (RFC 9113 section 8.2.3)."""
+    cookie = (b"cookie", b"; ".join([value for name, value in headers if name == b"cookie"]))
+    return (*[header for header in headers if header[0] != b"cookie"], cookie)
 
 
 cdef bint _is_path(bytes path) except -1:

@@ -13,7 +13,7 @@ from hyperframe.frame import GoAwayFrame, SettingsFrame
 
 from smartlb.core.outcome import Outcome
 from smartlb.core.segment import Gauge
-from smartlb.http2.connection import GracefulH2Connection
+from tests.proxy.graceful_h2 import GracefulH2Connection
 from tests.proxy.live import Client, Live, request
 from tests.proxy.origin import Link, Script
 
