@@ -162,7 +162,7 @@ class Http2ClientConnection(Connection):
 
     def forget(self, stream: Stream) -> None:
         """A stream is over; after the last one the connection is idle."""
-        super().forget(stream)
+        Connection.forget(self, stream)
         self._limit.left(self._limited)
         if self.streams or self.closed:
             return
@@ -174,23 +174,23 @@ class Http2ClientConnection(Connection):
     def connection_lost(self, exc: Exception | None) -> None:
         """The client went away, or we closed."""
         self._front.admission.left(self)
-        super().connection_lost(exc)
+        Connection.connection_lost(self, exc)
 
     def broken(self, reason: str, goaway: bytes = b"") -> None:
         """The client broke the protocol."""
         self._services.record_refused(Outcome.BAD_REQUEST, 0, self._peer.address)
-        super().broken(reason, goaway)
+        Connection.broken(self, reason, goaway)
 
     def calm(self) -> None:
         """The client sends what costs more than it brings."""
         self._front.http2_calmed += 1
         log.warning("HTTP/2 connection of %s closed: it resets streams or sends control frames too often", self.address)
-        super().calm()
+        Connection.calm(self)
 
     def breached(self) -> None:
         """A request broke the protocol."""
         self._services.record_refused(Outcome.BAD_REQUEST, 0, self._peer.address)
-        super().breached()
+        Connection.breached(self)
 
     def request(self, number: int, headers: tuple[tuple[bytes, bytes], ...], complete: bool) -> None:
         """A request has come."""

@@ -193,6 +193,8 @@ class Connection(Carrier):
 
     def data(self, number: int, content: bytes, last: bool) -> None:
         """Content has come; see `Hearer`, like all that follow."""
+        if self.closed:
+            return
         self._guard.heard()
         if not content and not last and not self._guard.empty_data(self._now_s):
             self.calm()

@@ -56,6 +56,8 @@ _NO_LIMIT: Final = (1 << 40, 1 << 40)
 _PER_FIELD: Final = 32
 """What a field counts for besides its name and value (RFC 9113 section 6.5.2)."""
 
+_ANY_NUMBER: Final = 2**32 - 1
+
 _LARGEST_WINDOW: Final = 2**31 - 1
 
 _GOAWAY: Final = struct.Struct(">BHBBIII")
@@ -129,13 +131,13 @@ class Session:
         longest_head: bytes of a header section, 32 for each field included.
 
     Attributes:
-        most_streams: that the peer takes, where this end is the client.
+        most_streams: that the peer takes, once its settings have come, where this end is the client.
     """
 
     def __init__(self, hearer: Hearer, client: bool, most_streams: int, longest_head: int) -> None:
         self._hearer = hearer
         self._server = not client
-        self.most_streams = 0
+        self.most_streams = _ANY_NUMBER
         self._window = self._window_wanted = min(most_streams * _STREAM_WINDOW, _LARGEST_WINDOW // 2)
         self._owed = 0  # bytes that have been reported and not taken
         self._last = 0
@@ -232,7 +234,7 @@ class Session:
         elif kind is StreamReset:
             hearer.reset_by_peer(event.stream_id, event.error_code)
         elif kind is SettingsReceived:
-            self.most_streams = self._engine.remote_settings[Setting.MAX_CONCURRENT_STREAMS]
+            self.most_streams = event.settings.get(Setting.MAX_CONCURRENT_STREAMS, self.most_streams)
             hearer.settings()
         elif kind is GoAwayReceived:
             hearer.goes_away(event.last_stream_id)
@@ -369,11 +371,16 @@ class Session:
             self._engine.send_goaway(ErrorCode.NO_ERROR)
 
     def end(self, code: int) -> bytes:
-        """End the connection; returns what is to be sent last."""
+        """End the connection; returns what is to be sent last.
+
+        Raises:
+            SessionBroken: an error of the library.
+        """
+        data = self.output()  # first, as streams are not even reset afterwards
         with suppress(NGH2Error):
             self._engine.terminate_connection(code)
-            return self.output()
-        return b""
+            data += self.output()
+        return data
 
     def _broken(self, error: Exception) -> SessionBroken:
         """The library has let go of the connection, and can say no GOAWAY itself (RFC 9113 section 6.8)."""

@@ -81,7 +81,7 @@ class RequestStream(Stream):
         """The answer is not wanted any more, or has taken too long."""
         if not self.is_closing():
             self._connection.doubt(self._began_s)
-        super().abort()
+        Stream.abort(self)
 
 
 class Http2BackendConnection(Connection):
@@ -115,7 +115,7 @@ class Http2BackendConnection(Connection):
     def data_received(self, data: bytes) -> None:
         """Take in frames, whichever they are: the backend is there."""
         self._doubted = False
-        super().data_received(data)
+        Connection.data_received(self, data)
 
     def pause_writing(self) -> None:
         """The backend takes nothing more for now.
@@ -143,7 +143,7 @@ class Http2BackendConnection(Connection):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone."""
-        super().connection_lost(exc)
+        Connection.connection_lost(self, exc)
         self._ready.set()
 
     def settings(self) -> None:
@@ -163,7 +163,7 @@ class Http2BackendConnection(Connection):
 
     def forget(self, stream: Stream) -> None:
         """A stream is over."""
-        super().forget(stream)
+        Connection.forget(self, stream)
         self.idle_since_s = monotonic()
         if self.going_away and not self.streams:
             asyncio.get_running_loop().call_soon(self._leave)
@@ -194,7 +194,7 @@ class Http2BackendConnection(Connection):
         stream = self.streams.get(number)
         if stream is not None:
             self._grade(stream, headers)
-        super().trailers(number, headers)
+        Connection.trailers(self, number, headers)
 
     def _grade(self, stream: Stream, headers: tuple[tuple[bytes, bytes], ...]) -> None:
         """Count a gRPC call that failed as a failure, though its status is 200."""
@@ -209,11 +209,11 @@ class Http2BackendConnection(Connection):
         """The backend has ended a call, or not begun with it."""
         if code == ErrorCode.REFUSED_STREAM and number in self.streams:
             self._unseen(self.streams[number], False)
-        super().reset_by_peer(number, code)
+        Connection.reset_by_peer(self, number, code)
 
     def goes_away(self, last: int) -> None:
         """It takes no more requests, and has not looked at those after the last that it names."""
-        super().goes_away(last)
+        Connection.goes_away(self, last)
         self.going_away = True
         for stream in list(self.streams.values()):
             if stream.number > last:
