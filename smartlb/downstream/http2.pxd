@@ -8,18 +8,18 @@ from smartlb.limits.stream_limit cimport StreamLimit
 from smartlb.ports.services cimport Services
 from smartlb.wire.forwarding cimport Peer
 from smartlb.wire.http1 cimport Request
-from smartlb.wire.http2_heads cimport Head, Outgoing, method_of, request_from_http2, response_to_http2
+from smartlb.wire.http2_heads cimport Head, Outgoing, request_from_http2, response_to_http2
 
 
 cdef class ResponseStream(Stream):
-    cdef bytes _method
+    cdef public bytes method
 
     @cython.locals(outgoing=Outgoing)
     cpdef begin(self, bytes raw)
 
 
 cdef class StreamClient(ClientConnection):
-    cdef begin(self, ResponseStream stream, Request last)
+    cdef begin(self, ResponseStream stream, Peer peer, Request last)
 
 
 cdef class Http2ClientConnection(Connection):

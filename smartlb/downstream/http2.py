@@ -17,7 +17,7 @@ from smartlb.http2.stream import Stream
 from smartlb.limits.allowance import Allowance
 from smartlb.wire.forwarding import Peer, TrustedNetworks
 from smartlb.wire.http1 import Request
-from smartlb.wire.http2_heads import Malformed, method_of, request_from_http2, response_to_http2
+from smartlb.wire.http2_heads import Malformed, request_from_http2, response_to_http2
 from smartlb.wire.proxy_protocol import Endpoints
 
 log = logging.getLogger(__name__)
@@ -35,19 +35,15 @@ _PER_FIELD: Final = 32
 class ResponseStream(Stream):
     """A stream on which the router answers.
 
-    Args:
-        connection: whose it is.
-        number: of the stream.
+    Attributes:
         method: of the request.
     """
 
-    def __init__(self, connection: Connection, number: int, method: bytes) -> None:
-        super().__init__(connection, number)
-        self._method = method
+    method: bytes
 
     def begin(self, raw: bytes) -> None:
         """Send the head of a response, or an interim one."""
-        outgoing = response_to_http2(raw, self._method)
+        outgoing = response_to_http2(raw, self.method)
         session = self.carrier.session
         if outgoing.status < 200:
             session.answer_meanwhile(self.number, outgoing.headers)
@@ -59,18 +55,16 @@ class ResponseStream(Stream):
 class StreamClient(ClientConnection):
     """The client of one request, which speaks HTTP/1.1 over its stream."""
 
-    def __init__(self, front: Front, peer: Peer, claimed: Endpoints | None) -> None:
-        super().__init__(front, _NOBODY, None, None, claimed)
-        self._peer = peer
-
-    def begin(self, stream: ResponseStream, last: Request | None) -> None:
-        """Begin; the connection has been counted in, and its peer is known.
+    def begin(self, stream: ResponseStream, peer: Peer, last: Request | None) -> None:
+        """Begin; the connection has been counted in.
 
         Args:
             stream: its transport.
+            peer: who the client is.
             last: the request that came before on the same connection.
         """
         self.transport = cast(asyncio.Transport, stream)
+        self._peer = peer
         self._last = last
         self.deadline_s = self._services.clock.now() + self._services.header_s
 
@@ -205,14 +199,15 @@ class Http2ClientConnection(Connection):
         if not self._limit.admit(self._limited):
             self.reset(number, ErrorCode.REFUSED_STREAM)
             return
-        stream = ResponseStream(self, number, method_of(headers))
+        stream = ResponseStream(self, number)
+        stream.method = head.method
         self.streams[number] = stream
         stream.chunks = head.chunked
         stream.missing = head.length
         stream.received = complete
-        client = StreamClient(self._front, self._peer, self._claimed)
+        client = StreamClient(self._front, _NOBODY, None, None, self._claimed)
         stream.protocol = client
-        client.begin(stream, self._last)
+        client.begin(stream, self._peer, self._last)
         stream.deliver(head.raw)
         self._last = client._last
 

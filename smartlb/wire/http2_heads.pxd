@@ -6,6 +6,7 @@ cdef class Head:
     cdef readonly bytes raw
     cdef readonly bint chunked
     cdef readonly long long length
+    cdef readonly bytes method
 
 
 @cython.final
@@ -17,7 +18,6 @@ cdef class Outgoing:
 
 
 cpdef Head request_from_http2(tuple headers, bint complete)
-cpdef bytes method_of(tuple headers)
 cpdef Head response_from_http2(tuple headers, bytes method, bint complete)
 cpdef bytes trailers_from_http2(tuple headers)
 cpdef Outgoing response_to_http2(bytes raw, bytes method)

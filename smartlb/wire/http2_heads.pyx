@@ -6,7 +6,7 @@ frames looks at much of that too; what gets into HTTP/1.1 does not rely on it.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.string cimport memchr, memcpy
+from libc.string cimport memchr, memcmp, memcpy
 
 from smartlb.wire.characters cimport FIELD, KINDS, TARGET, TOKEN
 from smartlb.wire.http1 cimport CHUNKED as IN_CHUNKS, UNTIL_CLOSE
@@ -45,6 +45,7 @@ cdef class Head:
         raw: from the first line to the empty line.
         chunked: whether its body is to be sent in chunks.
         length: of the body that follows; -1 where it does not say so.
+        method: of the request.
     """
 
 
@@ -60,6 +61,34 @@ cdef class Outgoing:
 
 
 # From HTTP/2
+
+
+cdef enum Pseudo:
+    METHOD
+    SCHEME
+    AUTHORITY
+    PATH
+    STATUS
+    _PSEUDOS
+
+cdef enum:
+    OF_A_REQUEST = 1 << METHOD | 1 << SCHEME | 1 << AUTHORITY | 1 << PATH
+    OF_A_RESPONSE = 1 << STATUS
+
+
+cdef int _pseudo_of(Bytes name, Py_ssize_t size) noexcept nogil:
+    """Which pseudo-header it is; negative for others."""
+    if size == 7 and memcmp(name, b":method", 7) == 0:
+        return METHOD
+    if size == 7 and memcmp(name, b":scheme", 7) == 0:
+        return SCHEME
+    if size == 10 and memcmp(name, b":authority", 10) == 0:
+        return AUTHORITY
+    if size == 5 and memcmp(name, b":path", 5) == 0:
+        return PATH
+    if size == 7 and memcmp(name, b":status", 7) == 0:
+        return STATUS
+    return -1
 
 
 cdef struct Section:
@@ -98,17 +127,24 @@ cdef bint _is_value(Bytes text, Py_ssize_t size) noexcept nogil:
     return text[0] not in b" \t" and text[size - 1] not in b" \t" and _all(text, size, FIELD)
 
 
+cdef long long _number(Bytes text, Py_ssize_t size) noexcept nogil:
+    """The number that digits are, of which there are 18 at most."""
+    cdef long long number = 0
+    cdef Py_ssize_t at
+    for at in range(size):
+        number = 10 * number + text[at] - c"0"
+    return number
+
+
 cdef long long _length(bytes value) except -2:
     cdef Bytes text = <Bytes>PyBytes_AS_STRING(value)
     cdef Py_ssize_t at, size = PyBytes_GET_SIZE(value)
-    cdef long long length = 0
     if not 0 < size <= _MOST_DIGITS:
         raise Malformed("content-length is no number")
     for at in range(size):
         if not c"0" <= text[at] <= c"9":
             raise Malformed("content-length is no number")
-        length = 10 * length + text[at] - c"0"
-    return length
+    return _number(text, size)
 
 
 cdef bint _is_left_out(Bytes name, Py_ssize_t size) noexcept:
@@ -116,11 +152,13 @@ cdef bint _is_left_out(Bytes name, Py_ssize_t size) noexcept:
     return (size == _TE and is_word(name, b"te", _TE)) or (size == 4 and is_word(name, b"host", 4))
 
 
-cdef _check(tuple headers, tuple expected, list pseudo, Section* section):
-    """Look at all headers; the values of the expected pseudo-headers go to `pseudo`, in that order."""
+cdef list _check(tuple headers, int expected, Section* section):
+    """Look at all headers; returns the values of the pseudo-headers, of which those in `expected` may be there."""
+    cdef list pseudo = [None, None, None, None, None]
+    cdef int which
     cdef bytes name, value
     cdef Bytes text
-    cdef Py_ssize_t at, size, which
+    cdef Py_ssize_t at, size
     cdef Name kind
     section.size = 0
     section.length = -1
@@ -133,8 +171,8 @@ cdef _check(tuple headers, tuple expected, list pseudo, Section* section):
         if not _is_value(<Bytes>PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value)):
             raise Malformed(f"the value of {_shown(name)} has a character that it must not have")
         if size and text[0] == c":":
-            which = expected.index(name) if name in expected else -1
-            if which < 0 or pseudo[which] is not None or section.first >= 0:
+            which = _pseudo_of(text, size)
+            if which < 0 or not expected & 1 << which or pseudo[which] is not None or section.first >= 0:
                 raise Malformed(f"{_shown(name)} is unknown, there twice, or in the wrong place")
             pseudo[which] = value
             continue
@@ -161,6 +199,7 @@ cdef _check(tuple headers, tuple expected, list pseudo, Section* section):
         section.size += size + PyBytes_GET_SIZE(value) + 4
     if section.first < 0:
         section.first = len(headers)
+    return pseudo
 
 
 cdef inline char* _put(char* to, bytes text) noexcept:
@@ -186,18 +225,6 @@ cdef bytes _head(bytes start, tuple headers, Section* section, bytes end):
     return raw
 
 
-cdef tuple _OF_A_REQUEST = (b":method", b":scheme", b":authority", b":path")
-cdef tuple _OF_A_RESPONSE = (b":status",)
-
-
-cpdef bytes method_of(tuple headers):
-    """The method of a request that `request_from_http2` has found to be none that is malformed."""
-    for name, value in headers:
-        if name == b":method":
-            return value
-    return b""
-
-
 cpdef Head request_from_http2(tuple headers, bint complete):
     """The HTTP/1.1 head of a request.
 
@@ -209,15 +236,15 @@ cpdef Head request_from_http2(tuple headers, bint complete):
         Malformed: a stream error of type PROTOCOL_ERROR.
     """
     cdef Section section
-    cdef list pseudo = [None, None, None, None]
+    cdef list pseudo
     cdef bytes method, path, authority, start
     cdef Head head = Head.__new__(Head)
-    _check(headers, _OF_A_REQUEST, pseudo, &section)
+    pseudo = _check(headers, OF_A_REQUEST, &section)
     if section.cookies > 1:
         headers = _with_one_cookie(headers)
-        pseudo = [None, None, None, None]
-        _check(headers, _OF_A_REQUEST, pseudo, &section)
-    method, scheme, authority, path = pseudo
+        _check(headers, OF_A_REQUEST, &section)
+    method, scheme, authority, path, _ = pseudo
+    head.method = method
     if not method or not _all(<Bytes>PyBytes_AS_STRING(method), PyBytes_GET_SIZE(method), TOKEN):
         raise Malformed(":method is missing, or no method")
     if section.hosts:
@@ -264,15 +291,14 @@ cpdef Head response_from_http2(tuple headers, bytes method, bint complete):
         Malformed: it breaks RFC 9113.
     """
     cdef Section section
-    cdef list pseudo = [None]
     cdef bytes code, end = b"\r\n"
     cdef int status
     cdef Head head = Head.__new__(Head)
-    _check(headers, _OF_A_RESPONSE, pseudo, &section)
-    code = pseudo[0]
+    code = _check(headers, OF_A_RESPONSE, &section)[STATUS]
+    head.method = method
     if code is None or len(code) != 3 or not code.isdigit() or not b"1" <= code[:1] <= b"5" or code == b"101":
         raise Malformed(":status is missing, or no status of HTTP/2")
-    status = int(code)
+    status = _number(<Bytes>PyBytes_AS_STRING(code), 3)
     head.chunked = False
     head.length = section.length
     if status >= 200:
@@ -296,7 +322,7 @@ cpdef bytes trailers_from_http2(tuple headers):
         Malformed: it breaks RFC 9113.
     """
     cdef Section section
-    _check(headers, (), [], &section)
+    _check(headers, 0, &section)
     return _head(b"", headers, &section, b"")
 
 
@@ -328,7 +354,7 @@ cdef _add_line(Bytes line, Py_ssize_t size, Outgoing outgoing):
         end -= 1
     kind = name_of(line, name_size)
     if kind == CONTENT_LENGTH:
-        outgoing.length = int(line[start:end])
+        outgoing.length = _number(line + start, end - start)
     elif kind == TRANSFER_ENCODING:
         outgoing.length = IN_CHUNKS
         return
@@ -359,7 +385,7 @@ cpdef Outgoing response_to_http2(bytes raw, bytes method):
     """
     cdef Outgoing outgoing = Outgoing.__new__(Outgoing)
     cdef bytes code = raw[9:12]
-    outgoing.status = int(code)
+    outgoing.status = _number(<Bytes>PyBytes_AS_STRING(code), 3)
     outgoing.method = method
     outgoing.length = UNTIL_CLOSE
     outgoing.headers = [(b":status", code)]
