@@ -255,7 +255,7 @@ class Connection(Carrier):
         if not self._guard.reset(self._now_s):
             self.calm()
 
-    def goes_away(self, last: int) -> None:  # noqa: ARG002
+    def goes_away(self, last: int, code: int) -> None:  # noqa: ARG002
         """The peer opens no more streams, or takes no more."""
         self._peer_leaves = True
 

@@ -85,7 +85,7 @@ class FrameCount:
             self.data += 1
             if self._length >= _WORTHWHILE or self._flags & _END_STREAM:
                 self.worthwhile += 1
-        elif kind == _HEADERS or kind == _CONTINUATION:
+        elif kind in (_HEADERS, _CONTINUATION):
             if self._flags & _END_HEADERS:
                 self.sections += 1
         elif kind == _WINDOW_UPDATE:

@@ -6,7 +6,7 @@ to a `Hearer`, so that another library can take its place with this file alone.
 """
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -110,8 +110,8 @@ class Hearer:
     def settings(self) -> None:
         """The peer has said what it takes."""
 
-    def goes_away(self, last: int) -> None:
-        """The peer takes no streams any more, and has looked at none after `last`."""
+    def goes_away(self, last: int, code: int) -> None:
+        """The peer takes no streams any more, and has looked at none after `last`; `code` says why."""
 
     def over(self, code: int, reason: str) -> None:
         """Nothing is left to be done on the connection; the peer has been told by GOAWAY, or has told."""
@@ -126,8 +126,8 @@ class Session:
     Args:
         hearer: is told what has come, by `report`.
         client: whether this end is the client.
-        most_streams: that the peer may have open, where this end is the server; it decides how large the window of the
-            connection is: every stream can fill its own, and none holds up others.
+        most_streams: that there may be at once. The window of the connection is twice what they all can fill, as it is
+            opened anew only when half of it has been taken: so no stream holds up others.
         longest_head: bytes of a header section, 32 for each field included.
 
     Attributes:
@@ -138,7 +138,7 @@ class Session:
         self._hearer = hearer
         self._server = not client
         self.most_streams = _ANY_NUMBER
-        self._window = self._window_wanted = min(most_streams * _STREAM_WINDOW, _LARGEST_WINDOW // 2)
+        self._window = self._window_wanted = min(2 * most_streams * _STREAM_WINDOW, _LARGEST_WINDOW)
         self._owed = 0  # bytes that have been reported and not taken
         self._last = 0
         self._engine: Any = Connection(
@@ -169,7 +169,7 @@ class Session:
     # What comes
 
     def receive(self, data: bytes) -> bool:
-        """Take in bytes; returns whether something is to be sent before `report`, as it decides what becomes of streams.
+        """Take in bytes; returns whether to send before `report`, as it may decide what becomes of streams.
 
         Raises:
             SessionBroken: they are no HTTP/2, or more than this end takes.
@@ -177,6 +177,8 @@ class Session:
         try:
             self._engine.receive_data(data)
             urgent: bool = self._engine.want_write
+        except ConnectionStateError:
+            return False  # it is over
         except NGH2Error as error:
             raise self._broken(error) from None
         return urgent
@@ -185,32 +187,37 @@ class Session:
         """Tell the hearer what has come, and what has become of streams by what was sent."""
         events = self._engine.events()
         count = len(events)
-        # Nobody begins with a message that this end has reset already, such as one of another length than announced.
-        broken: set[int] = set()
-        for at in range(count):
-            event = events[at]
-            if type(event) is StreamClosed and event.error_code:
-                number = event.stream_id
-                if not (at and type(events[at - 1]) is StreamReset and events[at - 1].stream_id == number):
-                    broken.add(number)
+        broken = self._broken_streams(events)
         at = 0
         while at < count:
             event = events[at]
+            kind = type(event)
+            number = getattr(event, "stream_id", 0)
             at += 1
-            if broken and type(event) is not StreamClosed and getattr(event, "stream_id", 0) in broken:
-                if type(event) is DataReceived:
-                    self._give_back(event.stream_id, len(event.data))
+            if number in broken and kind is not StreamClosed:
+                if kind is DataReceived:
+                    self._owed += len(event.data)
+                    self.taken(number, len(event.data))
                 continue
-            if at < count and type(events[at]) is StreamClosed and type(event) is not StreamReset:
-                if getattr(event, "stream_id", 0) == events[at].stream_id:
+            if at < count and kind is not StreamReset:
+                following = events[at]
+                if type(following) is StreamClosed and following.stream_id == number:
                     # First, so that nobody resets on the last piece what has ended with it.
-                    self._tell(events[at])
+                    self._tell(following)
                     at += 1
             self._tell(event)
 
-    def _give_back(self, number: int, size: int) -> None:
-        self._owed += size
-        self.taken(number, size)
+    def _broken_streams(self, events: list[Any]) -> set[int]:
+        """Those that this end has reset: nobody begins with a message of another length than announced, say."""
+        broken = set()
+        reset_by_peer = 0
+        for event in events:
+            kind = type(event)
+            if kind is StreamReset:
+                reset_by_peer = event.stream_id
+            elif kind is StreamClosed and event.error_code and event.stream_id != reset_by_peer:
+                broken.add(event.stream_id)
+        return broken
 
     def _tell(self, event: Any) -> None:
         hearer = self._hearer
@@ -237,7 +244,7 @@ class Session:
             self.most_streams = event.settings.get(Setting.MAX_CONCURRENT_STREAMS, self.most_streams)
             hearer.settings()
         elif kind is GoAwayReceived:
-            hearer.goes_away(event.last_stream_id)
+            hearer.goes_away(event.last_stream_id, event.error_code)
         elif kind is ConnectionClosed:
             hearer.over(event.error_code, event.debug_data.decode("latin-1"))
 
@@ -295,7 +302,7 @@ class Session:
             raise StreamGone(str(error)) from None
         return number
 
-    def answer(self, number: int, headers: Headers, complete: bool) -> None:
+    def answer(self, number: int, headers: list[tuple[bytes, bytes]], complete: bool) -> None:
         """Send a response's header section.
 
         Raises:
@@ -347,7 +354,8 @@ class Session:
     def window(self, number: int) -> int:
         """Bytes that the peer takes on a stream now; 0 where it is over."""
         with suppress(NGH2Error):
-            return min(self._engine.remote_window_size, self._engine.stream_remote_window_size(number))
+            size: int = min(self._engine.remote_window_size, self._engine.stream_remote_window_size(number))
+            return size
         return 0
 
     def reset(self, number: int, code: int) -> None:

@@ -136,7 +136,7 @@ class Stream:
 
     def _begin(self, data: bytes) -> bytes:
         """Send the heads at the beginning of `data`, and return what follows them."""
-        while not (self._begun or self._over):
+        while not self._begun and not self._over:
             end = data.find(b"\r\n\r\n") + 4
             if end < 4:
                 self._head = data

@@ -34,7 +34,7 @@ cdef class Http2BackendConnection(Connection):
     cpdef forget(self, Stream stream)
     cpdef trailers(self, int number, tuple headers)
     cpdef reset_by_peer(self, int number, unsigned int code)
-    cpdef goes_away(self, int last)
+    cpdef goes_away(self, int last, unsigned int code)
     cpdef doubt(self, double since_s)
     @cython.locals(stream=RequestStream, backend=BackendConnection)
     cpdef BackendConnection open(self, opener, int position)

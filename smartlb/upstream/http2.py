@@ -211,9 +211,9 @@ class Http2BackendConnection(Connection):
             self._unseen(self.streams[number], False)
         Connection.reset_by_peer(self, number, code)
 
-    def goes_away(self, last: int) -> None:
+    def goes_away(self, last: int, code: int) -> None:
         """It takes no more requests, and has not looked at those after the last that it names."""
-        Connection.goes_away(self, last)
+        Connection.goes_away(self, last, code)
         self.going_away = True
         for stream in list(self.streams.values()):
             if stream.number > last:

@@ -1,7 +1,3 @@
-from collections.abc import Sequence
-
-Headers = Sequence[tuple[bytes, bytes]]
-
 class Malformed(Exception): ...
 
 class Head:

@@ -274,7 +274,7 @@ cpdef Head request_from_http2(tuple headers, bint complete):
 
 cdef tuple _with_one_cookie(tuple headers):
     """Headers with what browsers split for compression in one piece (RFC 9113 section 8.2.3)."""
-    cookie = (b"cookie", b"; ".join([value for name, value in headers if name == b"cookie"]))
+    cookie = (b"cookie", b"; ".join([value for name, value in headers if name == b"cookie" and value]))
     return (*[header for header in headers if header[0] != b"cookie"], cookie)
 
 

@@ -241,7 +241,6 @@ async def test_the_clients_memory_of_headers_is_not_the_routers(live: Live) -> N
     await client.flush()
     client.h2.decoder.max_allowed_table_size = 2**31
     await client.ask()
-    connection: Any = next(iter(router.worker.admission.clients))
     for number in [await client.begin(b"GET", b"/%06d" % each + b"x" * 4000) for each in range(50)]:
         await client.answer(number)
     assert client.h2.decoder.header_table_size <= 4_096
