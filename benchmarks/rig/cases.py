@@ -20,8 +20,11 @@ Case = Callable[[int], None]
 Rows = Sequence[Mapping[str, Any]]
 """What was measured: an object for each case."""
 
-_COUNTED = 16
-"""Times as many calls are counted as are timed at once: it is done only once, and the learned policy has settled then."""
+_COUNTED = 4
+"""Times as many calls are counted as are timed at once."""
+
+_PASSES = 5
+"""How often each case is counted."""
 
 
 def timed(cases: Mapping[str, Case], rounds: int, calls: int) -> dict[str, list[float]]:
@@ -61,15 +64,16 @@ def run(
     options.add_argument("--no-instructions", action="store_true", help="do not count them, which takes a while")
     chosen = options.parse_args(arguments)
     times = timed(cases, chosen.rounds, calls)
-    counts = {} if chosen.no_instructions else of_cases(f"benchmarks.{module}", list(cases), _COUNTED * calls)
+    counts = {} if chosen.no_instructions else of_cases(f"benchmarks.{module}", list(cases), _COUNTED * calls, _PASSES)
     if not counts and not chosen.no_instructions:
         say(f"Instructions are not counted: {INSTALL}.")
     rows = [
         {
             "case": name,
             "cpu_us": spread(each_us),
-            "instructions": round(counts[name]) if name in counts else None,
+            "instructions": round(median(counts[name])) if name in counts else None,
             "rounds_us": [round(one, 4) for one in each_us],
+            "passes_instructions": [round(one) for one in counts.get(name, ())],
         }
         for name, each_us in times.items()
     ]
@@ -80,14 +84,17 @@ def run(
 
 def paired(rows: Rows, case: str, other: str, how: Callable[[float, float], float]) -> float:
     """How the processor times of two cases compare: the median of what `how` makes of those of the same round."""
-    one, two = (_of(rows, name)["rounds_us"] for name in (case, other))
-    return round(median(how(*pair) for pair in zip(one, two, strict=True)), 3)
+    return _median(how, _of(rows, case)["rounds_us"], _of(rows, other)["rounds_us"])
 
 
 def counted(rows: Rows, case: str, other: str, how: Callable[[float, float], float]) -> float | None:
-    """The same of their instructions; None where they were not counted."""
-    one, two = (_of(rows, name)["instructions"] for name in (case, other))
-    return None if one is None or two is None else round(how(one, two), 3)
+    """The same of their instructions in each pass; None where they were not counted."""
+    one, two = (_of(rows, name)["passes_instructions"] for name in (case, other))
+    return _median(how, one, two) if one and two else None
+
+
+def _median(how: Callable[[float, float], float], one: Sequence[float], two: Sequence[float]) -> float:
+    return round(median(how(*pair) for pair in zip(one, two, strict=True)), 3)
 
 
 def _of(rows: Rows, case: str) -> Mapping[str, Any]:

@@ -172,18 +172,19 @@ def per_request(pids: Collection[int], by: Counter, load: Callable[[], int]) -> 
     return max(0.0, busy.instructions - quiet.instructions * busy_s / quiet_s) / requests
 
 
-def of_cases(module: str, cases: Sequence[str], calls: int) -> dict[str, float]:
-    """Instructions per call of some of a module's cases, each in the same process of its own.
+def of_cases(module: str, cases: Sequence[str], calls: int, passes: int = 1) -> dict[str, list[float]]:
+    """Instructions per call of some of a module's cases, all in one process of its own.
 
     Args:
         module: has a function ``cases`` that returns, by name, what does something a given number of times.
         cases: names among them.
         calls: how often each is called while it is counted.
+        passes: through all cases; what a case does may depend on what came before it.
 
     Returns:
-        By case; nothing where this machine has nothing to count with.
+        By case, for each pass; nothing where this machine has nothing to count with.
     """
-    found: dict[str, float] = {}
+    found: dict[str, list[float]] = {}
     with counter() as by:
         if by is None:
             return found
@@ -192,11 +193,11 @@ def of_cases(module: str, cases: Sequence[str], calls: int) -> dict[str, float]:
             command, cwd=Path(__file__).parents[2], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as process:
             try:
-                for case in cases:
+                for case in [*cases] * passes:
                     _ask(process, module, case, calls)  # to warm up
                     with by.counting([process.pid]) as count:
                         _ask(process, module, case, calls)
-                    found[case] = count.instructions / calls
+                    found.setdefault(case, []).append(count.instructions / calls)
             finally:
                 process.kill()
     return found
