@@ -96,8 +96,13 @@ def test_imports_point_one_way(path: Path) -> None:
 
 
 def test_no_circle_between_files() -> None:
-    within_http2 = [{"smartlb.http2.connection", "smartlb.http2.stream"}]
-    assert [group for group in circles(ROOT) if set(group) not in within_http2] == []
+    assert circles(ROOT) == []
+
+
+def test_one_file_knows_the_library_that_speaks_http2() -> None:
+    libraries = {"ngh2", "h2", "hyperframe", "hpack"}
+    knowing = [path for path in FILES if libraries & {name.split(".")[0] for _, name in imports(path)}]
+    assert knowing == [ROOT / "http2" / "session.py"]
 
 
 CYTHON = sorted({*ROOT.rglob("*.pyx"), *ROOT.rglob("*.pxd")})

@@ -93,6 +93,11 @@ _WORKER_GAUGES: dict[Gauge, tuple[type[CounterMetricFamily | GaugeMetricFamily],
         "http2_calmed",
         "HTTP/2 connections closed because the client reset streams or sent control frames too often.",
     ),
+    Gauge.HTTP2_REFUSED: (
+        CounterMetricFamily,
+        "http2_refused",
+        "Requests refused because of limits.http2_requests and limits.http2_requests_per_client.",
+    ),
 }
 
 

@@ -646,6 +646,17 @@ class Limits(Section):
         description="Client connections per worker from one address; more are closed at once. Does not hold for "
         "`trusted_proxies`. No limit where not given.",
     )
+    http2_requests: int = Field(
+        default=10_000,
+        ge=1,
+        description="Requests under way over HTTP/2 per worker; more are refused (REFUSED_STREAM), and their clients "
+        "may send them again.",
+    )
+    http2_requests_per_client: int | None = Field(
+        default=2_000,
+        ge=1,
+        description="The same from one address. Does not hold for `trusted_proxies`; null is no limit.",
+    )
     udp_sessions: int = Field(
         default=10_000, ge=1, description="UDP sessions per worker; datagrams that would begin more are dropped."
     )

@@ -4,12 +4,10 @@ import asyncio
 import ssl
 from typing import Final
 
-from ngh2 import Connection, NGH2Error, Role
-from ngh2.events import ConnectionClosed, DataReceived, GoAwayReceived, ResponseReceived, StreamClosed, TrailersReceived
-
 from smartlb import __version__
 from smartlb.config.model import HealthCheck
 from smartlb.control.raw_check import CheckFailed, connection
+from smartlb.http2.session import Hearer, Session, SessionBroken
 from smartlb.tls.protocols import HTTP2
 from smartlb.tls.reason import reason_of
 
@@ -18,6 +16,7 @@ METHOD: Final = "/grpc.health.v1.Health/Check"
 _SERVING: Final = 1
 _STATES: Final = {0: "UNKNOWN", _SERVING: "SERVING", 2: "NOT_SERVING", 3: "SERVICE_UNKNOWN"}
 _LONGEST_ANSWER: Final = 1_024
+_LONGEST_HEAD: Final = 16_384
 
 
 async def ask(address: str, check: HealthCheck, tls: ssl.SSLContext | None, server_name: str | None) -> None:
@@ -37,10 +36,8 @@ async def ask(address: str, check: HealthCheck, tls: ssl.SSLContext | None, serv
             if tls is not None and writer.get_extra_info("ssl_object").selected_alpn_protocol() != HTTP2:
                 raise CheckFailed("it does not offer HTTP/2 (ALPN h2)")
             call = _Call(check.host or address, check.service, "http" if tls is None else "https")
-            while not call.over:
-                writer.write(call.connection.data_to_send())
-                if not call.connection.want_read:  # the library took its leave with a GOAWAY
-                    raise CheckFailed("no valid answer of HTTP/2: what it sent breaks the protocol")
+            while not call.answered:
+                writer.write(call.output())
                 data = await reader.read(65_536)
                 if not data:
                     raise CheckFailed("closed the connection without an answer")
@@ -49,23 +46,21 @@ async def ask(address: str, check: HealthCheck, tls: ssl.SSLContext | None, serv
         raise CheckFailed(f"no answer to {METHOD} within {check.timeout_s:g} s") from None
     except OSError as error:
         raise CheckFailed(f"{METHOD} failed: {reason_of(error)}") from None
-    except NGH2Error as error:
+    except SessionBroken as error:
         raise CheckFailed(f"no valid answer of HTTP/2: {error}") from None
     call.judge()
 
 
-class _Call:
+class _Call(Hearer):
     """The one call on a connection.
 
     Attributes:
-        connection: the state of HTTP/2, with what is to be sent.
-        over: whether the answer is complete.
+        answered: whether the answer is complete.
     """
 
     def __init__(self, authority: str, service: str, scheme: str) -> None:
-        self.connection = Connection(Role.CLIENT)
-        self.connection.initiate_connection()
-        self.over = False
+        self._session = Session(self, True, 1, _LONGEST_HEAD)
+        self.answered = False
         self._headers: dict[bytes, bytes] = {}
         self._answer = b""
         fields = (
@@ -77,26 +72,54 @@ class _Call:
             ("content-type", "application/grpc"),
             ("user-agent", f"smartlb/{__version__} (health check)"),
         )
-        stream = self.connection.send_request([(name.encode(), value.encode()) for name, value in fields])
-        self.connection.send_data(stream, request_message(service), end_stream=True)
+        number = self._session.ask([(name.encode(), value.encode()) for name, value in fields], False)
+        self._session.send(number, request_message(service), True)
+
+    def output(self) -> bytes:
+        """What is to be sent."""
+        data = self._session.output()
+        self._session.report()
+        return data
 
     def receive(self, data: bytes) -> None:
         """Take in a part of the answer."""
         if data.startswith(b"HTTP/1"):
             raise CheckFailed("it speaks HTTP/1, not HTTP/2")
-        self.connection.receive_data(data)
-        for event in self.connection.events():
-            match event:
-                case ResponseReceived() | TrailersReceived():
-                    self._headers.update(event.headers)
-                case DataReceived():
-                    self._answer += event.data
-                    if len(self._answer) > _LONGEST_ANSWER:
-                        raise CheckFailed(f"its answer is longer than {_LONGEST_ANSWER} bytes")
-                case StreamClosed(error_code=0):
-                    self.over = True
-                case StreamClosed() | GoAwayReceived() | ConnectionClosed() if not self.over:
-                    raise CheckFailed(f"refused the call (HTTP/2 error {event.error_code})")
+        self._session.receive(data)
+        self._session.report()
+
+    def response(self, _number: int, headers: tuple[tuple[bytes, bytes], ...], _complete: bool) -> None:
+        """The head of the answer."""
+        self._headers.update(headers)
+
+    def trailers(self, _number: int, headers: tuple[tuple[bytes, bytes], ...]) -> None:
+        """What gRPC says of the call."""
+        self._headers.update(headers)
+
+    def data(self, _number: int, content: bytes, _last: bool) -> None:
+        """The answer itself."""
+        self._answer += content
+        if len(self._answer) > _LONGEST_ANSWER:
+            raise CheckFailed(f"its answer is longer than {_LONGEST_ANSWER} bytes")
+
+    def stream_closed(self, _number: int, code: int) -> None:
+        """The end of the call."""
+        if code:
+            self._refused(code)
+        self.answered = True
+
+    def goes_away(self, _last: int, code: int) -> None:
+        """The backend takes no calls."""
+        self._refused(code)
+
+    def _refused(self, code: int) -> None:
+        if not self.answered:
+            raise CheckFailed(f"refused the call (HTTP/2 error {code})")
+
+    def over(self, _code: int, _reason: str) -> None:
+        """The session took its leave."""
+        if not self.answered:
+            raise CheckFailed("no valid answer of HTTP/2: what it sent breaks the protocol")
 
     def judge(self) -> None:
         """Raise `CheckFailed` where the answer is not that it serves."""

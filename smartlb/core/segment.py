@@ -47,6 +47,7 @@ class Gauge(IntEnum):
     HEDGES_WON = 21  # that answered first
     HEDGES_REFUSED = 22  # not made because a budget was used up
     INTERNAL_ERRORS = 23  # that nobody foresaw, in what a worker does beside requests
+    HTTP2_REFUSED = 24  # requests of clients, because too many were under way
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any, Protocol
 
 from smartlb.limits.client_limit import ClientLimit
+from smartlb.limits.stream_limit import StreamLimit
 
 
 class Admitted(Protocol):
@@ -43,8 +44,10 @@ class Admission:
         most: connections at once.
         most_sessions: UDP sessions at once.
         per_client: connections of one address; None for any number.
+        streams: counts requests over connections that carry many.
 
     Attributes:
+        streams: the argument.
         clients: open connections of http listeners.
         tcp_sessions: those of tcp listeners.
         udp_sessions: sessions of udp listeners.
@@ -53,7 +56,8 @@ class Admission:
         closed: whether there are to be no more sessions.
     """
 
-    def __init__(self, most: int, most_sessions: int, per_client: int | None) -> None:
+    def __init__(self, most: int, most_sessions: int, per_client: int | None, streams: StreamLimit) -> None:
+        self.streams = streams
         self._most = most
         self._most_sessions = most_sessions
         self._client_limit = ClientLimit(per_client)

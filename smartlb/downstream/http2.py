@@ -1,74 +1,72 @@
+# cython: annotation_typing=False
 """HTTP/2 with clients: each stream is a client of its own, with one request."""
 
 import asyncio
 import logging
-from typing import Any, ClassVar, Final, cast
-
-from h2.errors import ErrorCodes
-from h2.events import RequestReceived
-from h2.settings import SettingCodes
-from hyperframe.frame import GoAwayFrame
+from math import inf
+from typing import Final, cast
 
 from smartlb.config.model import Http2
 from smartlb.core.outcome import Outcome
 from smartlb.downstream.front import Front
 from smartlb.downstream.http1 import ClientConnection
+from smartlb.http2.codes import ErrorCode
 from smartlb.http2.connection import Connection
+from smartlb.http2.floods import FloodGuard
 from smartlb.http2.stream import Stream
 from smartlb.limits.allowance import Allowance
 from smartlb.wire.forwarding import Peer, TrustedNetworks
+from smartlb.wire.http1 import Request
 from smartlb.wire.http2_heads import Malformed, request_from_http2, response_to_http2
 from smartlb.wire.proxy_protocol import Endpoints
 
 log = logging.getLogger(__name__)
 
-_EVERY_STREAM: Final = 2**31 - 1
-"""As the last stream of a GOAWAY it announces the end without refusing anything (RFC 9113 section 6.8)."""
-
 _LAST_STREAMS_S: Final = 1.0
-"""How long after such an announcement streams may still come: the client may have opened them before it heard."""
+"""How long after the announcement that no more streams are taken some may still come: the client may have opened them
+before it heard."""
 
 _NOBODY: Final = TrustedNetworks(())
 
 _PER_FIELD: Final = 32
-"""What HPACK counts for each field besides its name and value (RFC 7541 section 4.1)."""
+"""What HTTP/2 counts for each field besides its name and value (RFC 9113 section 6.5.2)."""
 
 
 class ResponseStream(Stream):
     """A stream on which the router answers.
 
-    Args:
-        connection: whose it is.
-        number: of the stream.
+    Attributes:
         method: of the request.
     """
 
-    def __init__(self, connection: Connection, number: int, method: bytes) -> None:
-        super().__init__(connection, number)
-        self._method = method
+    method: bytes
 
-    def begin(self, raw: bytes) -> int | None:
+    def begin(self, raw: bytes) -> None:
         """Send the head of a response, or an interim one."""
-        status, (headers, length) = response_to_http2(raw, self._method)
-        final = status >= 200
-        self._connection.h2.send_headers(self.number, headers, end_stream=final and length == 0)
-        if final:
-            self.head_sent(complete=length == 0)
-        return length if final else None
+        outgoing = response_to_http2(raw, self.method)
+        session = self.carrier.session
+        if outgoing.status < 200:
+            session.answer_meanwhile(self.number, outgoing.headers)
+            return
+        session.answer(self.number, outgoing.headers, outgoing.length == 0)
+        self.head_sent(outgoing.length)
 
 
 class StreamClient(ClientConnection):
     """The client of one request, which speaks HTTP/1.1 over its stream."""
 
-    def __init__(self, front: Front, peer: Peer, claimed: Endpoints | None) -> None:
-        super().__init__(front, _NOBODY, claimed=claimed)
-        self._peer = peer
-        self._began_s = front.services.clock.now() + front.services.header_s
+    def begin(self, stream: ResponseStream, peer: Peer, last: Request | None) -> None:
+        """Begin; the connection has been counted in.
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin; the connection has been counted in, and its peer is known."""
-        self.transport = cast(asyncio.Transport, transport)
-        self.deadline_s = self._began_s
+        Args:
+            stream: its transport.
+            peer: who the client is.
+            last: the request that came before on the same connection.
+        """
+        self.transport = cast(asyncio.Transport, stream)
+        self._peer = peer
+        self._last = last
+        self.deadline_s = self._services.clock.now() + self._services.header_s
 
 
 class Http2ClientConnection(Connection):
@@ -82,25 +80,21 @@ class Http2ClientConnection(Connection):
     """
 
     def __init__(self, front: Front, settings: Http2, peer: Peer, claimed: Endpoints | None) -> None:
+        services = front.services
         super().__init__(
-            client_side=False,
-            settings={
-                SettingCodes.MAX_CONCURRENT_STREAMS: settings.max_concurrent_streams,
-                SettingCodes.MAX_HEADER_LIST_SIZE: front.services.header_bytes
-                + _PER_FIELD * front.services.header_count,
-            },
-            control_frames=Allowance(settings.control_frames_per_s),
-            resets=Allowance(settings.resets_per_s),
+            False,
+            settings.max_concurrent_streams,
+            services.header_bytes + _PER_FIELD * services.header_count,
+            FloodGuard(Allowance(settings.control_frames_per_s), Allowance(settings.resets_per_s), True),
         )
         self._front = front
+        self._services = services
+        self._limit = front.admission.streams
         self._peer = peer
         self._claimed = claimed
-        self._idle_at_s = front.services.clock.now() + front.services.keep_alive_s
-        self._last_number = _EVERY_STREAM
-
-    @property
-    def _clients(self) -> list[StreamClient]:
-        return [cast(StreamClient, cast(Any, stream.protocol)) for stream in self.streams.values()]
+        self._limited = None if peer.trusted else peer.address
+        self._idle_at_s = services.clock.now() + services.keep_alive_s
+        self._last: Request | None = None
 
     @property
     def address(self) -> str:
@@ -115,20 +109,28 @@ class Http2ClientConnection(Connection):
     @property
     def unfinished(self) -> bool:
         """Whether any request is under way."""
-        return any(client.exchange is not None for client in self._clients)
+        return any(stream.protocol.exchange is not None for stream in self.streams.values())
 
     @property
     def deadline_s(self) -> float:
         """When `timed_out` has something to do."""
-        return min((client.deadline_s for client in self._clients), default=self._idle_at_s)
+        return self._earliest_s() if self.streams else self._idle_at_s
+
+    def _earliest_s(self) -> float:
+        earliest_s = inf
+        for stream in self.streams.values():
+            client = stream.protocol
+            if client.deadline_s < earliest_s:
+                earliest_s = client.deadline_s
+        return earliest_s
 
     def timed_out(self, now_s: float) -> None:
         """End what has taken too long: streams, or the connection when it has none."""
-        for client in self._clients:
-            if client.deadline_s < now_s:
-                client.timed_out(now_s)
+        for stream in list(self.streams.values()):
+            if stream.protocol.deadline_s < now_s:
+                stream.protocol.timed_out(now_s)
         if not self.streams and self._idle_at_s < now_s:
-            self.end(ErrorCodes.NO_ERROR)
+            self.end(ErrorCode.NO_ERROR)
 
     def drain(self, idle_s: float) -> None:
         """Open no more streams, finish those that are, and close.
@@ -140,74 +142,74 @@ class Http2ClientConnection(Connection):
         if self.closed:
             return
         if idle_s:
-            self._go_away(_EVERY_STREAM)
-            self._idle_at_s = min(self._idle_at_s, self._front.services.clock.now() + min(idle_s, _LAST_STREAMS_S))
+            self.session.announce_end()
+            self._idle_at_s = min(self._idle_at_s, self._services.clock.now() + min(idle_s, _LAST_STREAMS_S))
         else:
-            self._last_number = self.h2.highest_inbound_stream_id
-            self._go_away(self._last_number)
+            self.session.refuse_more()
             self._idle_at_s = 0.0
-            self._end_if_idle()
-
-    def _go_away(self, last: int) -> None:
-        # Not by way of h2, which sends nothing more after it.
         self.flush()
-        self.transport.write(GoAwayFrame(0, last_stream_id=last, error_code=ErrorCodes.NO_ERROR).serialize())
+        self._end_if_idle()
 
     def _end_if_idle(self) -> None:
-        if not self.streams and not self.closed and self._idle_at_s < self._front.services.clock.now():
-            self.end(ErrorCodes.NO_ERROR)
+        if not self.streams and not self.closed and self._idle_at_s < self._services.clock.now():
+            self.end(ErrorCode.NO_ERROR)
 
     def forget(self, stream: Stream) -> None:
         """A stream is over; after the last one the connection is idle."""
-        super().forget(stream)
+        Connection.forget(self, stream)
+        self._limit.left(self._limited)
         if self.streams or self.closed:
             return
-        if self._front.services.draining:
+        if self._services.draining:
             asyncio.get_running_loop().call_soon(self._end_if_idle)
         else:
-            self._idle_at_s = self._front.services.clock.now() + self._front.services.keep_alive_s
+            self._idle_at_s = self._services.clock.now() + self._services.keep_alive_s
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client went away, or we closed."""
         self._front.admission.left(self)
-        super().connection_lost(exc)
+        Connection.connection_lost(self, exc)
 
-    def broken(self, reason: str, code: ErrorCodes | None) -> None:
+    def broken(self, reason: str, goaway: bytes = b"") -> None:
         """The client broke the protocol."""
-        self._front.services.record_refused(Outcome.BAD_REQUEST, 0, self._peer.address)
-        super().broken(reason, code)
+        self._services.record_refused(Outcome.BAD_REQUEST, 0, self._peer.address)
+        Connection.broken(self, reason, goaway)
 
     def calm(self) -> None:
         """The client sends what costs more than it brings."""
         self._front.http2_calmed += 1
         log.warning("HTTP/2 connection of %s closed: it resets streams or sends control frames too often", self.address)
-        super().calm()
+        Connection.calm(self)
 
-    def malformed(self, number: int, reason: str) -> None:
-        """A request breaks the protocol."""
-        self._front.services.record_refused(Outcome.BAD_REQUEST, 0, self._peer.address)
-        super().malformed(number, reason)
+    def breached(self) -> None:
+        """A request broke the protocol."""
+        self._services.record_refused(Outcome.BAD_REQUEST, 0, self._peer.address)
+        Connection.breached(self)
 
-    def _on_request(self, event: RequestReceived) -> None:
-        number = event.stream_id
-        if number > self._last_number:
-            self.reset(number, ErrorCodes.REFUSED_STREAM)
+    def request(self, number: int, headers: tuple[tuple[bytes, bytes], ...], complete: bool) -> None:
+        """A request has come."""
+        if self.closed:
             return
-        complete = event.stream_ended is not None
+        self._guard.heard()
         try:
-            method, head = request_from_http2(cast(Any, event.headers), complete)
+            head = request_from_http2(headers, complete)
         except Malformed as error:
             self.malformed(number, str(error))
             return
-        stream = self.streams[number] = ResponseStream(self, number, method)
-        stream.chunks, stream.missing = head.chunked, head.length
-        client = StreamClient(self._front, self._peer, self._claimed)
-        stream.protocol = cast(Any, client)
-        client.connection_made(stream)
+        if not self._limit.admit(self._limited):
+            self.reset(number, ErrorCode.REFUSED_STREAM)
+            return
+        stream = ResponseStream(self, number)
+        stream.method = head.method
+        self.streams[number] = stream
+        stream.chunks = head.chunked
+        stream.missing = head.length
         stream.received = complete
+        client = StreamClient(self._front, _NOBODY, None, None, self._claimed)
+        stream.protocol = client
+        client.begin(stream, self._peer, self._last)
         stream.deliver(head.raw)
-
-    _HANDLERS: ClassVar = {**Connection._HANDLERS, RequestReceived: _on_request}
+        self._last = client._last
 
 
 def begin(
@@ -223,7 +225,7 @@ def begin(
     connection = Http2ClientConnection(front, settings, peer, claimed)
     front.admission.takes_place_of(client, connection)
     transport = client.transport
-    transport.set_protocol(connection)
+    transport.set_protocol(cast(asyncio.Protocol, connection))
     connection.connection_made(transport)
     if data:
         connection.data_received(data)

@@ -1,19 +1,16 @@
+# cython: annotation_typing=False
 """One stream, which is to HTTP/1.1 on the router's side what a connection's transport is."""
 
 import asyncio
 from collections import deque
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from h2.errors import ErrorCodes
-from h2.exceptions import StreamClosedError
-
+from smartlb.http2.codes import ErrorCode
+from smartlb.http2.session import Hearer, Session, StreamGone
 from smartlb.wire.chunked import ChunkedBody, chunk
 from smartlb.wire.http1 import CHUNKED, UNTIL_CLOSE
 from smartlb.wire.http2_heads import trailers_to_http2
-
-if TYPE_CHECKING:
-    from smartlb.http2.connection import Connection
 
 _MOST_UNSENT: Final = 65_536
 """From so many bytes on that the peer's flow control holds back, no more are read from the other side."""
@@ -25,47 +22,88 @@ _OPEN_WINDOW: Final = 16_384
 """The peer's window is opened anew when so many bytes have been taken from it."""
 
 
-class Stream(asyncio.Transport):
+class Carrier(Hearer):
+    """A connection, as its streams see it.
+
+    Attributes:
+        transport: of the connection.
+        session: the state of the protocol.
+    """
+
+    transport: asyncio.Transport
+    session: Session
+
+    def flush_soon(self) -> None:
+        """Send what is ready, together with what other streams have until then."""
+        raise NotImplementedError
+
+    def to_send(self, stream: "Stream") -> None:
+        """A stream has something to send: call its `flushed` when that has gone out as far as it may."""
+        raise NotImplementedError
+
+    def reset(self, number: int, code: int) -> None:
+        """End a stream on the peer's side too."""
+        raise NotImplementedError
+
+    def forget(self, stream: "Stream") -> None:
+        """A stream is over."""
+        raise NotImplementedError
+
+
+class Stream:
     """A transport over a stream: what is written to it is HTTP/1.1, what it delivers to its protocol too.
 
     Args:
-        connection: whose stream it is.
+        carrier: whose stream it is.
         number: of the stream; 0 until it has one.
 
     Attributes:
+        carrier: the argument.
         number: of the stream.
         protocol: a client's or a backend's connection, for one exchange.
         chunks: whether what is received is delivered as chunks.
-        missing: bytes of the body that are yet to be received; None where it does not say how long it is.
+        missing: bytes of the body that are yet to be received; negative where it does not say how long it is.
         received: whether the peer has sent all.
     """
 
-    protocol: asyncio.Protocol
+    protocol: Any
 
-    def __init__(self, connection: "Connection", number: int = 0) -> None:
-        super().__init__()
-        self._connection = connection
+    def __init__(self, carrier: Carrier, number: int = 0) -> None:
+        self.carrier = carrier
         self.number = number
         self.chunks = False
-        self.missing: int | None = None
+        self.missing = -1
         self._head = b""
-        self._left: int | None = None  # of the body that is sent, once its head has been; or CHUNKED, UNTIL_CLOSE
+        self._begun = False  # a head has been sent that a body may follow
+        self._left = 0  # of the body that is sent; or CHUNKED, UNTIL_CLOSE
         self._chunked: ChunkedBody | None = None
-        self._unsent = bytearray()
-        self._trailers: list[tuple[bytes, bytes]] = []
-        self._written = False  # all that is to be sent is in _unsent
-        self._sent = False
+        self._written = False  # all that is to be sent has been handed to the session
+        self._bodiless = False  # the head was all
+        self._closed = False  # the session has nothing more on it
+        self._closing = False  # what the peer still sends is not wanted
         self.received = False
-        self._arrived: deque[tuple[bytes, int]] = deque()
-        self._delivering = False
-        self._paused = False
-        self._pausing = False
+        self._arrived: deque[tuple[bytes, int]] | None = None
+        self._delivering = self._paused = self._pausing = False
         self._taken = 0
         self._over = False
 
-    def begin(self, raw: bytes) -> int | None:
-        """Send a head; returns the length of the body that follows, None where another head does."""
+    def begin(self, raw: bytes) -> None:
+        """Send a head, and call `head_sent` unless another one follows it.
+
+        Raises:
+            StreamGone: see `smartlb.http2.session`.
+        """
         raise NotImplementedError
+
+    def head_sent(self, length: int) -> None:
+        """A head has been sent, with the end of the stream where `length` is 0; see `Outgoing`."""
+        self._begun = True
+        self._left = length
+        self._bodiless = self._written = length == 0
+        if length == CHUNKED:
+            self._chunked = ChunkedBody(unframed=True)
+        if self._written:
+            self.carrier.to_send(self)
 
     # What goes to the peer
 
@@ -73,82 +111,85 @@ class Stream(asyncio.Transport):
         """Send a piece of an HTTP/1.1 message."""
         if self._over or self._written:
             return
-        if self._left is None:
-            data = self._begin(self._head + data)
-            if self._left is None:
+        content = data if isinstance(data, bytes) else bytes(data)
+        if not self._begun:
+            following = self._begin(self._head + content if self._head else content)
+            if following is None:
                 return
+            content = following
+        trailers: list[tuple[bytes, bytes]] | None = None
         if self._chunked is not None:
-            data, _ = self._chunked.feed(bytes(data))
-            complete = self._chunked.complete
-            self._trailers = trailers_to_http2(self._chunked.trailers) if complete else []
+            content = self._chunked.feed(content)[0]
+            if self._chunked.complete:
+                self._written = True
+                if self._chunked.trailers:
+                    trailers = trailers_to_http2(self._chunked.trailers)
         elif self._left != UNTIL_CLOSE:
-            data = data[: self._left]
-            self._left -= len(data)
-            complete = self._left == 0
-        else:
-            complete = False
-        self._unsent += data
-        self._written = complete
-        self.pump()
+            if len(content) > self._left:
+                content = content[: self._left]
+            self._left -= len(content)
+            self._written = self._left == 0
+        self._send(content, trailers)
 
     def writelines(self, pieces: Iterable[Any]) -> None:
         """Send several."""
         self.write(b"".join(pieces))
 
-    def _begin(self, data: bytes) -> bytes:
-        """Send the heads at the beginning of `data`, and return what follows them."""
-        while self._left is None and not self._over:
+    def _begin(self, data: bytes) -> bytes | None:
+        """Send the heads at the beginning of `data`, and return what follows them; None where nothing may."""
+        while not self._begun and not self._over:
             end = data.find(b"\r\n\r\n") + 4
             if end < 4:
                 self._head = data
-                return b""
+                return None
             try:
-                self._left = self.begin(data[:end])
-            except StreamClosedError:
-                return b""  # by a frame of the peer that is yet to be handled here
+                self.begin(data if end == len(data) else data[:end])
+            except StreamGone:
+                self._written = True
+                return None
             data = data[end:]
         self._head = b""
-        if self._left == CHUNKED:
-            self._chunked = ChunkedBody(unframed=True)
-        return data
+        return None if self._bodiless or self._over else data
 
-    def pump(self) -> None:
-        """Send as much as the peer's windows allow."""
+    def _send(self, content: bytes, trailers: list[tuple[bytes, bytes]] | None) -> None:
+        session = self.carrier.session
         try:
-            self._send()
-        except StreamClosedError:
-            return  # by a frame of the peer that is yet to be handled here
-        self._connection.flush_soon()
-        if len(self._unsent) > _MOST_UNSENT and not self._pausing:
+            if trailers:
+                if content:
+                    session.send(self.number, content, False)
+                session.send_trailers(self.number, trailers)
+            elif content or self._written:
+                session.send(self.number, content, self._written)
+            else:
+                return
+        except StreamGone:
+            self._written = True
+            return
+        self.carrier.to_send(self)
+
+    def _all_sent(self) -> bool:
+        if not self._written or self._closed:
+            return self._written
+        session = self.carrier.session
+        # An end without content waits for a window, too.
+        return session.held(self.number) == 0 and (self._bodiless or session.window(self.number) > 0)
+
+    def flushed(self) -> bool:
+        """What the peer's windows allow has gone out; returns whether to call again after more has."""
+        if self._over:
+            return False
+        held = self.carrier.session.held(self.number)
+        if held > _MOST_UNSENT and not self._pausing:
             self._pausing = True
             self.protocol.pause_writing()
-        elif self._pausing and len(self._unsent) < _FEW_UNSENT:
+        elif self._pausing and held < _FEW_UNSENT:
             self._pausing = False
             self.protocol.resume_writing()
-        if self._sent:
-            self._end_if_done()
-
-    def _send(self) -> None:
-        connection, h2 = self._connection, self._connection.h2
-        while self._unsent and not connection.write_paused:
-            size = min(h2.local_flow_control_window(self.number), h2.max_outbound_frame_size, len(self._unsent))
-            if size <= 0:
-                break
-            last = self._written and size == len(self._unsent) and not self._trailers
-            h2.send_data(self.number, bytes(self._unsent[:size]), end_stream=last)
-            connection.data_sent(size, last=last)
-            del self._unsent[:size]
-            self._sent = last
-        if self._written and not self._unsent and not self._sent:
-            self._sent = True
-            if self._trailers:
-                h2.send_headers(self.number, self._trailers, end_stream=True)
-            else:
-                h2.end_stream(self.number)
-
-    def head_sent(self, *, complete: bool) -> None:
-        """`begin` has sent a head, with the end of the stream where `complete`."""
-        self._sent = self._written = complete
+        if self._closing and self._all_sent():
+            # RFC 9113 section 8.1: an answer may be complete before its request is.
+            self.reset(ErrorCode.NO_ERROR)
+            return False
+        return held > 0 or self._closing
 
     # What comes from the peer
 
@@ -159,41 +200,65 @@ class Stream(asyncio.Transport):
             data: as HTTP/1.1.
             size: how much of the window it takes.
         """
-        self._arrived.append((data, size))
-        self._hand_on()
+        if self._delivering or self._paused or self._arrived:
+            if self._arrived is None:
+                self._arrived = deque()
+            self._arrived.append((data, size))
+        else:
+            self._hand(data, size)
+        if self._arrived:
+            self.hand_on()
 
-    def deliver_body(self, content: bytes, size: int) -> None:
-        """Hand on content of a DATA frame."""
-        if self.missing is not None:
-            self.missing -= len(content)
+    def deliver_body(self, content: bytes) -> bool:
+        """Hand on content of a DATA frame; False where there is more than was announced."""
+        size = len(content)
+        if self.missing >= 0:
+            if size > self.missing:
+                return False
+            self.missing -= size
         self.deliver(chunk(content) if self.chunks else content, size)
+        return True
 
-    def deliver_end(self, trailers: bytes = b"") -> None:
-        """Nothing more will come; `trailers` are lines with their CRLF."""
+    def deliver_end(self, trailers: bytes = b"") -> bool:
+        """Nothing more will come; False where less has come than was announced.
+
+        Args:
+            trailers: lines with their CRLF.
+        """
+        if self.missing > 0:
+            return False
         self.received = True
         if self.chunks:
             self.deliver(b"0\r\n" + trailers + b"\r\n")
-        if self._sent:
-            self._end_if_done()
+        self._end_if_done()
+        return True
 
-    def _hand_on(self) -> None:
-        if self._delivering:
-            return
+    def hand_on(self) -> None:
+        """Deliver what has arrived, as far as it is taken."""
+        while self._arrived and not (self._delivering or self._paused or self._over):
+            data, size = self._arrived.popleft()
+            self._hand(data, size)
+        self._end_if_done()
+
+    def _hand(self, data: bytes, size: int) -> None:
         self._delivering = True
         try:
-            while self._arrived and not self._paused and not self._over:
-                data, size = self._arrived.popleft()
-                self._open_window(size)
-                if data:
-                    self.protocol.data_received(data)
+            if size:
+                self._take(size)
+            if data:
+                self.protocol.data_received(data)
         finally:
             self._delivering = False
 
-    def _open_window(self, size: int) -> None:
+    def _take(self, size: int) -> None:
         self._taken += size
-        if self._taken >= _OPEN_WINDOW and not self.received and not self._over:
-            self._connection.open_window(self.number, self._taken)
-            self._taken = 0
+        if self._taken >= _OPEN_WINDOW:
+            self._give_back()
+
+    def _give_back(self) -> None:
+        self.carrier.session.taken(self.number, self._taken)
+        self._taken = 0
+        self.carrier.flush_soon()
 
     def pause_reading(self) -> None:
         """Deliver nothing for now; the peer's window closes then."""
@@ -203,60 +268,79 @@ class Stream(asyncio.Transport):
         """Deliver again."""
         self._paused = False
         if self._arrived and not self._delivering:
-            asyncio.get_running_loop().call_soon(self._hand_on)
+            asyncio.get_running_loop().call_soon(self.hand_on)
 
     # The end
 
+    def closed(self) -> None:
+        """Both ends have ended it in the session."""
+        self._closed = True
+        self._end_if_done()
+
     def _end_if_done(self) -> None:
-        if self.received and not self._arrived:
+        if self._closed and self.received and not self._arrived and not self._delivering:
             self._end()
 
     def _end(self) -> None:
-        if not self._over:
-            self._over = True
-            self._connection.forget(self)
+        if self._over:
+            return
+        self._over = True
+        self._drop_arrived()
+        if self._taken:
+            self._give_back()
+        self.carrier.forget(self)
 
-    def reset(self, code: ErrorCodes) -> None:
+    def _drop_arrived(self) -> None:
+        if self._arrived:
+            for _, size in self._arrived:
+                self._taken += size
+            self._arrived = None
+
+    def reset(self, code: int) -> None:
         """End the stream at once."""
         if not self._over:
-            if self.number:
-                self._connection.reset(self.number, code)
+            if self.number and not self._closed:
+                self.carrier.reset(self.number, code)
             self._end()
 
     def lost(self) -> None:
         """The peer has reset the stream, or the connection is gone."""
-        if not self._over:
-            self._end()
-            self.protocol.connection_lost(ConnectionResetError())
+        if self._over or (self._closed and self.received):
+            return  # what has come of it is complete
+        self._end()
+        self.protocol.connection_lost(ConnectionResetError())
 
     def close(self) -> None:
         """The message ends here; the rest of what comes from the peer is not wanted."""
         if self._over:
             return
-        if self._left is None:
-            self.reset(ErrorCodes.CANCEL)
+        if not self._begun:
+            self.reset(ErrorCode.CANCEL)
             return
-        if self._left == UNTIL_CLOSE:
+        if self._left == UNTIL_CLOSE and not self._written:
             self._written = True
-            self.pump()
-        if self._written:
-            # RFC 9113 section 8.1: an answer may be complete before its request is.
-            self._paused = False
-            self._arrived.clear()
-            if self._sent and not self._over:
-                self.reset(ErrorCodes.NO_ERROR)
-        else:
-            self.reset(ErrorCodes.INTERNAL_ERROR)
+            self._send(b"", None)
+        if not self._written:
+            self.reset(ErrorCode.INTERNAL_ERROR)
+            return
+        self._paused = False
+        self._drop_arrived()
+        self._closing = True
+        self.carrier.to_send(self)
+        self._end_if_done()
 
     def abort(self) -> None:
         """Something broke: the peer must not take what it has for complete."""
-        if not self._over:
-            self.reset(ErrorCodes.NO_ERROR if self._sent else ErrorCodes.INTERNAL_ERROR)
+        if self._over:
+            return
+        complete = self._closed and self.received
+        self.reset(ErrorCode.NO_ERROR if self._all_sent() else ErrorCode.INTERNAL_ERROR)
+        if not complete:
             asyncio.get_running_loop().call_soon(self.protocol.connection_lost, None)
 
     def get_write_buffer_size(self) -> int:
         """What the peer's windows hold back."""
-        return len(self._unsent)
+        return self.carrier.session.held(self.number) if self.number else 0
 
     def is_closing(self) -> bool:
         """Whether the stream is over."""
@@ -268,4 +352,4 @@ class Stream(asyncio.Transport):
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Of the connection, but for its socket, which is not the stream's alone."""
-        return default if name == "socket" else self._connection.transport.get_extra_info(name, default)
+        return default if name == "socket" else self.carrier.transport.get_extra_info(name, default)

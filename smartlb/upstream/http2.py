@@ -1,3 +1,4 @@
+# cython: annotation_typing=False
 """HTTP/2 with backends: a few connections, shared by all requests of a worker."""
 
 import asyncio
@@ -6,30 +7,25 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from math import inf
 from time import monotonic
-from typing import Any, ClassVar, Final, cast
-
-from h2.errors import ErrorCodes
-from h2.events import (
-    ConnectionTerminated,
-    InformationalResponseReceived,
-    RemoteSettingsChanged,
-    ResponseReceived,
-    StreamReset,
-    TrailersReceived,
-)
-from h2.exceptions import NoAvailableStreamIDError
+from typing import Any, Final, cast
 
 from smartlb.core.outcome import Outcome
+from smartlb.http2.codes import ErrorCode
 from smartlb.http2.connection import Connection
+from smartlb.http2.floods import FloodGuard
+from smartlb.http2.session import StreamGone
 from smartlb.http2.stream import Stream
 from smartlb.limits.allowance import Allowance
 from smartlb.ports.upstream import Attempt, Opener, ResponseSink
 from smartlb.tls.protocols import HTTP2
 from smartlb.upstream.http1 import BackendConnection
-from smartlb.wire.http2_heads import Headers, Malformed, request_to_http2, response_from_http2
+from smartlb.wire.http2_heads import Malformed, request_to_http2, response_from_http2
 
 _MOST_STREAMS: Final = 100
 """On one connection, where the backend would take more: beyond that its TCP window is what they all wait for."""
+
+_LONGEST_HEAD: Final = 65_536
+"""Bytes of a response's header section, 32 for each field included."""
 
 _TRUSTED: Final = 100_000.0
 """Control frames and resets each second: backends are not suspected of floods."""
@@ -49,32 +45,43 @@ class RequestStream(Stream):
 
     def __init__(self, connection: "Http2BackendConnection") -> None:
         super().__init__(connection)
-        self.method = b""
+        self._connection = connection
+        self._method = b""
         self._began_s = inf
 
-    def begin(self, raw: bytes) -> int | None:
+    def begin(self, raw: bytes) -> None:
         """Send the head of a request."""
-        connection = cast(Http2BackendConnection, self._connection)
-        self.method, (headers, length) = request_to_http2(raw, connection.scheme)
-        try:
-            self.number = connection.h2.get_next_available_stream_id()
-        except NoAvailableStreamIDError:
-            connection.going_away = True
+        connection = self._connection
+        outgoing = request_to_http2(raw, connection.scheme)
         if connection.closed or connection.going_away:
-            self._over = True
-            asyncio.get_running_loop().call_soon(self.protocol.connection_lost, None)
-            return None
+            self._refused()
+            return
+        try:
+            self.number = connection.session.ask(outgoing.headers, outgoing.length == 0)
+        except StreamGone:
+            connection.going_away = True
+            self._refused()
+            return
         connection.streams[self.number] = self
-        connection.h2.send_headers(self.number, headers, end_stream=length == 0)
-        self.head_sent(complete=length == 0)
+        self._method = outgoing.method
         self._began_s = monotonic()
-        return length
+        self.head_sent(outgoing.length)
+
+    def _refused(self) -> None:
+        """The connection has ended since the stream was promised."""
+        self._over = True
+        asyncio.get_running_loop().call_soon(self.protocol.connection_lost, None)
+
+    @property
+    def method(self) -> bytes:
+        """Of the request."""
+        return self._method
 
     def abort(self) -> None:
         """The answer is not wanted any more, or has taken too long."""
         if not self.is_closing():
-            cast(Http2BackendConnection, self._connection).doubt(self._began_s)
-        super().abort()
+            self._connection.doubt(self._began_s)
+        Stream.abort(self)
 
 
 class Http2BackendConnection(Connection):
@@ -90,31 +97,25 @@ class Http2BackendConnection(Connection):
     """
 
     def __init__(self, scheme: bytes) -> None:
-        super().__init__(
-            client_side=True,
-            settings={},
-            control_frames=Allowance(_TRUSTED),
-            resets=Allowance(_TRUSTED),
-        )
+        guard = FloodGuard(Allowance(_TRUSTED), Allowance(_TRUSTED), False)
+        super().__init__(True, _MOST_STREAMS, _LONGEST_HEAD, guard)
         self.scheme = scheme
         self.going_away = False
         self.idle_since_s = monotonic()
         self._ready = asyncio.Event()
         self._used = False
         self._doubted = False
-        self._heard_s = 0.0
 
-    @property
     def has_room(self) -> bool:
         """Whether it takes one more request."""
-        most = min(self.h2.remote_settings.max_concurrent_streams, _MOST_STREAMS)
-        return not (self.closed or self.going_away or self._doubted) and len(self.streams) < most
+        if self.closed or self.going_away or self._doubted:
+            return False
+        return len(self.streams) < min(self.session.most_streams, _MOST_STREAMS)
 
     def data_received(self, data: bytes) -> None:
         """Take in frames, whichever they are: the backend is there."""
-        self._heard_s = monotonic()
         self._doubted = False
-        super().data_received(data)
+        Connection.data_received(self, data)
 
     def pause_writing(self) -> None:
         """The backend takes nothing more for now.
@@ -128,9 +129,9 @@ class Http2BackendConnection(Connection):
 
         Until then other requests go elsewhere, as HTTP/1.1's do, whose connection would be closed.
         """
-        if self._heard_s < since_s < monotonic() - _SILENT_S and not self.closed:
+        if self._now_s < since_s < monotonic() - _SILENT_S and not self.closed:
             self._doubted = True
-            self.h2.ping(_PING)
+            self.session.ping(_PING)
             self.flush_soon()
 
     async def ready(self, within_s: float) -> bool:
@@ -142,91 +143,92 @@ class Http2BackendConnection(Connection):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone."""
-        super().connection_lost(exc)
+        Connection.connection_lost(self, exc)
         self._ready.set()
 
-    def _on_settings(self, event: RemoteSettingsChanged) -> None:
-        super()._on_settings(event)
+    def settings(self) -> None:
+        """The backend has said what it takes."""
         self._ready.set()
 
     def open(self, opener: Opener, position: int) -> BackendConnection:
         """What stands for a connection to the backend, for one exchange."""
         stream = RequestStream(self)
         backend = BackendConnection(opener, opener.clock, position)
-        stream.protocol = cast(Any, backend)
-        backend.connection_made(stream)
+        stream.protocol = backend
+        backend.connection_made(cast(asyncio.Transport, stream))
         # On a fresh one the backend cannot have been about to close it.
-        backend.reused, self._used = self._used, True
+        backend.reused = self._used
+        self._used = True
         return backend
 
     def forget(self, stream: Stream) -> None:
         """A stream is over."""
-        super().forget(stream)
+        Connection.forget(self, stream)
         self.idle_since_s = monotonic()
         if self.going_away and not self.streams:
-            asyncio.get_running_loop().call_soon(self.end, ErrorCodes.NO_ERROR)
+            asyncio.get_running_loop().call_soon(self._leave)
 
-    def _on_response(self, event: ResponseReceived | InformationalResponseReceived) -> None:
-        stream = cast(RequestStream | None, self.streams.get(event.stream_id))
-        if stream is None:
+    def _leave(self) -> None:
+        self.end(ErrorCode.NO_ERROR)
+
+    def response(self, number: int, headers: tuple[tuple[bytes, bytes], ...], complete: bool) -> None:
+        """A response has come, or an interim one."""
+        self._guard.heard()
+        if number not in self.streams:
             return
-        headers = cast(Headers, event.headers)
+        stream = cast(RequestStream, self.streams[number])
         try:
-            complete = isinstance(event, ResponseReceived) and event.stream_ended is not None
             head = response_from_http2(headers, stream.method, complete)
         except Malformed as error:
-            self.malformed(stream.number, str(error))
+            self.malformed(number, str(error))
             return
         self._grade(stream, headers)
-        stream.chunks, stream.missing = head.chunked, head.length
+        stream.chunks = head.chunked
+        stream.missing = head.length
         stream.deliver(head.raw)
+        if complete:
+            stream.deliver_end(b"")
 
-    def _on_trailers(self, event: TrailersReceived) -> None:
-        stream = self.streams.get(event.stream_id)
+    def trailers(self, number: int, headers: tuple[tuple[bytes, bytes], ...]) -> None:
+        """The end of a response, and of a gRPC call."""
+        stream = self.streams.get(number)
         if stream is not None:
-            self._grade(stream, cast(Headers, event.headers))
-        super()._on_trailers(event)
+            self._grade(stream, headers)
+        Connection.trailers(self, number, headers)
 
-    def _grade(self, stream: Stream, headers: Headers) -> None:
+    def _grade(self, stream: Stream, headers: tuple[tuple[bytes, bytes], ...]) -> None:
         """Count a gRPC call that failed as a failure, though its status is 200."""
-        code = next((value for name, value in headers if name == b"grpc-status"), b"0")
-        attempt = _backend_of(stream).attempt
-        if code in _FAILED and attempt is not None:
-            attempt.failed_as = _FAILED[code]
+        for name, value in headers:
+            if name == b"grpc-status":
+                attempt = stream.protocol.attempt
+                if value in _FAILED and attempt is not None:
+                    attempt.failed_as = _FAILED[value]
+                return
 
-    def _on_reset(self, event: StreamReset) -> None:
-        stream = self.streams.get(event.stream_id)
-        if stream is not None and event.error_code == ErrorCodes.REFUSED_STREAM:
-            self._unseen(stream, again=False)
-        super()._on_reset(event)
+    def reset_by_peer(self, number: int, code: int) -> None:
+        """The backend has ended a call, or not begun with it."""
+        if code == ErrorCode.REFUSED_STREAM and number in self.streams:
+            self._unseen(self.streams[number], False)
+        Connection.reset_by_peer(self, number, code)
 
-    def _on_goaway(self, event: ConnectionTerminated) -> None:
+    def goes_away(self, last: int, code: int) -> None:
         """It takes no more requests, and has not looked at those after the last that it names."""
+        Connection.goes_away(self, last, code)
         self.going_away = True
-        last = cast(int, event.last_stream_id)
         for stream in list(self.streams.values()):
             if stream.number > last:
                 # A connection that says so of its first request would do it again.
-                self._unseen(stream, again=_backend_of(stream).reused)
+                self._unseen(stream, stream.protocol.reused)
                 stream.lost()
         if not self.streams:
-            self.end(ErrorCodes.NO_ERROR)
+            self.end(ErrorCode.NO_ERROR)
 
-    def _unseen(self, stream: Stream, *, again: bool) -> None:
-        backend = _backend_of(stream)
-        attempt, backend.attempt = backend.attempt, None
+    def _unseen(self, stream: Stream, again: bool) -> None:
+        backend = stream.protocol
+        attempt = backend.attempt
+        backend.attempt = None
         if attempt is not None:
             attempt.exchange.unseen(attempt, again)
-
-    _HANDLERS: ClassVar = {
-        **Connection._HANDLERS,
-        RemoteSettingsChanged: _on_settings,
-        ResponseReceived: _on_response,
-        InformationalResponseReceived: _on_response,
-        TrailersReceived: _on_trailers,
-        StreamReset: _on_reset,
-        ConnectionTerminated: _on_goaway,
-    }
 
 
 class Http2Backends:
@@ -250,7 +252,7 @@ class Http2Backends:
     def connection(self, position: int) -> BackendConnection | None:
         """A place on a connection that is open; None where there is none."""
         for connection in self._open[position]:
-            if connection.has_room:
+            if connection.has_room():
                 return connection.open(self._opener, position)
         return None
 
@@ -271,7 +273,7 @@ class Http2Backends:
         """A connection is there; it is used once the backend has said how many requests it takes."""
         tls = connection.transport.get_extra_info("ssl_object")
         if tls is not None and tls.selected_alpn_protocol() != HTTP2:
-            connection.end(ErrorCodes.NO_ERROR)
+            connection.end(ErrorCode.NO_ERROR)
             self._opener.complain(position, "it does not offer HTTP/2 (ALPN h2)")
             self.failed(position, Outcome.CONNECT_FAILED)
             return
@@ -281,14 +283,14 @@ class Http2Backends:
 
     async def _begin(self, position: int, connection: Http2BackendConnection) -> None:
         if not await connection.ready(self._within_s):
-            connection.end(ErrorCodes.SETTINGS_TIMEOUT)
+            connection.end(ErrorCode.SETTINGS_TIMEOUT)
             self._opener.complain(position, "it does not begin to speak HTTP/2")
             self.failed(position, Outcome.CONNECT_FAILED)
             return
         waiting, self._waiting[position] = self._waiting[position], deque()
         self._open[position] = [each for each in self._open[position] if not each.closed]
         self._open[position].append(connection)
-        while waiting and connection.has_room:
+        while waiting and connection.has_room():
             attempt = waiting.popleft()
             attempt.exchange.connected(attempt, connection.open(self._opener, position))
         for attempt in waiting:
@@ -305,7 +307,7 @@ class Http2Backends:
         for connection in self._open[position]:
             connection.going_away = True
             if not connection.streams:
-                connection.end(ErrorCodes.NO_ERROR)
+                connection.end(ErrorCode.NO_ERROR)
         self._open[position] = []
 
     def close_idle(self, oldest_s: float, present: Sequence[bool]) -> None:
@@ -316,7 +318,7 @@ class Http2Backends:
                 continue
             for connection in connections:
                 if not connection.streams and (connection.idle_since_s < oldest_s or connection.going_away):
-                    connection.end(ErrorCodes.NO_ERROR)
+                    connection.end(ErrorCode.NO_ERROR)
             if any(connection.closed for connection in connections):
                 self._open[position] = [each for each in connections if not each.closed]
 
@@ -334,7 +336,3 @@ class _Arrival(ResponseSink):
 
     def connect_failed(self, _attempt: Attempt, outcome: Outcome) -> None:
         self._backends.failed(self._position, outcome)
-
-
-def _backend_of(stream: Stream) -> BackendConnection:
-    return cast(BackendConnection, cast(Any, stream.protocol))

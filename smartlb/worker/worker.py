@@ -18,6 +18,7 @@ from smartlb.downstream.admission import Admission
 from smartlb.downstream.front import Front
 from smartlb.downstream.http2 import Http2ClientConnection
 from smartlb.exchange.shadow import Shadows
+from smartlb.limits.stream_limit import StreamLimit
 from smartlb.ports.clock import Clock
 from smartlb.ports.services import Services
 from smartlb.process import open_files
@@ -96,7 +97,12 @@ class Worker:
             for at, route in enumerate(config.routes)
         ]
         room = room_of(config, open_files.limit())
-        self.admission = Admission(room.connections, room.udp_sessions, config.limits.connections_per_client)
+        self.admission = Admission(
+            room.connections,
+            room.udp_sessions,
+            config.limits.connections_per_client,
+            StreamLimit(config.limits.http2_requests, config.limits.http2_requests_per_client),
+        )
         self.front = Front(services, self.admission, Routing(config), plans)
 
     @property
@@ -190,6 +196,7 @@ class Worker:
         gauges[Gauge.TLS_HANDSHAKES_FAILED] = front.tls_handshakes_failed
         gauges[Gauge.HTTP2_CONNECTIONS] = sum(isinstance(each, Http2ClientConnection) for each in admission.clients)
         gauges[Gauge.HTTP2_CALMED] = front.http2_calmed
+        gauges[Gauge.HTTP2_REFUSED] = admission.streams.refused
         gauges[Gauge.UDP_SESSIONS] = len(admission.udp_sessions)
         gauges[Gauge.AFFINITY_KEPT] = sum(pool.selection.affinity_kept for pool in pools)
         gauges[Gauge.AFFINITY_LOST] = sum(pool.selection.affinity_lost for pool in pools)

@@ -16,7 +16,7 @@ from h2.events import (
     TrailersReceived,
 )
 
-from smartlb.http2.connection import GracefulH2Connection
+from tests.proxy.graceful_h2 import GracefulH2Connection
 from tests.proxy.live import Client
 
 Headers = list[tuple[bytes, bytes]]

@@ -1,17 +1,22 @@
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from smartlb.wire.http1 import CHUNKED, UNTIL_CLOSE, RequestRefused, read_request, read_response
 from smartlb.wire.http2_heads import (
-    Headers,
+    Head,
     Malformed,
     request_from_http2,
     request_to_http2,
     response_from_http2,
     response_to_http2,
     trailers_from_http2,
+    trailers_to_http2,
 )
+
+Headers = Sequence[tuple[bytes, bytes]]
 
 HEAD: Headers = [(b":method", b"GET"), (b":scheme", b"https"), (b":authority", b"a.example"), (b":path", b"/")]
 
@@ -20,17 +25,29 @@ def without(*names: bytes) -> list[tuple[bytes, bytes]]:
     return [(name, value) for name, value in HEAD if name not in names]
 
 
+def request_of(headers: Headers, *, complete: bool) -> Head:
+    return request_from_http2(tuple(headers), complete)
+
+
 def test_a_request_as_http1() -> None:
-    method, head = request_from_http2([*HEAD, (b"x-a", b"1"), (b"te", b"trailers")], complete=True)
-    assert (method, head.chunked) == (b"GET", False)
+    head = request_of([*HEAD, (b"x-a", b"1"), (b"te", b"trailers")], complete=True)
+    assert (head.method, head.chunked, head.length) == (b"GET", False, -1)
     assert head.raw == b"GET / HTTP/1.1\r\nhost: a.example\r\nx-a: 1\r\n\r\n"
-    assert request_from_http2(HEAD, complete=False)[1].chunked
-    assert not request_from_http2([*HEAD, (b"content-length", b"7")], complete=False)[1].chunked
+    assert request_of(HEAD, complete=False).chunked
+    head = request_of([*HEAD, (b"content-length", b"7")], complete=False)
+    assert (head.chunked, head.length) == (False, 7)
 
 
 def test_host_stands_in_for_a_missing_authority() -> None:
-    _, head = request_from_http2([*without(b":authority"), (b"host", b"b.example")], complete=True)
-    assert b"\r\nhost: b.example\r\n" in head.raw
+    head = request_of([*without(b":authority"), (b"x-a", b"1"), (b"host", b"b.example")], complete=True)
+    assert head.raw == b"GET / HTTP/1.1\r\nhost: b.example\r\nx-a: 1\r\n\r\n"
+    assert request_of([*HEAD, (b"host", b"A.example")], complete=True).raw.count(b"host") == 1
+
+
+def test_cookies_in_pieces_are_one() -> None:
+    pieces = [(b"cookie", b"a=1"), (b"x-a", b"1"), (b"cookie", b"b=2"), (b"cookie", b"")]
+    raw = request_of([*HEAD, *pieces], complete=True).raw
+    assert raw == b"GET / HTTP/1.1\r\nhost: a.example\r\nx-a: 1\r\ncookie: a=1; b=2\r\n\r\n"
 
 
 MALFORMED: dict[str, Headers] = {
@@ -82,7 +99,7 @@ MALFORMED: dict[str, Headers] = {
 def test_malformed_requests(headers: Headers) -> None:
     pseudo_first = sorted(headers, key=lambda line: line[0][:1] != b":") if headers[-1][0] != b":path" else headers
     with pytest.raises(Malformed):
-        request_from_http2(headers if (b"a", b"b") in headers else pseudo_first, complete=True)
+        request_of(headers if (b"a", b"b") in headers else pseudo_first, complete=True)
 
 
 BYTES = st.binary(max_size=12)
@@ -94,7 +111,7 @@ def test_whatever_comes_is_one_request_or_malformed(
 ) -> None:
     pseudo = [(b":method", method), (b":scheme", b"http"), (b":path", b"/" + path), (b":authority", authority)]
     try:
-        _, head = request_from_http2([*pseudo, *headers], complete)
+        head = request_of([*pseudo, *headers], complete=complete)
     except Malformed:
         return
     assert head.raw.index(b"\r\n\r\n") == len(head.raw) - 4
@@ -109,17 +126,17 @@ def test_whatever_comes_is_one_request_or_malformed(
 
 
 def test_responses_there_and_back() -> None:
-    raw = b"HTTP/1.1 200 OK\r\nX-A: 1\r\nContent-Length: 5\r\nconnection: close\r\n\r\n"
-    status, (headers, length) = response_to_http2(raw, b"GET")
-    assert (status, length) == (200, 5)
-    assert headers == [(b":status", b"200"), (b"x-a", b"1"), (b"content-length", b"5")]
-    again = response_from_http2(headers, b"GET", complete=False).raw
+    raw = b"HTTP/1.1 200 OK\r\nX-A:\t1 \r\nContent-Length: 5\r\nconnection: close\r\n\r\n"
+    outgoing = response_to_http2(raw, b"GET")
+    assert (outgoing.status, outgoing.length) == (200, 5)
+    assert outgoing.headers == [(b":status", b"200"), (b"x-a", b"1"), (b"content-length", b"5")]
+    again = response_from_http2(tuple(outgoing.headers), b"GET", False).raw
     read = read_response(again, len(again), b"GET")
     assert (read.head, read.status) == (again[: again.index(b"connection")], 200)
     assert (read.length, read.keep_alive) == (5, False)
-    assert response_to_http2(b"HTTP/1.1 200 OK\r\n\r\n", b"GET")[1].length == UNTIL_CLOSE
-    assert response_to_http2(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"GET")[1].length == CHUNKED
-    assert response_to_http2(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n", b"HEAD")[1].length == 0
+    assert response_to_http2(b"HTTP/1.1 200 OK\r\n\r\n", b"GET").length == UNTIL_CLOSE
+    assert response_to_http2(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"GET").length == CHUNKED
+    assert response_to_http2(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n", b"HEAD").length == 0
 
 
 @pytest.mark.parametrize(
@@ -128,25 +145,48 @@ def test_responses_there_and_back() -> None:
         [(b"a", b"b")],
         [(b":status", b"20")],
         [(b":status", b"101")],
+        [(b":status", b"600")],
+        [(b":status", b"2\xb20")],
         [(b":status", b"200"), (b"transfer-encoding", b"chunked")],
         [(b":status", b"200"), (b"a", b"b\r\nc: d")],
         [(b":status", b"200"), (b":path", b"/")],
+        [(b":status", b"200"), (b"content-length", b"1" * 19)],
     ],
 )
 def test_malformed_responses(headers: Headers) -> None:
     with pytest.raises(Malformed):
-        response_from_http2(headers, b"GET", complete=False)
+        response_from_http2(tuple(headers), b"GET", False)
 
 
 def test_requests_there_and_back() -> None:
     raw = b"POST /a HTTP/1.1\r\nHost: a.example\r\nX-A: 1\r\nTransfer-Encoding: chunked\r\n\r\n"
-    method, (headers, length) = request_to_http2(raw, b"http")
-    assert (method, length) == (b"POST", CHUNKED)
-    assert (b"te", b"trailers") in headers
-    assert request_from_http2(headers, complete=False)[1].raw.lower() == raw.lower()
+    outgoing = request_to_http2(raw, b"http")
+    assert (outgoing.method, outgoing.length) == (b"POST", CHUNKED)
+    assert (b"te", b"trailers") in outgoing.headers
+    assert request_of(outgoing.headers, complete=False).raw.lower() == raw.lower()
+    assert request_to_http2(b"GET / HTTP/1.1\r\n\r\n", b"http").length == 0
+
+
+NAMES = st.from_regex(rb"[!#$%&'*+.^_`|~0-9a-z-]{1,10}", fullmatch=True)
+VALUES = st.binary(max_size=12).map(
+    lambda value: bytes(byte for byte in value if byte >= 32 and byte != 127).strip(b" ")
+)
+
+
+@given(st.lists(st.tuples(NAMES, VALUES), max_size=6))
+def test_what_is_well_formed_comes_back_as_it_went(headers: Headers) -> None:
+    sent = [(b":status", b"200"), *headers]
+    try:
+        raw = response_from_http2(tuple(sent), b"GET", False).raw
+    except Malformed:
+        return
+    framing = {b"connection", b"te", b"host", b"content-length"}
+    expected = [header for header in sent if header[0] not in framing]
+    assert [header for header in response_to_http2(raw, b"GET").headers if header[0] not in framing] == expected
 
 
 def test_trailers() -> None:
-    assert trailers_from_http2([(b"grpc-status", b"0")]) == b"grpc-status: 0\r\n"
+    assert trailers_from_http2(((b"grpc-status", b"0"),)) == b"grpc-status: 0\r\n"
     with pytest.raises(Malformed):
-        trailers_from_http2([(b":path", b"/")])
+        trailers_from_http2(((b":path", b"/"),))
+    assert trailers_to_http2([b"Grpc-Status: 0", b"x-a:"]) == [(b"grpc-status", b"0"), (b"x-a", b"")]

@@ -10,6 +10,7 @@ from h2.settings import SettingCodes
 from hyperframe.frame import (
     ContinuationFrame,
     DataFrame,
+    ExtensionFrame,
     Frame,
     HeadersFrame,
     PingFrame,
@@ -73,8 +74,10 @@ async def test_rapid_reset(live: Live) -> None:
         lambda number: PingFrame(0, opaque_data=b"%08d" % number),
         lambda _number: SettingsFrame(0, settings={4: 65_535}),
         lambda number: PriorityFrame(2 * number + 1, depends_on=0),
+        lambda _number: PingFrame(0, opaque_data=b"12345678", flags=["ACK"]),
+        lambda _number: ExtensionFrame(0xFE, 0),
     ],
-    ids=["ping", "settings", "priority"],
+    ids=["ping", "settings", "priority", "answers to no ping", "unknown"],
 )
 async def test_floods_of_control_frames(live: Live, frame: Callable[[int], Frame]) -> None:
     router, client = await attacked(live)
@@ -203,12 +206,17 @@ async def test_window_updates(live: Live) -> None:
     await assert_calmed(live, router, client)
 
 
-@pytest.mark.parametrize("kind", ["data", "reset", "update"])
+@pytest.mark.parametrize("kind", ["data", "content", "reset", "update"])
 async def test_frames_on_a_stream_that_is_over(live: Live, kind: str) -> None:
     router, client = await attacked(live)
     number = await client.begin(b"POST", b"/", end=False)
     over = RstStreamFrame(number, error_code=8)
-    frames = {"data": DataFrame(number, b""), "reset": over, "update": WindowUpdateFrame(number, window_increment=1)}
+    frames = {
+        "data": DataFrame(number, b""),
+        "content": DataFrame(number, b"x"),
+        "reset": over,
+        "update": WindowUpdateFrame(number, window_increment=1),
+    }
     await send(client, over, *[frames[kind]] * 5_000)
     await assert_calmed(live, router, client)
 
@@ -241,10 +249,9 @@ async def test_the_clients_memory_of_headers_is_not_the_routers(live: Live) -> N
     await client.flush()
     client.h2.decoder.max_allowed_table_size = 2**31
     await client.ask()
-    connection: Any = next(iter(router.worker.admission.clients))
     for number in [await client.begin(b"GET", b"/%06d" % each + b"x" * 4000) for each in range(50)]:
         await client.answer(number)
-    assert connection.h2.encoder.header_table._current_size <= 4_096
+    assert client.h2.decoder.header_table_size <= 4_096
 
 
 @pytest.mark.parametrize("answers", ["fixed", "no route", "no backend"])
@@ -294,3 +301,56 @@ async def test_a_client_that_reads_nothing_is_let_go(live: Live, monkeypatch: py
     assert connection.write_paused
     router.sweep(ahead_s=1_000)
     await eventually(lambda: not router.worker.admission.clients)
+
+
+@pytest.mark.parametrize("limit", ["http2_requests", "http2_requests_per_client"])
+async def test_requests_beyond_what_may_be_under_way_are_refused(live: Live, limit: str) -> None:
+    async def script(link: Link) -> None:
+        await link.request()
+        await gate.wait()
+        await link.send(ok())
+
+    gate = asyncio.Event()
+    router = await live.router(await live.origin(script), limits={limit: 3})
+    clients = [await Http2Client(await live.client(router)).start() for _ in range(2)]
+    begun = [(client, await client.begin()) for client in (clients[0], clients[0], clients[1])]
+    await eventually(lambda: router.in_flight == [3])
+    for client in clients:
+        assert (await client.answer(await client.begin())).reset == ErrorCodes.REFUSED_STREAM
+    gate.set()
+    assert [(await client.answer(number)).status for client, number in begun] == [200] * 3
+    for client in clients:
+        assert (await client.ask()).status == 200
+        assert client.goaway is None
+    assert router.gauge(Gauge.HTTP2_REFUSED) == 2
+    assert await router.outcomes(5) == [Outcome.COMPLETE] * 5
+
+
+async def test_requests_that_were_given_up_are_not_under_way(live: Live) -> None:
+    async def script(link: Link) -> None:
+        await link.request()
+        await link.end()
+
+    router = await live.router(await live.origin(script), limits={"http2_requests": 2})
+    for _ in range(3):
+        client = await Http2Client(await live.client(router)).start()
+        numbers = [await client.begin(), await client.begin()]
+        await eventually(lambda: router.in_flight == [2])
+        client.h2.reset_stream(numbers[0])
+        await client.flush()
+        await eventually(lambda: router.in_flight == [1])
+        await client.client.close()
+        await eventually(lambda: router.in_flight == [0])
+    assert router.gauge(Gauge.HTTP2_REFUSED) == 0
+    await router.outcomes(6)
+
+
+async def test_trusted_proxies_have_many_clients(live: Live) -> None:
+    router = await live.router(
+        await live.origin(answering),
+        listener={"trusted_proxies": ["127.0.0.0/8"]},
+        limits={"http2_requests_per_client": 1},
+    )
+    client = await Http2Client(await live.client(router)).start()
+    numbers = [await client.begin() for _ in range(5)]
+    assert [(await client.answer(number)).status for number in numbers] == [200] * 5
