@@ -1,14 +1,14 @@
 cimport cython
 
 from smartlb.downstream.front cimport Front
-from smartlb.exchange.http cimport HttpExchange
+from smartlb.exchange.http cimport HttpExchange, new_exchange
 from smartlb.ports.requester cimport Requester
 from smartlb.ports.services cimport Services
 from smartlb.stages.plan cimport RoutePlan
 from smartlb.upstream.pool cimport Pool
 from smartlb.wire.forwarding cimport Peer
 from smartlb.wire.http1 cimport HeaderBlock, Request, find_head_end, read_request
-from smartlb.wire.pieces cimport request_head
+from smartlb.wire.pieces cimport part, request_head
 
 
 cdef class ClientConnection(Requester):
@@ -27,6 +27,7 @@ cdef class ClientConnection(Requester):
     cdef bint _beginning
     cdef readonly bint _closing
 
+    cdef prepare(self, Front front, trusted, claimed)
     cdef _switch_to_http2(self, bytes data)
     cdef _serve_buffered(self)
     @cython.locals(end=Py_ssize_t, used=Py_ssize_t)
@@ -50,6 +51,7 @@ cdef class ClientConnection(Requester):
         pool=Pool,
     )
     cdef Py_ssize_t _begin(self, bytes data, Py_ssize_t end) except -1
+    @cython.locals(end=Py_ssize_t, body=bytes)
     cdef tuple _body(self, HttpExchange exchange, bytes data, Py_ssize_t at)
     cdef _continue(self, HttpExchange exchange, bytes data)
     @cython.locals(wanted=bint)

@@ -10,7 +10,7 @@ from typing import Final, cast
 from smartlb.core.outcome import Outcome
 from smartlb.core.record import NO_ROUTE
 from smartlb.downstream.front import Front
-from smartlb.exchange.http import HttpExchange
+from smartlb.exchange.http import HttpExchange, new_exchange
 from smartlb.exchange.reset import reset
 from smartlb.exchange.states import SUSPENDED
 from smartlb.ports.requester import Requester
@@ -18,7 +18,7 @@ from smartlb.wire.answers import ROUTER_FAILED, error_response, status_of
 from smartlb.wire.chunked import BadChunk, ChunkedBody
 from smartlb.wire.forwarding import PLAIN, Channel, Peer, TrustedNetworks
 from smartlb.wire.http1 import CHUNKED, HeaderBlock, Request, RequestRefused, find_head_end, read_request
-from smartlb.wire.pieces import request_head
+from smartlb.wire.pieces import part, request_head
 from smartlb.wire.proxy_protocol import Endpoints
 
 log = logging.getLogger(__name__)
@@ -60,6 +60,15 @@ class ClientConnection(Requester):
         exchange: the one under way.
     """
 
+    # What is not set at the beginning is 0, False or None then, as in every object of C.
+    exchange: HttpExchange | None
+    _peer: Peer
+    _last: Request | None
+    _left: int  # bytes of the request's body that have not come yet
+    _chunked: ChunkedBody | None
+    _beginning: bool
+    _closing: bool
+
     def __init__(
         self,
         front: Front,
@@ -68,21 +77,17 @@ class ClientConnection(Requester):
         begin_http2: BeginHttp2 | None = None,
         claimed: Endpoints | None = None,
     ) -> None:
-        super().__init__()
-        self._front = front
-        self._services = front.services
+        self.prepare(front, trusted, claimed)
         self._begin_http2 = begin_http2
         self._channel_of = channel_of
+
+    def prepare(self, front: Front, trusted: TrustedNetworks, claimed: Endpoints | None) -> None:
+        """What `__init__` does, for the client of a stream, of which each request has one."""
+        self._front = front
+        self._services = front.services
         self._trusted = trusted
         self._claimed = claimed
-        self.exchange: HttpExchange | None = None
-        self._peer: Peer
         self._buffer = b""
-        self._last: Request | None = None
-        self._left = 0  # bytes of the request's body that have not come yet
-        self._chunked: ChunkedBody | None = None
-        self._beginning = False
-        self._closing = False
 
     @property
     def address(self) -> str:
@@ -215,7 +220,7 @@ class ClientConnection(Requester):
                 self._beginning = False
             if self._closing or used == len(data):
                 return
-            data = data[used:]
+            data = part(data, used, len(data))
             if self.exchange is not None or self.write_paused:
                 self._buffer = data
                 self.transport.pause_reading()
@@ -254,7 +259,7 @@ class ClientConnection(Requester):
         if end <= _LONGEST_REMEMBERED:
             self._last = request
         request_class = front.routing.request_class(request.method, block, route)
-        exchange = HttpExchange(services, self, request, route, request_class, now_s)
+        exchange = new_exchange(services, self, request, route, request_class, now_s)
         self.exchange = exchange
         body = b""
         used = end
@@ -284,7 +289,7 @@ class ClientConnection(Requester):
         chunked = self._chunked
         if chunked is None:
             end = min(len(data), at + self._left)
-            body = data[at:end] if at or end < len(data) else data
+            body = part(data, at, end)
             self._left -= len(body)
             exchange.request_bytes += len(body)
             exchange.whole = self._left == 0

@@ -199,13 +199,16 @@ class Http2ClientConnection(Connection):
         if not self._limit.admit(self._limited):
             self.reset(number, ErrorCode.REFUSED_STREAM)
             return
-        stream = ResponseStream(self, number)
+        # Not by calls of the classes, which would make Python objects of the arguments.
+        stream = ResponseStream.__new__(ResponseStream)
+        stream.belongs_to(self, number)
         stream.method = head.method
         self.streams[number] = stream
         stream.chunks = head.chunked
         stream.missing = head.length
         stream.received = complete
-        client = StreamClient(self._front, _NOBODY, None, None, self._claimed)
+        client = StreamClient.__new__(StreamClient)
+        client.prepare(self._front, _NOBODY, self._claimed)
         stream.protocol = client
         client.begin(stream, self._peer, self._last)
         stream.deliver(head.raw)

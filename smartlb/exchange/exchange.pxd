@@ -3,7 +3,7 @@ cimport cython
 from smartlb.core.outcome cimport failed
 from smartlb.core.ring_writer cimport Record
 from smartlb.ports.services cimport Services
-from smartlb.ports.upstream cimport Attempt, ResponseSink
+from smartlb.ports.upstream cimport Attempt, ResponseSink, new_attempt
 from smartlb.upstream.pool cimport Pool
 
 

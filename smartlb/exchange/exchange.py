@@ -13,7 +13,7 @@ from smartlb.core.outcome import COMPLETE, FIRST_BACKEND_FAULT, HEDGE_LOST, Outc
 from smartlb.core.record import NO_BACKEND
 from smartlb.exchange.states import CONNECTING, NAMES, OVER, TRANSITIONS, WAITING
 from smartlb.ports.services import Services
-from smartlb.ports.upstream import Attempt, ResponseSink
+from smartlb.ports.upstream import Attempt, ResponseSink, new_attempt
 from smartlb.upstream.pool import Pool
 from smartlb.upstream.selection import ALL_FULL, NOBODY
 
@@ -123,7 +123,7 @@ class Exchange(ResponseSink):
 
     def next_attempt(self, now_s: float) -> None:
         """Begin another attempt; the one before is recorded."""
-        self.attempt = Attempt(self, len(self.tried) + 1, now_s)
+        self.attempt = new_attempt(self, len(self.tried) + 1, now_s)
         # Chosen only now: the place just given free may have let a waiting request in.
         self.dispatch(now_s)
 

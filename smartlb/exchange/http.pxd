@@ -2,12 +2,14 @@ cimport cython
 
 from smartlb.exchange.body cimport FilteredBody
 from smartlb.exchange.exchange cimport Exchange
-from smartlb.exchange.pipeline cimport Pipeline
+from smartlb.exchange.pipeline cimport Pipeline, new_pipeline
 from smartlb.ports.requester cimport Requester
-from smartlb.ports.upstream cimport Attempt, Link
-from smartlb.stages.context cimport Context, ResponseHead
+from smartlb.ports.services cimport Services
+from smartlb.ports.upstream cimport Attempt, Link, new_attempt
+from smartlb.stages.context cimport Context, ResponseHead, new_context, new_response_head
 from smartlb.stages.plan cimport RoutePlan
 from smartlb.upstream.pool cimport Pool
+from smartlb.wire.forwarding cimport Peer
 from smartlb.wire.http1 cimport HeaderBlock, Request, Response
 from smartlb.wire.pieces cimport joined, request_head
 
@@ -34,11 +36,12 @@ cdef class HttpExchange(Exchange):
     cdef object _suspended
 
     cpdef begin(self, Pool pool, bytes head, bytes body, double now_s)
+    @cython.locals(context=Context)
     cpdef begin_planned(self, RoutePlan plan, peer, bytes body)
     @cython.locals(pipeline=Pipeline)
     cdef _proceed(self)
     cdef _collect(self)
-    @cython.locals(context=Context, pool=Pool, request=Request, block=HeaderBlock)
+    @cython.locals(context=Context, pool=Pool, peer=Peer, request=Request, block=HeaderBlock)
     cdef _ready(self, Pipeline pipeline)
     cdef bytes _filtered(self, Pipeline pipeline, bytes piece)
     @cython.locals(connection=Link)
@@ -79,3 +82,9 @@ cdef class HttpExchange(Exchange):
     cdef _answer_with(self, answer)
     cdef _record_alone(self, int outcome, int status, double now_s)
     cdef _finish(self, int outcome, int status)
+
+
+@cython.locals(exchange=HttpExchange, block=HeaderBlock)
+cpdef HttpExchange new_exchange(
+    Services services, Requester requester, Request request, int route, int request_class, double arrived_s
+)

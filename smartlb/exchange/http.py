@@ -9,7 +9,7 @@ from typing import Any, Final
 from smartlb.core.outcome import COMPLETE, HEDGE_LOST, SWITCHING_PROTOCOLS, Outcome
 from smartlb.exchange.body import FilteredBody
 from smartlb.exchange.exchange import Exchange
-from smartlb.exchange.pipeline import Pipeline
+from smartlb.exchange.pipeline import Pipeline, new_pipeline
 from smartlb.exchange.states import (
     AWAITING,
     COLLECTING,
@@ -24,8 +24,8 @@ from smartlb.exchange.states import (
 from smartlb.exchange.tunnel import Tunnel
 from smartlb.ports.requester import Requester
 from smartlb.ports.services import Services
-from smartlb.ports.upstream import Attempt, Link
-from smartlb.stages.context import Context, ResponseHead
+from smartlb.ports.upstream import Attempt, Link, new_attempt
+from smartlb.stages.context import new_context, new_response_head
 from smartlb.stages.plan import RoutePlan
 from smartlb.upstream.pool import Pool
 from smartlb.upstream.retries import NOTHING_SENT
@@ -56,16 +56,11 @@ _COPY_BELOW: Final = 4_096
 class HttpExchange(Exchange):
     """Carries one request to a backend and its response back.
 
-    Args:
-        services: of the worker.
-        requester: who gets the response.
-        request: its head.
-        route: number of its route.
-        request_class: its number.
-        arrived_s: when the head was complete; monotonic, like all times here.
+    `new_exchange` makes one.
 
     Attributes:
-        requester, request: the arguments.
+        requester: who gets the response.
+        request: its head.
         keep_alive: whether the client's connection stays open afterwards.
         http10: whether the client speaks HTTP/1.0.
         response_started: whether a response is being relayed.
@@ -94,29 +89,6 @@ class HttpExchange(Exchange):
     _tunnel: Tunnel | None
     _suspended: asyncio.Future[Answer | None] | None
 
-    def __init__(
-        self,
-        services: Services,
-        requester: Requester,
-        request: Request,
-        route: int,
-        request_class: int,
-        arrived_s: float,
-    ) -> None:
-        self.prepare(services, route)
-        block = request.block
-        self.requester = requester
-        self.request = request
-        self.method = request.method
-        self.target = request.target
-        self.request_class = request_class
-        self.arrived_s = arrived_s
-        self.http10 = block.http10
-        self.keep_alive = block.keep_alive
-        self.has_body = block.length != 0
-        self.whole = not self.has_body
-        self._expects = block.expects
-
     @property
     def client(self) -> str:
         """The client's IP address, also behind proxies that are trusted."""
@@ -144,7 +116,7 @@ class HttpExchange(Exchange):
         if self.whole:
             self._replay = data
         self._unsent = data
-        self.attempt = Attempt(self, 1, now_s)
+        self.attempt = new_attempt(self, 1, now_s)
         self.dispatch(now_s)
 
     def begin_planned(self, plan: RoutePlan, peer: Peer, body: bytes) -> None:
@@ -158,8 +130,8 @@ class HttpExchange(Exchange):
         Raises:
             RequestRefused: by a stage.
         """
-        context = Context(self.request, peer, self.route, self.request_class, self.arrived_s, plan.pool)
-        self._pipeline = Pipeline(plan, context, body)
+        context = new_context(self.request, peer, self.route, self.request_class, self.arrived_s, plan.pool)
+        self._pipeline = new_pipeline(plan, context, body)
         self._proceed()
 
     def _proceed(self) -> None:
@@ -167,18 +139,19 @@ class HttpExchange(Exchange):
         pipeline = self._pipeline
         assert pipeline is not None
         verdict = pipeline.proceed(self.whole)
-        if isinstance(verdict, Answer):
+        if verdict is None:
+            if pipeline.needs_body:
+                self._collect()
+            else:
+                self._ready(pipeline)
+        elif isinstance(verdict, Answer):
             self._answer_with(verdict)
-        elif verdict is not None:
+        else:
             self.enter(SUSPENDED)
             self.requester.deadline_s = self.services.clock.now() + pipeline.timeout_s
             self._suspended = asyncio.ensure_future(verdict)
             self._suspended.add_done_callback(self._resumed)
             self.requester.adjust_reading()
-        elif pipeline.needs_body:
-            self._collect()
-        else:
-            self._ready(pipeline)
 
     def _collect(self) -> None:
         """Wait for the rest of the body."""
@@ -219,7 +192,8 @@ class HttpExchange(Exchange):
         if not block.outgoing:
             peer.complete(block, pool.name)
         self.request_id = context.request_id = block.request_id or self.services.request_ids.next()
-        self.key = pool.request_key(peer, request.target, block)
+        if pool.by_key:
+            self.key = pool.request_key(peer, request.target, block)
         head, body = pipeline.outgoing()
         self.has_body = pipeline.has_body
         if block.upgrade:
@@ -492,7 +466,7 @@ class HttpExchange(Exchange):
         hedging.sent += 1
         hedging.active += 1
         pool.retries.active += 1
-        self._rival = rival = Attempt(self, 2, now_s)
+        self._rival = rival = new_attempt(self, 2, now_s)
         rival.position = position
         rival.in_flight = pool.selection.began(position)
         self.reach(rival, now_s)
@@ -576,8 +550,8 @@ class HttpExchange(Exchange):
         requester = self.requester
         http10 = self.http10
         self.content_only = http10
-        if self._pipeline is not None:
-            head = ResponseHead(raw, response.status, length)
+        if self._pipeline is not None and self._pipeline.sees_response:
+            head = new_response_head(raw, response.status, length)
             self._response_body = self._pipeline.responds(head, http10)
             self.content_only = http10 or self._response_body is not None
             raw, length = head.raw, head.length
@@ -672,8 +646,8 @@ class HttpExchange(Exchange):
         if self._offer is None:
             raise MalformedResponse("it is a 101, which was not asked for")
         head = self._offer.accepted(raw)
-        if self._pipeline is not None:
-            staged = ResponseHead(head, SWITCHING_PROTOCOLS, 0)
+        if self._pipeline is not None and self._pipeline.sees_response:
+            staged = new_response_head(head, SWITCHING_PROTOCOLS, 0)
             self._pipeline.responds(staged, self.http10)
             head = staged.raw
         if self.pool.binds:
@@ -845,3 +819,33 @@ class HttpExchange(Exchange):
         self.attempt = _NONE
         if self._pipeline is not None:
             self._pipeline.done(outcome, status)
+
+
+def new_exchange(
+    services: Services, requester: Requester, request: Request, route: int, request_class: int, arrived_s: float
+) -> HttpExchange:
+    """Make the exchange of a request; a call of the class would make Python objects of the numbers.
+
+    Args:
+        services: of the worker.
+        requester: who gets the response.
+        request: its head.
+        route: number of its route.
+        request_class: its number.
+        arrived_s: when the head was complete; monotonic.
+    """
+    exchange = HttpExchange.__new__(HttpExchange)
+    exchange.prepare(services, route)
+    block = request.block
+    exchange.requester = requester
+    exchange.request = request
+    exchange.method = request.method
+    exchange.target = request.target
+    exchange.request_class = request_class
+    exchange.arrived_s = arrived_s
+    exchange.http10 = block.http10
+    exchange.keep_alive = block.keep_alive
+    exchange.has_body = block.length != 0
+    exchange.whole = not exchange.has_body
+    exchange._expects = block.expects
+    return exchange

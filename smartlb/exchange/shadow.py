@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Iterable
 
 from smartlb.core.outcome import Outcome
-from smartlb.exchange.http import HttpExchange
+from smartlb.exchange.http import HttpExchange, new_exchange
 from smartlb.ports.requester import Requester
 from smartlb.ports.services import Services
 from smartlb.stages.mirror import Copy
@@ -107,7 +107,7 @@ class Shadows:
         context, pool, body = copy.context, copy.pool, copy.body
         request, block = context.request, context.block
         now_s = self._services.clock.now()
-        exchange = HttpExchange(self._services, shadow, request, context.route, context.request_class, now_s)
+        exchange = new_exchange(self._services, shadow, request, context.route, context.request_class, now_s)
         exchange.whole = True
         exchange.request_bytes = len(body)
         exchange.request_id = context.request_id

@@ -1,6 +1,7 @@
 cimport cython
 
 from smartlb.http2.floods cimport FloodGuard
+from smartlb.http2.session cimport Session
 from smartlb.http2.stream cimport Carrier, Stream
 
 
@@ -20,12 +21,18 @@ cdef class Connection(Carrier):
     cpdef connection_lost(self, exc)
     cpdef pause_writing(self)
     cpdef resume_writing(self)
+    @cython.locals(session=Session, guard=FloodGuard)
     cpdef data_received(self, bytes data)
     cpdef broken(self, reason, bytes goaway=*)
     cpdef calm(self)
     cpdef end(self, int code)
     cdef _close(self, double patience_s)
+    @cython.locals(stream=Stream)
     cdef _flush(self)
+    @cython.locals(stream=Stream)
+    cpdef data(self, int number, bytes content, bint last)
+    @cython.locals(stream=Stream)
+    cpdef stream_closed(self, int number, unsigned int code)
     cdef _failed(self, error)
     cdef _put_out(self)
     cpdef malformed(self, int number, reason)

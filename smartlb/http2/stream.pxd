@@ -3,6 +3,8 @@ cimport cython
 from smartlb.wire.chunked cimport ChunkedBody
 
 from smartlb.http2.session cimport Hearer, Session
+from smartlb.wire.http1 cimport find_head_end
+from smartlb.wire.pieces cimport part
 
 cdef Py_ssize_t _MOST_UNSENT
 cdef Py_ssize_t _FEW_UNSENT
@@ -41,6 +43,7 @@ cdef class Stream:
     cdef Py_ssize_t _taken
     cdef bint _over
 
+    cdef belongs_to(self, Carrier carrier, int number)
     cpdef begin(self, bytes raw)
     cpdef head_sent(self, long long length)
     @cython.locals(content=bytes, following=bytes, trailers=list)

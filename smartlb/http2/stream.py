@@ -9,8 +9,9 @@ from typing import Any, Final
 from smartlb.http2.codes import ErrorCode
 from smartlb.http2.session import Hearer, Session, StreamGone
 from smartlb.wire.chunked import ChunkedBody, chunk
-from smartlb.wire.http1 import CHUNKED, UNTIL_CLOSE
+from smartlb.wire.http1 import CHUNKED, UNTIL_CLOSE, find_head_end
 from smartlb.wire.http2_heads import trailers_to_http2
+from smartlb.wire.pieces import part
 
 _MOST_UNSENT: Final = 65_536
 """From so many bytes on that the peer's flow control holds back, no more are read from the other side."""
@@ -53,13 +54,9 @@ class Carrier(Hearer):
 class Stream:
     """A transport over a stream: what is written to it is HTTP/1.1, what it delivers to its protocol too.
 
-    Args:
+    Attributes:
         carrier: whose stream it is.
         number: of the stream; 0 until it has one.
-
-    Attributes:
-        carrier: the argument.
-        number: of the stream.
         protocol: a client's or a backend's connection, for one exchange.
         chunks: whether what is received is delivered as chunks.
         missing: bytes of the body that are yet to be received; negative where it does not say how long it is.
@@ -68,24 +65,33 @@ class Stream:
 
     protocol: Any
 
-    def __init__(self, carrier: Carrier, number: int = 0) -> None:
+    # What `belongs_to` does not set is 0, False or None then, as in every object of C.
+    carrier: Carrier
+    number: int
+    chunks: bool
+    missing: int
+    received: bool
+    _head: bytes
+    _begun: bool  # a head has been sent that a body may follow
+    _left: int  # of the body that is sent; or CHUNKED, UNTIL_CLOSE
+    _chunked: ChunkedBody | None
+    _written: bool  # all that is to be sent has been handed to the session
+    _bodiless: bool  # the head was all
+    _closed: bool  # the session has nothing more on it
+    _closing: bool  # what the peer still sends is not wanted
+    _arrived: deque[tuple[bytes, int]] | None
+    _delivering: bool
+    _paused: bool
+    _pausing: bool
+    _taken: int
+    _over: bool
+
+    def belongs_to(self, carrier: Carrier, number: int) -> None:
+        """Begin to be a stream of `carrier`; `number` is 0 where it has none yet."""
         self.carrier = carrier
         self.number = number
-        self.chunks = False
         self.missing = -1
         self._head = b""
-        self._begun = False  # a head has been sent that a body may follow
-        self._left = 0  # of the body that is sent; or CHUNKED, UNTIL_CLOSE
-        self._chunked: ChunkedBody | None = None
-        self._written = False  # all that is to be sent has been handed to the session
-        self._bodiless = False  # the head was all
-        self._closed = False  # the session has nothing more on it
-        self._closing = False  # what the peer still sends is not wanted
-        self.received = False
-        self._arrived: deque[tuple[bytes, int]] | None = None
-        self._delivering = self._paused = self._pausing = False
-        self._taken = 0
-        self._over = False
 
     def begin(self, raw: bytes) -> None:
         """Send a head, and call `head_sent` unless another one follows it.
@@ -138,16 +144,16 @@ class Stream:
     def _begin(self, data: bytes) -> bytes | None:
         """Send the heads at the beginning of `data`, and return what follows them; None where nothing may."""
         while not self._begun and not self._over:
-            end = data.find(b"\r\n\r\n") + 4
-            if end < 4:
+            end = find_head_end(data, 0)
+            if end < 0:
                 self._head = data
                 return None
             try:
-                self.begin(data if end == len(data) else data[:end])
+                self.begin(part(data, 0, end))
             except StreamGone:
                 self._written = True
                 return None
-            data = data[end:]
+            data = part(data, end, len(data))
         self._head = b""
         return None if self._bodiless or self._over else data
 

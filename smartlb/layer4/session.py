@@ -10,7 +10,7 @@ from smartlb.core.outcome import Outcome
 from smartlb.downstream.front import Front
 from smartlb.exchange.exchange import Exchange
 from smartlb.exchange.states import CONNECTING, OVER, RELAYING
-from smartlb.ports.upstream import Attempt
+from smartlb.ports.upstream import Attempt, new_attempt
 from smartlb.upstream.pool import Pool
 
 NEVER_S: Final = float("inf")
@@ -73,7 +73,7 @@ class Session(Exchange):
         self.pool = pool
         self.arrived_s = now_s
         self.key = pool.address_key(self.address)
-        self.attempt = Attempt(self, 1, now_s)
+        self.attempt = new_attempt(self, 1, now_s)
         self.dispatch(now_s)
 
     @property

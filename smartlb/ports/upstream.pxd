@@ -1,3 +1,5 @@
+cimport cython
+
 from smartlb.ports.clock cimport Clock
 from smartlb.wire.http1 cimport Response
 
@@ -24,6 +26,8 @@ cdef class ResponseSink:
     cpdef backend_paused(self, Attempt attempt)
 
 
+@cython.final
+@cython.freelist(64)
 cdef class Attempt:
     cdef public ResponseSink exchange
     cdef public int number
@@ -39,6 +43,10 @@ cdef class Attempt:
     cdef public int failed_as
     cdef public object trailers
     cdef public bint patient
+
+
+@cython.locals(attempt=Attempt)
+cpdef Attempt new_attempt(ResponseSink exchange, int number, double dispatched_s)
 
 
 cdef class Link:

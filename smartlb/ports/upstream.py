@@ -117,21 +117,32 @@ class Attempt:
         patient: whether it goes on beyond the time of one attempt, as no other may follow it.
     """
 
-    def __init__(self, exchange: ResponseSink, number: int, dispatched_s: float) -> None:
-        self.exchange = exchange
-        self.number = number
-        self.position = -1
-        self.in_flight = 0
-        self.dispatched_s = dispatched_s
-        self.first_byte_s = 0.0
-        self.quiet_s = 0.0
-        self.connection: Link | None = None
-        self.connecting: asyncio.Task[None] | None = None
-        self.expected_s = 0.0
-        self.timer: asyncio.TimerHandle | None = None
-        self.failed_as = 0
-        self.trailers: Sequence[bytes] = ()
-        self.patient = False
+    # What `new_attempt` does not set is 0, False or None then, as in every object of C.
+    exchange: ResponseSink
+    number: int
+    position: int
+    in_flight: int
+    dispatched_s: float
+    first_byte_s: float
+    quiet_s: float
+    connection: "Link | None"
+    connecting: asyncio.Task[None] | None
+    expected_s: float
+    timer: asyncio.TimerHandle | None
+    failed_as: int
+    trailers: Sequence[bytes]
+    patient: bool
+
+
+def new_attempt(exchange: ResponseSink, number: int, dispatched_s: float) -> Attempt:
+    """Make an attempt; a call of the class would make Python objects of the arguments, for every request."""
+    attempt = Attempt.__new__(Attempt)
+    attempt.exchange = exchange
+    attempt.number = number
+    attempt.position = -1
+    attempt.dispatched_s = dispatched_s
+    attempt.trailers = ()
+    return attempt
 
 
 class Link:

@@ -8,19 +8,15 @@ from smartlb.wire.http1 import CHUNKED, HeaderBlock, Request, without_headers
 
 
 class Context:
-    """One request on a route with stages.
+    """One request on a route with stages; `new_context` makes one.
 
-    Args:
+    Attributes:
         request: as it came.
         peer: who it came from.
         route: number of the route.
         request_class: number of the request's class.
         arrived_s: monotonic time.
-        pool: that the route names; None where a stage chooses or answers.
-
-    Attributes:
-        request, peer, route, request_class, arrived_s: the arguments.
-        pool: where it goes.
+        pool: where it goes; None until a stage chooses, or answers, where the route names none.
         target: as it is sent.
         edits: changes to the headers that are sent, applied in order to the lines of the head; see
             `smartlb.stages.headers.HeaderEdits`.
@@ -29,20 +25,18 @@ class Context:
         state: what stages keep from one moment of the request to the next, by a name of theirs.
     """
 
-    def __init__(
-        self, request: Request, peer: Peer, route: int, request_class: int, arrived_s: float, pool: Any
-    ) -> None:
-        self.request = request
-        self.peer = peer
-        self.route = route
-        self.request_class = request_class
-        self.arrived_s = arrived_s
-        self.pool = pool
-        self.target = request.target
-        self.edits: list[Any] | None = None
-        self.body: bytes | None = None
-        self.request_id = b""
-        self._state: dict[str, Any] | None = None
+    # What is not set at the beginning is 0, False or None then, as in every object of C.
+    request: Request
+    peer: Peer
+    route: int
+    request_class: int
+    arrived_s: float
+    pool: Any
+    target: bytes
+    edits: list[Any] | None
+    body: bytes | None
+    request_id: bytes
+    _state: dict[str, Any] | None
 
     @property
     def method(self) -> bytes:
@@ -68,22 +62,32 @@ class Context:
         self.edits.append(edits)
 
 
-class ResponseHead:
-    """The head of a response, which stages may change.
+def new_context(request: Request, peer: Peer, route: int, request_class: int, arrived_s: float, pool: Any) -> Context:
+    """Make what stages know of a request; the arguments are the attributes of the same names."""
+    context = Context.__new__(Context)
+    context.request = request
+    context.peer = peer
+    context.route = route
+    context.request_class = request_class
+    context.arrived_s = arrived_s
+    context.pool = pool
+    context.target = request.target
+    context.request_id = b""
+    return context
 
-    Args:
+
+class ResponseHead:
+    """The head of a response, which stages may change; `new_response_head` makes one.
+
+    Attributes:
         raw: from the status line to the last header line, each with its CRLF.
         status: of the response.
         length: of its body in bytes; negative where it is not known.
-
-    Attributes:
-        raw, status, length: the arguments.
     """
 
-    def __init__(self, raw: bytes, status: int, length: int) -> None:
-        self.raw = raw
-        self.status = status
-        self.length = length
+    raw: bytes
+    status: int
+    length: int
 
     def frame_in_chunks(self) -> None:
         """The body that is sent is not the one that came: nobody knows how long it will be."""
@@ -91,3 +95,12 @@ class ResponseHead:
         self.raw = (
             without_headers(self.raw, {b"content-length", b"transfer-encoding"}) + b"transfer-encoding: chunked\r\n"
         )
+
+
+def new_response_head(raw: bytes, status: int, length: int) -> ResponseHead:
+    """Make one; the arguments are the attributes of the same names."""
+    head = ResponseHead.__new__(ResponseHead)
+    head.raw = raw
+    head.status = status
+    head.length = length
+    return head

@@ -10,6 +10,22 @@ from typing import Any
 from smartlb.stages.stage import Stage
 
 
+class Look:
+    """A stage's look at requests, and what comes before and after it.
+
+    Args:
+        stage: whose it is.
+
+    Attributes:
+        request, whole_body, timeout_s: of the stage.
+    """
+
+    def __init__(self, stage: Stage) -> None:
+        self.request = stage.request
+        self.whole_body = stage.whole_body
+        self.timeout_s = stage.timeout_s
+
+
 class RoutePlan:
     """The plan of one route.
 
@@ -20,7 +36,7 @@ class RoutePlan:
     Attributes:
         pool: the argument.
         empty: whether there are no stages.
-        request: the stages that look at requests.
+        looks: of the stages that look at requests.
         request_bodies, responses, done: methods of the stages that see bodies, responses and ends.
         reads_body: whether the content of a request's body concerns any.
     """
@@ -28,11 +44,11 @@ class RoutePlan:
     def __init__(self, pool: Any, stages: Sequence[Stage]) -> None:
         self.pool = pool
         self.empty = not stages
-        self.request = tuple(stage for stage in stages if _overrides(stage, "request"))
+        self.looks = tuple(Look(stage) for stage in stages if _overrides(stage, "request"))
         self.request_bodies = tuple(stage.request_body for stage in stages if _overrides(stage, "request_body"))
         self.responses = tuple(stage.response for stage in stages if _overrides(stage, "response"))
         self.done = tuple(stage.done for stage in stages if _overrides(stage, "done"))
-        self.reads_body = bool(self.request_bodies) or any(stage.whole_body for stage in self.request)
+        self.reads_body = bool(self.request_bodies) or any(look.whole_body for look in self.looks)
 
 
 def _overrides(stage: Stage, method: str) -> bool:

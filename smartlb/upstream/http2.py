@@ -16,7 +16,7 @@ from smartlb.http2.floods import FloodGuard
 from smartlb.http2.session import StreamGone
 from smartlb.http2.stream import Stream
 from smartlb.limits.allowance import Allowance
-from smartlb.ports.upstream import Attempt, Opener, ResponseSink
+from smartlb.ports.upstream import Attempt, Opener, ResponseSink, new_attempt
 from smartlb.tls.protocols import HTTP2
 from smartlb.upstream.http1 import BackendConnection
 from smartlb.wire.http2_heads import Malformed, request_to_http2, response_from_http2
@@ -44,7 +44,7 @@ class RequestStream(Stream):
     """A stream on which the router asks."""
 
     def __init__(self, connection: "Http2BackendConnection") -> None:
-        super().__init__(connection)
+        self.belongs_to(connection, 0)
         self._connection = connection
         self._method = b""
         self._began_s = inf
@@ -265,7 +265,7 @@ class Http2Backends:
             self._open_one(position)
 
     def _open_one(self, position: int) -> None:
-        arrival = Attempt(_Arrival(self, position), 1, 0.0)
+        arrival = new_attempt(_Arrival(self, position), 1, 0.0)
         arrival.position = position
         self._opener.connect(arrival, lambda: Http2BackendConnection(self._scheme))
 

@@ -22,13 +22,14 @@ from smartlb.wire.names cimport (
     is_word,
     name_of,
 )
+from smartlb.wire.pieces cimport part
 
 cdef enum:
     _MOST_DIGITS = 18  # of a length: it fits 64 bits
     _COOKIE = 6
     _TE = 2  # the length of this name, which is alone in having it
 
-cdef bytes _CHUNKS = b"transfer-encoding: chunked\r\n"
+cdef bytes _CHUNKS = b"transfer-encoding: chunked\r\n\r\n"
 cdef bytes _CLOSE = b"connection: close\r\n"
 cdef bytes _EMPTY = b"content-length: 0\r\n"
 cdef tuple _TE_TRAILERS = (b"te", b"trailers")
@@ -218,10 +219,24 @@ cdef char* _put_lines(char* to, tuple headers, Section* section) except NULL:
     return to
 
 
-cdef bytes _head(bytes start, tuple headers, Section* section, bytes end):
-    cdef Py_ssize_t size = PyBytes_GET_SIZE(start) + section.size + PyBytes_GET_SIZE(end)
-    cdef bytes raw = PyBytes_FromStringAndSize(NULL, size)
-    _put(_put_lines(_put(PyBytes_AS_STRING(raw), start), headers, section), end)
+cdef bytes _request_head(bytes method, bytes path, bytes authority, tuple headers, Section* section, bytes end):
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(method) + PyBytes_GET_SIZE(path) + section.size + PyBytes_GET_SIZE(end) + 12
+    cdef bytes raw
+    cdef char* to
+    if authority:
+        size += PyBytes_GET_SIZE(authority) + 8
+    raw = PyBytes_FromStringAndSize(NULL, size)
+    to = _put(_put(_put(_put(PyBytes_AS_STRING(raw), method), b" "), path), b" HTTP/1.1\r\n")
+    if authority:
+        to = _put(_put(_put(to, b"host: "), authority), b"\r\n")
+    _put(_put_lines(to, headers, section), end)
+    return raw
+
+
+cdef bytes _response_head(bytes start, bytes code, bytes after, tuple headers, Section* section, bytes end):
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(start) + PyBytes_GET_SIZE(code) + PyBytes_GET_SIZE(after) + section.size
+    cdef bytes raw = PyBytes_FromStringAndSize(NULL, size + PyBytes_GET_SIZE(end))
+    _put(_put_lines(_put(_put(_put(PyBytes_AS_STRING(raw), start), code), after), headers, section), end)
     return raw
 
 
@@ -237,7 +252,7 @@ cpdef Head request_from_http2(tuple headers, bint complete):
     """
     cdef Section section
     cdef list pseudo
-    cdef bytes method, path, authority, start
+    cdef bytes method, path, authority, end
     cdef Head head = Head.__new__(Head)
     pseudo = _check(headers, OF_A_REQUEST, &section)
     if section.cookies > 1:
@@ -265,10 +280,8 @@ cpdef Head request_from_http2(tuple headers, bint complete):
         raise Malformed(f"there is no body, and content-length says {section.length}")
     head.chunked = not complete and section.length < 0
     head.length = section.length
-    start = method + b" " + path + b" HTTP/1.1\r\n"
-    if authority:
-        start += b"host: " + authority + b"\r\n"
-    head.raw = _head(start, headers, &section, _CHUNKS + b"\r\n" if head.chunked else b"\r\n")
+    end = _CHUNKS if head.chunked else b"\r\n"
+    head.raw = _request_head(method, path, authority, headers, &section, end)
     return head
 
 
@@ -306,12 +319,12 @@ cpdef Head response_from_http2(tuple headers, bytes method, bint complete):
             head.length = -1
         elif section.length < 0:
             head.chunked = not complete
-            end = _EMPTY + end if complete else _CHUNKS + end
+            end = _EMPTY + end if complete else _CHUNKS
         elif complete and section.length:
             raise Malformed(f"there is no body, and content-length says {section.length}")
         # One stream is one exchange: as far as HTTP/1.1 can tell, the connection is not used again.
         end = _CLOSE + end
-    head.raw = _head(b"HTTP/1.1 " + code + b" \r\n", headers, &section, end)
+    head.raw = _response_head(b"HTTP/1.1 ", code, b" \r\n", headers, &section, end)
     return head
 
 
@@ -323,7 +336,7 @@ cpdef bytes trailers_from_http2(tuple headers):
     """
     cdef Section section
     _check(headers, 0, &section)
-    return _head(b"", headers, &section, b"")
+    return _response_head(b"", b"", b"", headers, &section, b"")
 
 
 # To HTTP/2
@@ -379,6 +392,12 @@ cdef _add_lines(bytes raw, Py_ssize_t start, Outgoing outgoing):
         start = line_end - text + 2
 
 
+cdef Py_ssize_t _line_end(bytes raw, Py_ssize_t start) noexcept:
+    """Where the first line of a head ends, which has an end."""
+    cdef Bytes text = <Bytes>PyBytes_AS_STRING(raw)
+    return <Bytes>memchr(text + start, c"\r", PyBytes_GET_SIZE(raw) - start) - text
+
+
 cpdef Outgoing response_to_http2(bytes raw, bytes method):
     """The header section of a response that the router would send over HTTP/1.1.
 
@@ -387,12 +406,12 @@ cpdef Outgoing response_to_http2(bytes raw, bytes method):
         method: of the request.
     """
     cdef Outgoing outgoing = Outgoing.__new__(Outgoing)
-    cdef bytes code = raw[9:12]
+    cdef bytes code = part(raw, 9, 12)
     outgoing.status = _number(<Bytes>PyBytes_AS_STRING(code), 3)
     outgoing.method = method
     outgoing.length = UNTIL_CLOSE
     outgoing.headers = [(b":status", code)]
-    _add_lines(raw, raw.index(b"\r\n") + 2, outgoing)
+    _add_lines(raw, _line_end(raw, 0) + 2, outgoing)
     if outgoing.status < 200 or outgoing.status in (204, 304) or method == b"HEAD":
         outgoing.length = 0
     return outgoing
@@ -402,12 +421,12 @@ cpdef Outgoing request_to_http2(bytes raw, bytes scheme):
     """The header section of a request that the router would send over HTTP/1.1."""
     cdef Outgoing outgoing = Outgoing.__new__(Outgoing)
     cdef Py_ssize_t method_end = raw.index(b" "), path_end = raw.index(b" ", method_end + 1)
-    outgoing.method = raw[:method_end]
+    outgoing.method = part(raw, 0, method_end)
     outgoing._host = b""
     outgoing.headers = [
-        (b":method", outgoing.method), (b":scheme", scheme), (b":path", raw[method_end + 1 : path_end]), None
+        (b":method", outgoing.method), (b":scheme", scheme), (b":path", part(raw, method_end + 1, path_end)), None
     ]
-    _add_lines(raw, raw.index(b"\r\n", path_end) + 2, outgoing)
+    _add_lines(raw, _line_end(raw, path_end) + 2, outgoing)
     outgoing.headers[3] = (b":authority", outgoing._host)
     outgoing.headers.append(_TE_TRAILERS)  # all that the router takes for chunked bodies, it takes here
     return outgoing

@@ -1,6 +1,7 @@
 cimport cython
 
 cpdef bytes joined(bytes first, bytes data, Py_ssize_t start, Py_ssize_t end)
+cpdef bytes part(bytes data, Py_ssize_t start, Py_ssize_t end)
 cpdef bytes request_head(bytes method, bytes target, bytes outgoing, bytes request_id)
 
 

@@ -23,6 +23,13 @@ cpdef bytes joined(bytes first, bytes data, Py_ssize_t start, Py_ssize_t end):
     return out
 
 
+cpdef bytes part(bytes data, Py_ssize_t start, Py_ssize_t end):
+    """``data[start:end]``, which is within it; `data` itself where that is all."""
+    if start == 0 and end == PyBytes_GET_SIZE(data):
+        return data
+    return PyBytes_FromStringAndSize(PyBytes_AS_STRING(data) + start, end - start)
+
+
 cpdef bytes request_head(bytes method, bytes target, bytes outgoing, bytes request_id):
     """The head of a request as it is sent to a backend.
 
